@@ -1,0 +1,526 @@
+//! What the services need from the outside: a store, a clock, ids, a payment provider and a carrier.
+//!
+//! Adapters live in other crates. Everything here is plain data, so that a fake is a `Vec` and a simulator can
+//! decide every answer.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::{
+    ids::OrderId,
+    money::{Amount, Currency},
+    order::{Address, OrderStatus},
+    time::Timestamp,
+};
+
+// ---------------------------------------------------------------------------------------------- time and ids
+
+/// Where the time comes from.
+pub trait Clock: Send + Sync {
+    /// The present moment. May jump; nothing relies on it for order.
+    fn now(&self) -> Timestamp;
+}
+
+/// Where fresh ids come from.
+pub trait Ids: Send {
+    /// A UUID that nobody has seen before; version 7, so that new rows land together.
+    fn next(&mut self) -> Uuid;
+}
+
+// ------------------------------------------------------------------------------------------------- the store
+
+/// One service's durable state: records, journal, history, tasks, saved answers, parked events and cursors.
+///
+/// The one way to write is [`Store::commit`]. An adapter guarantees: a commit is all or nothing; what it answered
+/// is durable; journal positions rise in commit order without ever going back, and a reader that has seen
+/// position `n` never later finds a new row at or before `n`.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The identity of this store's journal. A restored store gets a new one, so that old cursors are noticed.
+    fn incarnation(&self) -> Uuid;
+
+    /// The records of these orders, in the order asked; [`Stored::default`] where there is none.
+    async fn load(&self, ids: &[OrderId]) -> Result<Vec<Stored>, StoreError>;
+
+    /// Writes a batch. Each commit stands or falls alone by its guard; all that stand become durable together.
+    /// The batch's cursors are written if and only if every commit of the batch stood.
+    async fn commit(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Journal rows after `position`, at most `limit`, in position order.
+    async fn journal(&self, after: u64, limit: usize) -> Result<Vec<JournalRow>, StoreError>;
+
+    /// The oldest kept and the newest position; (1, 0) when the journal is empty.
+    async fn journal_bounds(&self) -> Result<(u64, u64), StoreError>;
+
+    /// How far this service has read each source.
+    async fn cursors(&self) -> Result<Vec<Cursor>, StoreError>;
+
+    /// The events of an order as its service has seen them, oldest first: at most `limit` after number `after`
+    /// (numbers count from 1 without gaps).
+    async fn history(&self, id: &OrderId, after: u64, limit: usize) -> Result<Vec<Vec<u8>>, StoreError>;
+
+    /// Takes tasks that are ready at `now`, the longest waiting first, and leases them until `lease_until`.
+    async fn claim_tasks(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Task>, StoreError>;
+
+    /// The answer saved for a key, if there is one.
+    async fn answer(&self, key: &AnswerKey) -> Result<Option<SavedAnswer>, StoreError>;
+
+    /// Forgets answers saved before `before`, at most `limit`; says how many.
+    async fn purge_answers(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// The parked events of an order in the order of their arrival.
+    async fn parked(&self, id: &OrderId) -> Result<Vec<Parked>, StoreError>;
+
+    /// Orders whose sweep is due at `now`, the longest due first.
+    async fn due_sweeps(&self, now: Timestamp, limit: usize) -> Result<Vec<OrderId>, StoreError>;
+
+    /// Order records that match, newest first.
+    async fn orders(&self, query: &OrderQuery) -> Result<Vec<Stored>, StoreError>;
+
+    /// `count` fresh order numbers, rising; gaps are allowed. Returns the first of a contiguous run.
+    async fn reserve_numbers(&self, count: u32) -> Result<u64, StoreError>;
+
+    /// Counts for limits, health and metrics.
+    async fn stats(&self) -> Result<StoreStats, StoreError>;
+}
+
+/// A record as it stands in the store.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stored {
+    /// Counts every write of the row, from 1; 0: there is no row.
+    pub revision: u64,
+    /// The record's JSON; `None` for no row and for the placeholder that parked events hang on.
+    pub record: Option<Vec<u8>>,
+    /// Whether events of this order are parked, so that later ones must queue behind them.
+    pub has_parked: bool,
+}
+
+/// What a commit expects of its record's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// There is no row yet.
+    Absent,
+    /// The row has this revision.
+    Revision(u64),
+}
+
+/// Several commits that become durable in one write.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The commits; at most one for each order.
+    pub commits: Vec<Commit>,
+    /// How far the sources are read once every commit of this batch stands.
+    pub cursors: Vec<Cursor>,
+}
+
+/// The one write: a record's new state under its guard, with everything that belongs to it. All or nothing.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The order whose record this is.
+    pub id: OrderId,
+    /// What the row must be now.
+    pub guard: Guard,
+    /// The new row.
+    pub row: Row,
+    /// Rows for the service's journal, in order.
+    pub journal: Vec<Message>,
+    /// What the order's history gains, in order.
+    pub history: Vec<HistoryEntry>,
+    /// Tasks to write, over one of the same id if there is one.
+    pub put_tasks: Vec<Task>,
+    /// Tasks that are done with.
+    pub drop_tasks: Vec<TaskId>,
+    /// Answers to repeat when the same key comes again.
+    pub answers: Vec<(AnswerKey, SavedAnswer)>,
+    /// Events to set aside. One that is parked already stays as it is.
+    pub park: Vec<Parked>,
+    /// Parked events that have been applied or discarded, by their origin.
+    pub unpark: Vec<Origin>,
+}
+
+/// A record's row: its JSON and the columns that are listed and searched.
+#[derive(Clone, Debug, Default)]
+pub struct Row {
+    /// The shape of `record`, from 1.
+    pub schema: u32,
+    /// The JSON; `None` makes a placeholder for parked events.
+    pub record: Option<Vec<u8>>,
+    /// Listed columns; orders only.
+    pub columns: Option<OrderColumns>,
+}
+
+/// The columns of an order that lists filter by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderColumns {
+    /// Our short number, unique.
+    pub number: u64,
+    /// The sales channel; empty for none.
+    pub channel: String,
+    /// The client's own id, unique in its channel.
+    pub external_id: Option<String>,
+    /// Where it stands.
+    pub status: OrderStatus,
+    /// The last milestone, as text.
+    pub milestone: String,
+    /// The name of its flow.
+    pub flow: String,
+    /// The customer's id.
+    pub customer: String,
+    /// When it was placed.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+    /// When the sweeper should look at it; `None`: never.
+    pub sweep_at: Option<Timestamp>,
+    /// Whether it counts against the limit of open orders.
+    pub counted: bool,
+}
+
+/// How one commit of a batch ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It stands; the position of its last journal row (0 if it had none).
+    Committed {
+        /// The position of the last journal row.
+        position: u64,
+    },
+    /// The guard did not hold: somebody else wrote this record. Nothing was written.
+    Conflict,
+    /// Another order has this `externalId` in this channel. Nothing was written.
+    Taken {
+        /// That order.
+        by: OrderId,
+    },
+}
+
+/// Bytes for a topic, exactly as they are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The topic's short name (`orders`), or a dialect's full topic name.
+    pub topic: Arc<str>,
+    /// The order.
+    pub key: OrderId,
+    /// Header names and values.
+    pub headers: Vec<(String, String)>,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// One row of a journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalRow {
+    /// Its position, rising in commit order.
+    pub position: u64,
+    /// The message.
+    pub message: Message,
+}
+
+/// What an order's history gains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HistoryEntry {
+    /// The `n`-th message of this commit's journal rows (from 0): the bytes are kept once.
+    Own(usize),
+    /// The bytes of another service's event.
+    Foreign(Vec<u8>),
+}
+
+/// Where a delivery came from: the identity that makes it unique.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Origin {
+    /// The topic's name.
+    pub source: Arc<str>,
+    /// The partition; 0 for a journal.
+    pub lane: u32,
+    /// The offset, or the journal's position.
+    pub position: u64,
+}
+
+/// How far a source has been read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The source's name.
+    pub source: Arc<str>,
+    /// The lane or partition.
+    pub lane: u32,
+    /// The incarnation of the journal that the position belongs to.
+    pub incarnation: Uuid,
+    /// Everything up to here is settled.
+    pub position: u64,
+}
+
+/// An event from the bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Where it came from.
+    pub origin: Origin,
+    /// The incarnation of the source, for the cursor.
+    pub incarnation: Uuid,
+    /// The key: an order id, if the sender kept to the rules.
+    pub key: Vec<u8>,
+    /// Headers.
+    pub headers: Vec<(String, String)>,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// An event set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// The event as it came.
+    pub delivery: Delivery,
+    /// The event's own id if it could be read; unique together with nothing else.
+    pub event_id: Option<Uuid>,
+    /// Why it is parked.
+    pub reason: String,
+    /// Since when.
+    pub parked_at: Timestamp,
+}
+
+/// Names a saved answer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AnswerKey {
+    /// The order.
+    pub order: OrderId,
+    /// Who asked.
+    pub caller: String,
+    /// The `Idempotency-Key`.
+    pub key: String,
+}
+
+/// An answer to repeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedAnswer {
+    /// SHA-256 of what was asked.
+    pub fingerprint: [u8; 32],
+    /// The order's record as it was answered.
+    pub record: Vec<u8>,
+    /// When.
+    pub saved_at: Timestamp,
+}
+
+/// Counts of a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Orders that count against the limit.
+    pub open_orders: u64,
+    /// Tasks.
+    pub tasks: u64,
+    /// Parked events.
+    pub parked: u64,
+    /// The newest journal position.
+    pub head: u64,
+}
+
+/// Which orders to list. A filter with several values matches any of them; an empty one matches all.
+#[derive(Clone, Debug, Default)]
+pub struct OrderQuery {
+    /// By status.
+    pub status: Vec<OrderStatus>,
+    /// By milestone.
+    pub milestone: Vec<String>,
+    /// By customer id.
+    pub customer: Vec<String>,
+    /// By flow.
+    pub flow: Vec<String>,
+    /// By number.
+    pub number: Vec<u64>,
+    /// By external id.
+    pub external_id: Vec<String>,
+    /// Placed at or after.
+    pub created_after: Option<Timestamp>,
+    /// Placed before.
+    pub created_before: Option<Timestamp>,
+    /// Changed at or after.
+    pub updated_after: Option<Timestamp>,
+    /// What "newest" means.
+    pub sort: OrderSort,
+    /// Continue behind this order of the same list: its sort time and its number.
+    pub after: Option<(Timestamp, u64)>,
+    /// At most this many.
+    pub limit: usize,
+}
+
+/// What a list is sorted by, newest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OrderSort {
+    /// When it was placed.
+    #[default]
+    CreatedAt,
+    /// When it last changed.
+    UpdatedAt,
+}
+
+/// Why a store did not do what was asked. The inputs are safe to be tried again in all cases.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// It can't be written or reached just now.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// There is no room left.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// What it holds can't be read. Nothing was changed.
+    #[error("the store holds something that can't be read: {0}")]
+    Corrupt(String),
+}
+
+// ------------------------------------------------------------------------------------------------- the tasks
+
+/// The name of a task: the step's id and what is to be done about it.
+pub type TaskId = String;
+
+/// A durable intention.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Task {
+    /// Unique in its service.
+    pub id: TaskId,
+    /// The order.
+    pub order: OrderId,
+    /// What to do.
+    pub work: Work,
+    /// Not before this moment.
+    pub due_at: Timestamp,
+    /// Whoever holds it has until then; in the past: free.
+    pub lease_until: Timestamp,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// What a task does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "camelCase")]
+pub enum Work {
+    /// Ask the payment provider for the money.
+    Authorize(AuthorizeCall),
+    /// Take the authorization back, whether the provider has seen it or not.
+    Void(UndoCall),
+    /// Hand the goods to the carrier.
+    Ship(ShipCall),
+    /// Stop the shipment.
+    CancelShipment(UndoCall),
+    /// Nothing but waiting for the due time.
+    Wait,
+}
+
+// --------------------------------------------------------------------------------------------- the providers
+
+/// Asks for an authorization. Shapes as in the provider contract.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthorizeCall {
+    /// `Idempotency-Key`: the same for every repeat of this operation.
+    pub key: String,
+    /// The order.
+    pub order_id: OrderId,
+    /// How much, in units of 10^-scale.
+    pub amount: Amount,
+    /// The currency.
+    pub currency: Currency,
+    /// Which provider the order asked for.
+    pub provider: String,
+    /// What stands for the means of payment.
+    pub token: Option<String>,
+    /// Steers the simulated provider only.
+    pub scenario: Option<String>,
+}
+
+/// Takes an operation back by its key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UndoCall {
+    /// `Idempotency-Key` of this call.
+    pub key: String,
+    /// The order.
+    pub order_id: OrderId,
+    /// The key of the operation to undo.
+    pub operation: String,
+}
+
+/// Hands goods to the carrier.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShipCall {
+    /// `Idempotency-Key`: the same for every repeat of this operation.
+    pub key: String,
+    /// The order.
+    pub order_id: OrderId,
+    /// Where to.
+    pub ship_to: Option<Address>,
+    /// What.
+    pub lines: Vec<ShipLine>,
+    /// Steers the simulated carrier only.
+    pub scenario: Option<String>,
+}
+
+/// One line of a shipment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShipLine {
+    /// The article.
+    pub sku: String,
+    /// How many.
+    pub quantity: u32,
+}
+
+/// What came of a call to the outside.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CallOutcome<T> {
+    /// It happened.
+    Done(T),
+    /// It was refused, finally; nothing happened.
+    Refused(String),
+    /// Accepted, but the result comes later: ask again under the same key.
+    Pending(String),
+    /// Nobody knows: a time-out, a lost connection, a server error. Ask again under the same key.
+    Unknown {
+        /// What went wrong.
+        reason: String,
+        /// How long the other side asked us to wait.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// A payment provider.
+#[async_trait]
+pub trait PaymentProvider: Send + Sync {
+    /// Asks for an authorization; `Done` carries the provider's reference.
+    async fn authorize(&self, call: &AuthorizeCall) -> CallOutcome<String>;
+    /// Voids an operation; once `Done`, the provider refuses that operation's key for ever.
+    async fn void(&self, call: &UndoCall) -> CallOutcome<()>;
+}
+
+/// A carrier.
+#[async_trait]
+pub trait Carrier: Send + Sync {
+    /// Hands over the goods.
+    async fn ship(&self, call: &ShipCall) -> CallOutcome<Shipped>;
+    /// Stops a shipment, if it is not too late.
+    async fn cancel(&self, call: &UndoCall) -> CallOutcome<CancelOutcome>;
+}
+
+/// What a carrier answers when it took the goods.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shipped {
+    /// Who carries.
+    pub carrier: String,
+    /// Under which number.
+    pub tracking_number: String,
+}
+
+/// What came of stopping a shipment.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CancelOutcome {
+    /// It will not go; its key is refused from now on.
+    Cancelled,
+    /// It has gone already: how.
+    TooLate(Shipped),
+}
