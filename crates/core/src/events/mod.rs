@@ -1,1 +1,67 @@
-//! Events.
+//! Events on the wire: the envelope, the versioned payloads, and their JSON.
+//!
+//! A payload's shape never changes once released: a change is a new version with a new type name, and readers keep
+//! reading the old one. The golden files under `tests/golden` hold every shape; a test compares them.
+
+mod codec;
+mod payloads;
+
+use uuid::Uuid;
+
+pub use self::{
+    codec::{DecodeError, decode, encode},
+    payloads::{
+        CancellationRequestedV1, FailedV1, HoldV1, OrderCreatedV1, OrderEventV1, OrderFailedV1, Payload, PaymentV1, PlanV1,
+        ProgressState, ShipmentV1, StepOutcome, StepProgressedV1, StepRequestedV1, StepUndoRequestedV1, Work,
+    },
+};
+use crate::{
+    domain::{ids::OrderId, order::Actor, time::Timestamp},
+    ports::Message,
+};
+
+/// The topic of the orders service.
+pub const ORDERS: &str = "orders";
+/// The topic of the payments service.
+pub const PAYMENTS: &str = "payments";
+/// The topic of the fulfillment service.
+pub const FULFILLMENT: &str = "fulfillment";
+
+/// An event with everything that surrounds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Envelope {
+    /// Unique; a repeat of the same fact is a new event with its own id.
+    pub event_id: Uuid,
+    /// When it happened, by its service's clock.
+    pub occurred_at: Timestamp,
+    /// Carried unchanged from the order.
+    pub correlation_id: Uuid,
+    /// The event that was being handled, if it was one.
+    pub causation_id: Option<Uuid>,
+    /// The service that says so.
+    pub source: String,
+    /// Counts the events of the source's record, gapless. It shows gaps; nobody refuses an event by it.
+    pub sequence: u64,
+    /// Who brought it about.
+    pub actor: Actor,
+    /// What happened.
+    pub payload: Payload,
+}
+
+impl Envelope {
+    /// The message of this event on its service's topic, with the headers of DESIGN: CloudEvents attributes in
+    /// their Kafka binding, and the two that the old systems know.
+    pub fn message(&self, topic: &std::sync::Arc<str>, key: &OrderId) -> Message {
+        let kind = self.payload.event_type();
+        let header = |name: &str, value: String| (name.to_owned(), value);
+        let headers = vec![
+            header("eventType", kind.to_owned()),
+            header("correlationId", self.correlation_id.to_string()),
+            header("ce_specversion", "1.0".to_owned()),
+            header("ce_id", self.event_id.to_string()),
+            header("ce_type", kind.to_owned()),
+            header("ce_source", format!("/cartwright/{}", self.source)),
+        ];
+        Message { topic: topic.clone(), key: key.clone(), headers, value: encode(self) }
+    }
+}

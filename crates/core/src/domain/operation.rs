@@ -1,0 +1,309 @@
+//! The life of one operation at an outside provider: do, ask again while nobody knows, give up by undoing.
+//!
+//! Payments and shipments share it. It decides nothing about tasks or events; it says what follows as values:
+//! [`Next`] (what to do now) and [`Answer`] (what to tell the order).
+
+use serde::{Deserialize, Serialize};
+
+use super::time::Timestamp;
+
+/// An operation, as its service's record keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Operation {
+    /// Where it stands.
+    pub state: State,
+    /// Whether the order has asked for its undo.
+    #[serde(default)]
+    pub undo_asked: bool,
+    /// Whether we undo it because its deadline passed without an outcome.
+    #[serde(default)]
+    pub gave_up: bool,
+    /// Tries since the current do or undo began.
+    #[serde(default)]
+    pub attempts: u32,
+    /// From when on an unknown outcome is given up, by undoing.
+    pub deadline: Timestamp,
+    /// When it will be tried again; `None` while a call may be under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_try_at: Option<Timestamp>,
+    /// The last reason why it is not through yet, or why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Where an operation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum State {
+    /// The call is to be made, under way, or its outcome unknown.
+    Doing,
+    /// It happened.
+    Done,
+    /// It did not happen and will not.
+    Refused,
+    /// It is being taken back.
+    Undoing,
+    /// Taken back, or never done and never to be done (a tombstone).
+    Undone,
+    /// It happened and can't be taken back.
+    NotUndoable,
+}
+
+/// What to tell the order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It happened.
+    Done,
+    /// It will not happen.
+    Refused(String),
+    /// It is taken back.
+    Undone,
+    /// It happened and stays.
+    NotUndoable(String),
+    /// Nobody knows yet; the next try is then.
+    Retrying(String, Timestamp),
+    /// The provider wants time; we ask again then.
+    Waiting(String, Timestamp),
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: it is settled or someone else will report.
+    Nothing,
+    /// Make the call of *do* at this moment.
+    Do(Timestamp),
+    /// Make the call of *undo* at this moment.
+    Undo(Timestamp),
+    /// A call of *do* may be under way: whoever picks the task up after a crash makes the *undo* instead.
+    UndoAfterCall,
+    /// The task is through.
+    Drop,
+}
+
+/// What came of a call, without its facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Result {
+    /// It happened.
+    Done,
+    /// It was refused for good.
+    Refused(String),
+    /// The result comes later; ask again then.
+    Pending(String, Timestamp),
+    /// Nobody knows; ask again then.
+    Unknown(String, Timestamp),
+    /// An undo that came too late.
+    TooLate,
+}
+
+impl Operation {
+    /// A new operation, to be tried until `deadline`.
+    pub fn begin(now: Timestamp, deadline: Timestamp) -> (Self, Next) {
+        (Self { state: State::Doing, deadline, ..Self::settled(State::Doing) }, Next::Do(now))
+    }
+
+    /// An operation that needs no call.
+    pub fn settled(state: State) -> Self {
+        Self {
+            state,
+            undo_asked: false,
+            gave_up: false,
+            attempts: 0,
+            deadline: Timestamp::default(),
+            next_try_at: None,
+            reason: None,
+        }
+    }
+
+    /// The order asks again: the outcome once more if there is one, else how it goes.
+    pub fn repeat(&self) -> Option<Answer> {
+        let reason = || self.reason.clone().unwrap_or_default();
+        match self.state {
+            State::Done => Some(Answer::Done),
+            State::Refused => Some(Answer::Refused(reason())),
+            State::Undone => Some(Answer::Undone),
+            State::NotUndoable => Some(Answer::NotUndoable(reason())),
+            State::Doing | State::Undoing => self.next_try_at.map(|at| Answer::Retrying(reason(), at)),
+        }
+    }
+
+    /// The order asks for the undo. `needs_call` is false where undoing is only a matter of our own record.
+    pub fn undo(&mut self, now: Timestamp, needs_call: bool) -> (Option<Answer>, Next) {
+        match self.state {
+            State::Done if needs_call => {
+                self.undo_asked = true;
+                (None, self.start_undo(now))
+            }
+            State::Done | State::Refused => {
+                self.undo_asked = true;
+                self.state = State::Undone;
+                (Some(Answer::Undone), Next::Nothing)
+            }
+            State::Undone | State::NotUndoable => (self.repeat(), Next::Nothing),
+            State::Undoing => {
+                self.undo_asked = true;
+                (self.repeat(), Next::Nothing)
+            }
+            State::Doing if self.undo_asked => (self.repeat(), Next::Nothing),
+            State::Doing => {
+                self.undo_asked = true;
+                // Between two tries nothing is under way: the undo settles the unknown outcome at once.
+                let next =
+                    if self.next_try_at.is_some() { self.start_undo(now) } else { Next::UndoAfterCall };
+                (None, next)
+            }
+        }
+    }
+
+    /// A call of *do* has come back.
+    pub fn did(&mut self, result: Result, now: Timestamp) -> (Vec<Answer>, Next) {
+        if self.state != State::Doing {
+            return (vec![], Next::Nothing); // late: it was given up or settled by another try
+        }
+        self.next_try_at = None;
+        match result {
+            Result::Done | Result::TooLate if self.undo_asked => (vec![Answer::Done], self.start_undo(now)),
+            Result::Done | Result::TooLate => {
+                self.state = State::Done;
+                self.reason = None;
+                (vec![Answer::Done], Next::Drop)
+            }
+            Result::Refused(reason) => {
+                self.reason = Some(reason.clone());
+                let mut answers = vec![Answer::Refused(reason)];
+                self.state = State::Refused;
+                if self.undo_asked {
+                    self.state = State::Undone;
+                    answers.push(Answer::Undone);
+                }
+                (answers, Next::Drop)
+            }
+            Result::Pending(reason, _) | Result::Unknown(reason, _) if self.undo_asked => {
+                self.reason = Some(reason);
+                (vec![], self.start_undo(now))
+            }
+            Result::Pending(reason, _) | Result::Unknown(reason, _) if now >= self.deadline => {
+                self.gave_up = true;
+                self.reason = Some(format!("no outcome before the deadline: {reason}"));
+                (vec![], self.start_undo(now))
+            }
+            Result::Pending(reason, at) => self.try_again(Next::Do, at, Answer::Waiting(reason, at)),
+            Result::Unknown(reason, at) => self.try_again(Next::Do, at, Answer::Retrying(reason, at)),
+        }
+    }
+
+    /// A call of *undo* has come back. An undo is repeated until it is answered; a refused one at `wait`.
+    pub fn undid(&mut self, result: Result, wait: Timestamp) -> (Vec<Answer>, Next) {
+        // After a crash the undo may run for an operation whose do was under way: same thing.
+        if !matches!(self.state, State::Undoing | State::Doing) {
+            return (vec![], Next::Nothing);
+        }
+        self.next_try_at = None;
+        match result {
+            Result::Done if self.undo_asked || !self.gave_up => {
+                self.state = State::Undone;
+                (vec![Answer::Undone], Next::Drop)
+            }
+            Result::Done => {
+                self.state = State::Refused;
+                (vec![Answer::Refused(self.reason.clone().unwrap_or_default())], Next::Drop)
+            }
+            Result::TooLate if self.undo_asked => {
+                self.state = State::NotUndoable;
+                let reason = "too late: it has happened already".to_owned();
+                self.reason = Some(reason.clone());
+                (vec![Answer::NotUndoable(reason)], Next::Drop)
+            }
+            Result::TooLate => {
+                self.state = State::Done;
+                self.reason = None;
+                (vec![Answer::Done], Next::Drop)
+            }
+            Result::Refused(reason) => {
+                let reason = format!("the undo was refused: {reason}");
+                self.try_again(Next::Undo, wait, Answer::Retrying(reason, wait))
+            }
+            Result::Pending(reason, at) => self.try_again(Next::Undo, at, Answer::Waiting(reason, at)),
+            Result::Unknown(reason, at) => self.try_again(Next::Undo, at, Answer::Retrying(reason, at)),
+        }
+    }
+
+    fn start_undo(&mut self, now: Timestamp) -> Next {
+        self.state = State::Undoing;
+        self.attempts = 0;
+        self.next_try_at = None;
+        Next::Undo(now)
+    }
+
+    fn try_again(
+        &mut self,
+        next: fn(Timestamp) -> Next,
+        at: Timestamp,
+        answer: Answer,
+    ) -> (Vec<Answer>, Next) {
+        self.attempts += 1;
+        self.next_try_at = Some(at);
+        if let Answer::Retrying(reason, _) | Answer::Waiting(reason, _) = &answer {
+            self.reason = Some(reason.clone());
+        }
+        (vec![answer], next(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T0: Timestamp = Timestamp::from_micros(0);
+    const T1: Timestamp = Timestamp::from_micros(1);
+    const END: Timestamp = Timestamp::from_micros(100);
+
+    fn unknown() -> Result {
+        Result::Unknown("timed out".into(), T1)
+    }
+
+    #[test]
+    fn an_undo_during_a_call_waits_for_its_outcome_and_then_undoes() {
+        let (mut op, next) = Operation::begin(T0, END);
+        assert_eq!(next, Next::Do(T0));
+        assert_eq!(op.undo(T0, true), (None, Next::UndoAfterCall));
+        assert_eq!(op.did(Result::Done, T1), (vec![Answer::Done], Next::Undo(T1)));
+        assert_eq!(op.undid(Result::Done, T1), (vec![Answer::Undone], Next::Drop));
+        assert_eq!(op.repeat(), Some(Answer::Undone));
+    }
+
+    #[test]
+    fn an_undo_between_two_tries_starts_no_new_do() {
+        let (mut op, _) = Operation::begin(T0, END);
+        assert_eq!(op.did(unknown(), T0).1, Next::Do(T1));
+        assert_eq!(op.undo(T0, true), (None, Next::Undo(T0)));
+        assert_eq!(op.did(Result::Done, T1), (vec![], Next::Nothing), "a late do changes nothing");
+    }
+
+    #[test]
+    fn at_the_deadline_it_fails_only_when_the_undo_is_answered() {
+        let (mut op, _) = Operation::begin(T0, END);
+        assert_eq!(op.did(unknown(), END), (vec![], Next::Undo(END)));
+        assert!(matches!(op.undid(unknown(), END).1, Next::Undo(_)));
+        let (answers, next) = op.undid(Result::Done, END);
+        assert!(matches!(&answers[..], [Answer::Refused(why)] if why.contains("deadline")));
+        assert_eq!(next, Next::Drop);
+    }
+
+    #[test]
+    fn too_late_to_undo_means_done_after_all() {
+        let (mut op, _) = Operation::begin(T0, END);
+        op.did(unknown(), END);
+        assert_eq!(op.undid(Result::TooLate, END), (vec![Answer::Done], Next::Drop));
+        op.undo(END, true);
+        assert!(matches!(op.undid(Result::TooLate, END).0[..], [Answer::NotUndoable(_)]));
+    }
+
+    #[test]
+    fn an_undo_after_a_refusal_needs_no_call() {
+        let (mut op, _) = Operation::begin(T0, END);
+        op.did(Result::Refused("no".into()), T0);
+        assert_eq!(op.undo(T0, true), (Some(Answer::Undone), Next::Nothing));
+    }
+}
