@@ -11,12 +11,13 @@ use uuid::Uuid;
 pub use self::{
     codec::{DecodeError, decode, encode},
     payloads::{
-        CancellationRequestedV1, FailedV1, HoldV1, OrderCreatedV1, OrderEventV1, OrderFailedV1, Payload, PaymentV1, PlanV1,
-        ProgressState, ShipmentV1, StepOutcome, StepProgressedV1, StepRequestedV1, StepUndoRequestedV1, Work,
+        CancellationRequestedV1, FailedV1, HoldV1, OrderCreatedV1, OrderEventV1, OrderFailedV1, Payload,
+        PaymentV1, PlanV1, ProgressState, ShipmentV1, StepOutcome, StepProgressedV1, StepRequestedV1,
+        StepUndoRequestedV1, Work,
     },
 };
 use crate::{
-    domain::{ids::OrderId, order::Actor, time::Timestamp},
+    domain::{flow::StepKind, ids::OrderId, order::Actor, time::Timestamp},
     ports::Message,
 };
 
@@ -48,13 +49,24 @@ pub struct Envelope {
     pub payload: Payload,
 }
 
+impl Payload {
+    /// The kind of step that this asks to do or undo, if it asks.
+    pub fn asks_for(&self) -> Option<StepKind> {
+        match self {
+            Self::StepRequested(asked) => Some(asked.work.kind()),
+            Self::StepUndoRequested(asked) => Some(asked.kind),
+            _ => None,
+        }
+    }
+}
+
 impl Envelope {
     /// The message of this event on its service's topic, with the headers of DESIGN: CloudEvents attributes in
     /// their Kafka binding, and the two that the old systems know.
     pub fn message(&self, topic: &std::sync::Arc<str>, key: &OrderId) -> Message {
         let kind = self.payload.event_type();
         let header = |name: &str, value: String| (name.to_owned(), value);
-        let headers = vec![
+        let mut headers = vec![
             header("eventType", kind.to_owned()),
             header("correlationId", self.correlation_id.to_string()),
             header("ce_specversion", "1.0".to_owned()),
@@ -62,6 +74,9 @@ impl Envelope {
             header("ce_type", kind.to_owned()),
             header("ce_source", format!("/cartwright/{}", self.source)),
         ];
+        if let Some(step) = self.payload.asks_for() {
+            headers.push(header("stepKind", step.as_str().to_owned()));
+        }
         Message { topic: topic.clone(), key: key.clone(), headers, value: encode(self) }
     }
 }

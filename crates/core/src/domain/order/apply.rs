@@ -1,8 +1,8 @@
 //! The only thing that changes an order's record.
 
 use super::{
-    Cancellation, Facts, FulfillmentStatus, Milestone, Order, OrderEvent, OrderStatus, Payment, PaymentStatus, Report,
-    Shipment, ShipmentLine, StepReport, Unwinding,
+    Cancellation, Facts, FulfillmentStatus, Milestone, Order, OrderEvent, OrderStatus, Payment,
+    PaymentStatus, Report, Shipment, ShipmentLine, StepReport, Unwinding,
 };
 use crate::domain::{
     flow::{Life, StepKind},
@@ -74,21 +74,23 @@ impl Order {
                 refunded: 0,
                 reason: None,
             }),
-            StepKind::Schedule | StepKind::Ship if self.shipments.is_empty() => self.shipments.push(Shipment {
-                id: self.shipment_id(),
-                status: FulfillmentStatus::Pending,
-                lines: self
-                    .placed
-                    .lines
-                    .iter()
-                    .map(|line| ShipmentLine { line: line.id.clone(), quantity: line.quantity })
-                    .collect(),
-                eta: None,
-                carrier: None,
-                tracking_number: None,
-                shipped_at: None,
-                error: None,
-            }),
+            StepKind::Schedule | StepKind::Ship if self.shipments.is_empty() => {
+                self.shipments.push(Shipment {
+                    id: self.shipment_id(),
+                    status: FulfillmentStatus::Pending,
+                    lines: self
+                        .placed
+                        .lines
+                        .iter()
+                        .map(|line| ShipmentLine { line: line.id.clone(), quantity: line.quantity })
+                        .collect(),
+                    eta: None,
+                    carrier: None,
+                    tracking_number: None,
+                    shipped_at: None,
+                    error: None,
+                })
+            }
             StepKind::Schedule | StepKind::Ship | StepKind::Wait => {}
         }
     }

@@ -48,8 +48,12 @@ pub enum CancelReason {
 
 impl CancelReason {
     /// All of them with their words.
-    pub const ALL: [(&'static str, Self); 4] =
-        [("customer", Self::Customer), ("fraud", Self::Fraud), ("stock", Self::Stock), ("other", Self::Other)];
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("customer", Self::Customer),
+        ("fraud", Self::Fraud),
+        ("stock", Self::Stock),
+        ("other", Self::Other),
+    ];
 }
 
 /// The commands that an order may accept, as the API names them.
@@ -100,9 +104,15 @@ impl Action {
                 }
                 _ => Ok(()),
             },
-            (Self::Hold, OrderStatus::Open, None) if manual => no("an order of the flow manual has no steps to hold".into()),
-            (Self::Hold, OrderStatus::Open, None) if order.on_hold => no("the order is on hold already".into()),
-            (Self::Release, OrderStatus::Open, None) if !order.on_hold => no("the order is not on hold".into()),
+            (Self::Hold, OrderStatus::Open, None) if manual => {
+                no("an order of the flow manual has no steps to hold".into())
+            }
+            (Self::Hold, OrderStatus::Open, None) if order.on_hold => {
+                no("the order is on hold already".into())
+            }
+            (Self::Release, OrderStatus::Open, None) if !order.on_hold => {
+                no("the order is not on hold".into())
+            }
             (Self::Hold | Self::Release, OrderStatus::Open, None) => Ok(()),
             (Self::SetMilestone, OrderStatus::Open, None) if !manual => no(format!(
                 "only orders of the flow manual take a milestone from the client; this one's flow is {}",

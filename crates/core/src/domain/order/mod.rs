@@ -19,12 +19,12 @@ pub use self::{
     decide::{Action, CancelReason, OrderCommand, Refusal},
     fold::{Facts, Report, StepReport},
     place::{
-        Charge, ChargeType, Customer, Discrepancy, Line, MAX_CHARGES, MAX_LINES, MAX_QUANTITY, PaymentIntent, Placed,
-        PlacedBy, Totals,
+        Charge, ChargeType, Customer, Discrepancy, Line, MAX_CHARGES, MAX_LINES, MAX_QUANTITY, PaymentIntent,
+        Placed, PlacedBy, Totals,
     },
     status::{
-        Actor, ActorKind, Address, FulfillmentStatus, Milestone, OrderStatus, Payment, PaymentStatus, Shipment,
-        ShipmentLine,
+        Actor, ActorKind, Address, FulfillmentStatus, Milestone, OrderStatus, Payment, PaymentStatus,
+        Shipment, ShipmentLine,
     },
 };
 use super::{

@@ -196,7 +196,8 @@ impl Placed {
     /// The fields whose sums overflow, exceed [`MAX_AMOUNT`] or are negative where that makes no sense.
     pub fn add_up(&mut self) -> Result<(), Vec<Discrepancy>> {
         let mut wrong = Vec::new();
-        let mut say = |field: String, message: &str| wrong.push(Discrepancy { field, message: message.to_owned() });
+        let mut say =
+            |field: String, message: &str| wrong.push(Discrepancy { field, message: message.to_owned() });
         let in_range = |amount: &Amount| amount.abs() <= MAX_AMOUNT;
         for (i, line) in self.lines.iter_mut().enumerate() {
             match line.net().and_then(|net| net.checked_add(line.tax)).filter(in_range) {
@@ -227,7 +228,10 @@ impl Placed {
 impl Order {
     /// A new order, version 1, with nothing asked for yet. `steps_of(placed.flow)` must exist; an unknown flow has
     /// no steps.
-    #[expect(clippy::too_many_arguments, reason = "each is a fact of its own, and this is called in one place")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a fact of its own, and this is called in one place"
+    )]
     pub fn place(
         id: OrderId,
         number: u64,

@@ -1,0 +1,52 @@
+//! Carrying out a task: the one place where providers are called.
+
+use std::sync::Arc;
+
+use crate::ports::{CallOutcome, CancelOutcome, Carrier, PaymentProvider, Shipped, Task, Work};
+
+/// The outside world.
+#[derive(Clone)]
+pub struct Providers {
+    /// Takes the money.
+    pub payments: Arc<dyn PaymentProvider>,
+    /// Carries the goods.
+    pub carrier: Arc<dyn Carrier>,
+}
+
+/// A task that was carried out, and what came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskDone {
+    /// The task as it was when it was begun.
+    pub task: Task,
+    /// What came of it.
+    pub result: CallResult,
+}
+
+/// What came of a task.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CallResult {
+    /// Of asking for an authorization.
+    Authorize(CallOutcome<String>),
+    /// Of voiding.
+    Void(CallOutcome<()>),
+    /// Of shipping.
+    Ship(CallOutcome<Shipped>),
+    /// Of stopping a shipment.
+    Cancel(CallOutcome<CancelOutcome>),
+    /// The time has passed.
+    Waited,
+}
+
+impl Providers {
+    /// Carries out a task. Never inside a transaction; whatever happens, the result goes back to the service.
+    pub async fn carry_out(&self, task: Task) -> TaskDone {
+        let result = match &task.work {
+            Work::Authorize(call) => CallResult::Authorize(self.payments.authorize(call).await),
+            Work::Void(call) => CallResult::Void(self.payments.void(call).await),
+            Work::Ship(call) => CallResult::Ship(self.carrier.ship(call).await),
+            Work::CancelShipment(call) => CallResult::Cancel(self.carrier.cancel(call).await),
+            Work::Wait => CallResult::Waited,
+        };
+        TaskDone { task, result }
+    }
+}

@@ -1,0 +1,535 @@
+//! One batch: load, decide, commit, settle.
+
+use std::{
+    collections::{HashMap, HashSet},
+    num::NonZeroUsize,
+    ops::Range,
+    sync::Arc,
+};
+
+use lru::LruCache;
+
+use super::{CACHED_RECORDS, Ctx, Logic, MAX_ROUNDS, Settings, TaskDone, Turn, parking, turn::corrupt};
+use crate::{
+    domain::{ids::OrderId, time::Timestamp},
+    events::{self, Envelope},
+    ports::{
+        AnswerKey, Batch, Clock, Commit, Cursor, Delivery, Guard, Ids, Origin, Outcome, Parked, SavedAnswer,
+        Store, StoreError, Stored, Task,
+    },
+};
+
+/// What a service handles.
+pub enum Input<C> {
+    /// Something asked from outside; `token` names who waits for the answer.
+    Command {
+        /// Given back with the answer.
+        token: u64,
+        /// What is asked.
+        command: Arc<C>,
+    },
+    /// An event from the bus.
+    Delivery(Delivery),
+    /// A task that was carried out.
+    Task(TaskDone),
+    /// A record that has waited for long.
+    Sweep(OrderId),
+}
+
+/// What one step did.
+pub struct StepReport<A> {
+    /// Answers by token.
+    pub answers: Vec<(u64, A)>,
+    /// Tasks to carry out from memory, leased by us; the store has them for crashes and retries.
+    pub tasks: Vec<Task>,
+    /// Tasks that replace one which may be under way: see [`Schedule::put_instead`](super::Schedule::put_instead).
+    pub instead: Vec<Task>,
+    /// Tasks that are done with.
+    pub dropped: Vec<String>,
+    /// Deliveries that are settled; their offsets may advance.
+    pub settled: Vec<Origin>,
+    /// Events parked.
+    pub parked: usize,
+    /// Commits that stood.
+    pub commits: usize,
+    /// The newest journal position, if any row was written.
+    pub head: Option<u64>,
+    /// What the logic measured.
+    pub observations: Vec<(&'static str, std::time::Duration)>,
+}
+
+impl<A> Default for StepReport<A> {
+    fn default() -> Self {
+        Self {
+            answers: vec![],
+            tasks: vec![],
+            instead: vec![],
+            dropped: vec![],
+            settled: vec![],
+            parked: 0,
+            commits: 0,
+            head: None,
+            observations: vec![],
+        }
+    }
+}
+
+/// One service: its logic on its store. Handles one batch at a time.
+pub struct Engine<L: Logic> {
+    logic: L,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    ids: Box<dyn Ids>,
+    settings: Settings,
+    topic: Arc<str>,
+    cache: LruCache<OrderId, Known<L::Record>>,
+    numbers: Range<u64>,
+    cursors: HashMap<(Arc<str>, u32), Cursor>,
+    open_orders: u64,
+    /// Orders made in the round under way, before they count as open.
+    admitted: u64,
+}
+
+/// A record as we know it to stand in the store.
+#[derive(Clone)]
+struct Known<R> {
+    revision: u64,
+    record: R,
+}
+
+/// An order's part of a batch.
+struct Working<R> {
+    guard: Guard,
+    counted: bool,
+    record: Option<R>,
+    parked: Parking,
+    turn: Turn,
+    items: Vec<usize>,
+    answers: Vec<usize>,
+}
+
+#[derive(Default)]
+struct Parking {
+    queue: bool,
+    park: Vec<Parked>,
+    unpark: Vec<Origin>,
+    waiting: Vec<Parked>,
+}
+
+/// An input with what is read from it once.
+struct Item<C> {
+    input: Input<C>,
+    order: OrderId,
+    event: Option<Result<Envelope, String>>,
+    saved: Option<SavedAnswer>,
+    creates: bool,
+    taken_by: Option<OrderId>,
+}
+
+impl<L: Logic> Engine<L> {
+    /// A service on its store. `open_orders` is what the store counts now.
+    pub fn new(
+        logic: L,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        ids: Box<dyn Ids>,
+        settings: Settings,
+        open_orders: u64,
+    ) -> Self {
+        Self {
+            logic,
+            store,
+            clock,
+            ids,
+            settings,
+            topic: L::NAME.into(),
+            cache: LruCache::new(NonZeroUsize::new(CACHED_RECORDS).unwrap_or(NonZeroUsize::MIN)),
+            numbers: 0..0,
+            cursors: HashMap::new(),
+            open_orders,
+            admitted: 0,
+        }
+    }
+
+    /// Orders that are open, as far as this process knows.
+    pub fn open_orders(&self) -> u64 {
+        self.open_orders
+    }
+
+    /// Handles one batch: every input is decided in order and made durable, or refused, or parked. `room` is how
+    /// many tasks the caller can carry out from memory.
+    ///
+    /// # Errors
+    /// The store could not be read or written. Nothing is answered then; what was written in an earlier round of
+    /// the same step stays, and every input may be given again: repeats change nothing.
+    pub async fn step(
+        &mut self,
+        inputs: Vec<Input<L::Command>>,
+        room: usize,
+    ) -> Result<StepReport<L::Answer>, StoreError> {
+        let result = self.try_step(inputs, room).await;
+        if result.is_err() {
+            // Whether the commit stands is unknown now: look again, and read the sources again from where the
+            // store says they are.
+            self.cache.clear();
+            self.cursors.clear();
+        }
+        result
+    }
+
+    async fn try_step(
+        &mut self,
+        inputs: Vec<Input<L::Command>>,
+        room: usize,
+    ) -> Result<StepReport<L::Answer>, StoreError> {
+        let mut report = StepReport::default();
+        let now = self.clock.now();
+        let mut items = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            self.take_in(input, &mut items, &mut report);
+        }
+        self.reserve_numbers(items.iter().filter(|item| item.creates).count()).await?;
+        let mut pending: Vec<usize> = (0..items.len()).collect();
+        let mut conflicted = HashSet::new();
+        for _ in 0..MAX_ROUNDS {
+            if pending.is_empty() && self.cursors.is_empty() {
+                return Ok(report);
+            }
+            let mut works = self.load(&mut items, &pending, &conflicted).await?;
+            let mut answers: HashMap<usize, L::Answer> = HashMap::new();
+            self.admitted = 0;
+            for &i in &pending {
+                let Some(work) = works.get_mut(&items[i].order) else { continue };
+                self.decide(i, &items[i], work, now, &mut answers);
+            }
+            pending =
+                self.commit(&mut items, works, answers, now, room, &mut report, &mut conflicted).await?;
+            if pending.is_empty() {
+                return Ok(report);
+            }
+        }
+        Err(StoreError::Unavailable(format!("still in conflict after {MAX_ROUNDS} rounds")))
+    }
+
+    /// Reads what an input is about; deliveries that do not concern us are settled here.
+    fn take_in(
+        &mut self,
+        input: Input<L::Command>,
+        items: &mut Vec<Item<L::Command>>,
+        report: &mut StepReport<L::Answer>,
+    ) {
+        let (order, event, creates) = match &input {
+            Input::Command { command, .. } => {
+                let target = self.logic.target(command);
+                (target.order.clone(), None, target.creates)
+            }
+            Input::Delivery(delivery) => {
+                let origin = &delivery.origin;
+                self.cursors.insert(
+                    (origin.source.clone(), origin.lane),
+                    Cursor {
+                        source: origin.source.clone(),
+                        lane: origin.lane,
+                        incarnation: delivery.incarnation,
+                        position: origin.position,
+                    },
+                );
+                report.settled.push(origin.clone());
+                if !self.logic.wants(delivery) {
+                    return;
+                }
+                let event = events::decode(&delivery.value).map_err(|error| error.to_string());
+                (parking::order_of(delivery), Some(event), false)
+            }
+            Input::Task(done) => (done.task.order.clone(), None, false),
+            Input::Sweep(order) => (order.clone(), None, false),
+        };
+        items.push(Item { input, order, event, saved: None, creates, taken_by: None });
+    }
+
+    async fn reserve_numbers(&mut self, wanted: usize) -> Result<(), StoreError> {
+        // Twice, since an order may be decided again after a conflict; what is left over serves the next batch.
+        let wanted = wanted as u64 * 2;
+        if self.numbers.end - self.numbers.start < wanted {
+            let count = u32::try_from(wanted).unwrap_or(u32::MAX);
+            let first = self.store.reserve_numbers(count).await?;
+            self.numbers = first..first + u64::from(count);
+        }
+        Ok(())
+    }
+
+    /// The records of the pending inputs: from memory, from the store, or taken as absent where an insert is the check.
+    async fn load(
+        &mut self,
+        items: &mut [Item<L::Command>],
+        pending: &[usize],
+        conflicted: &HashSet<OrderId>,
+    ) -> Result<HashMap<OrderId, Working<L::Record>>, StoreError> {
+        let mut works: HashMap<OrderId, Working<L::Record>> = HashMap::with_capacity(pending.len());
+        let mut missing = Vec::new();
+        for &i in pending {
+            let item = &mut items[i];
+            if let Input::Command { command, .. } = &item.input
+                && let Some(key) = self.logic.target(command).answer
+            {
+                item.saved = self.store.answer(key).await?;
+            }
+            if works.contains_key(&item.order) {
+                continue;
+            }
+            let known =
+                if conflicted.contains(&item.order) { None } else { self.cache.get(&item.order).cloned() };
+            let work = match known {
+                Some(known) => self.working(Guard::Revision(known.revision), Some(known.record)),
+                None => {
+                    if !item.creates || conflicted.contains(&item.order) {
+                        missing.push(item.order.clone());
+                    }
+                    self.working(Guard::Absent, None)
+                }
+            };
+            works.insert(item.order.clone(), work);
+        }
+        if missing.is_empty() {
+            return Ok(works);
+        }
+        let loaded = self.store.load(&missing).await?;
+        for (order, stored) in missing.into_iter().zip(loaded) {
+            let work = self.read(&order, stored).await?;
+            works.insert(order, work);
+        }
+        Ok(works)
+    }
+
+    fn working(&self, guard: Guard, record: Option<L::Record>) -> Working<L::Record> {
+        Working {
+            guard,
+            counted: record.as_ref().is_some_and(|record| self.logic.counts(record)),
+            record,
+            parked: Parking::default(),
+            turn: Turn::default(),
+            items: vec![],
+            answers: vec![],
+        }
+    }
+
+    async fn read(&self, order: &OrderId, stored: Stored) -> Result<Working<L::Record>, StoreError> {
+        let record = match &stored.record {
+            Some(json) => Some(self.logic.read(json).map_err(|error| corrupt(order, &error))?),
+            None => None,
+        };
+        let guard = if stored.revision == 0 { Guard::Absent } else { Guard::Revision(stored.revision) };
+        let mut work = self.working(guard, record);
+        if stored.has_parked {
+            work.parked.queue = true;
+            work.parked.waiting = self.store.parked(order).await?;
+        }
+        Ok(work)
+    }
+
+    fn decide(
+        &mut self,
+        i: usize,
+        item: &Item<L::Command>,
+        work: &mut Working<L::Record>,
+        now: Timestamp,
+        answers: &mut HashMap<usize, L::Answer>,
+    ) {
+        let mut ctx = Ctx {
+            now,
+            ids: &mut *self.ids,
+            numbers: &mut self.numbers,
+            open_orders: self.open_orders + self.admitted,
+            settings: &self.settings,
+            topic: &self.topic,
+        };
+        work.items.push(i);
+        match (&item.input, &item.event) {
+            (Input::Command { command, .. }, _) => {
+                let was_absent = work.record.is_none();
+                let key = self.logic.target(command).answer;
+                let saved = key.and_then(|key| saved_in(&work.turn, key)).or(item.saved.clone());
+                let answer = self.logic.command(
+                    &mut work.record,
+                    command,
+                    saved.as_ref(),
+                    item.taken_by.as_ref(),
+                    &mut ctx,
+                    &mut work.turn,
+                );
+                answers.insert(i, answer);
+                work.answers.push(i);
+                if was_absent && work.record.is_some() {
+                    self.admitted += 1;
+                    // What came before its order is applied now, in the order of its arrival.
+                    parking::release(&mut self.logic, work.parts(), &mut ctx);
+                }
+            }
+            (Input::Delivery(delivery), event) => {
+                parking::deliver(&mut self.logic, work.parts(), delivery, event.as_ref(), &mut ctx);
+            }
+            (Input::Task(done), _) => self.logic.task(&mut work.record, done, &mut ctx, &mut work.turn),
+            (Input::Sweep(_), _) => self.logic.sweep(&mut work.record, &mut ctx, &mut work.turn),
+        }
+    }
+
+    /// Makes the round durable. Returns the inputs to be decided again, in their order.
+    #[expect(clippy::too_many_arguments, reason = "the state of one round, used here only")]
+    async fn commit(
+        &mut self,
+        items: &mut [Item<L::Command>],
+        works: HashMap<OrderId, Working<L::Record>>,
+        mut answers: HashMap<usize, L::Answer>,
+        now: Timestamp,
+        room: usize,
+        report: &mut StepReport<L::Answer>,
+        conflicted: &mut HashSet<OrderId>,
+    ) -> Result<Vec<usize>, StoreError> {
+        let mut commits = Vec::new();
+        let mut written = Vec::new();
+        for (order, mut work) in works {
+            if !work.turn.changed && !work.parked.changed() {
+                self.answer(&work, items, &mut answers, report);
+                continue;
+            }
+            let tasks = self.lease(&mut work.turn, now, room.saturating_sub(report.tasks.len()));
+            commits.push(self.to_commit(&order, &mut work));
+            written.push((order, work, tasks));
+        }
+        let cursors: Vec<Cursor> = self.cursors.values().cloned().collect();
+        if commits.is_empty() && cursors.is_empty() {
+            return Ok(vec![]);
+        }
+        if commits.is_empty() && !self.worth_saving(&cursors) {
+            return Ok(vec![]);
+        }
+        let outcomes = self.store.commit(Batch { commits, cursors }).await?;
+        let mut again = Vec::new();
+        for ((order, mut work, (run, instead, dropped)), outcome) in written.into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::Committed { position } => {
+                    self.answer(&work, items, &mut answers, report);
+                    report.tasks.extend(run);
+                    report.instead.extend(instead);
+                    report.dropped.extend(dropped);
+                    report.commits += 1;
+                    report.parked += work.parked.park.len();
+                    report.head = report.head.max((position > 0).then_some(position));
+                    report.observations.append(&mut work.turn.observations);
+                    self.remember(order, work);
+                }
+                Outcome::Conflict => {
+                    self.cache.pop(&order);
+                    conflicted.insert(order);
+                    again.extend(work.items);
+                }
+                Outcome::Taken { by } => {
+                    self.cache.pop(&order);
+                    for &i in &work.items {
+                        items[i].taken_by = items[i].creates.then(|| by.clone());
+                    }
+                    conflicted.insert(order);
+                    again.extend(work.items);
+                }
+            }
+        }
+        if again.is_empty() {
+            self.cursors.clear();
+        }
+        again.sort_unstable();
+        Ok(again)
+    }
+
+    /// A cursor alone is written now and then: what it passed over concerned nobody here and is passed over again.
+    fn worth_saving(&self, cursors: &[Cursor]) -> bool {
+        const EVERY: u64 = 4_096;
+        cursors.iter().any(|cursor| cursor.position.is_multiple_of(EVERY))
+    }
+
+    fn answer(
+        &self,
+        work: &Working<L::Record>,
+        items: &[Item<L::Command>],
+        answers: &mut HashMap<usize, L::Answer>,
+        report: &mut StepReport<L::Answer>,
+    ) {
+        for i in &work.answers {
+            if let (Input::Command { token, .. }, Some(answer)) = (&items[*i].input, answers.remove(i)) {
+                report.answers.push((*token, answer));
+            }
+        }
+    }
+
+    /// Leases the tasks that this process will carry out from memory; the others are free for whoever polls.
+    fn lease(&self, turn: &mut Turn, now: Timestamp, room: usize) -> (Vec<Task>, Vec<Task>, Vec<String>) {
+        let (mut run, mut instead) = (Vec::new(), Vec::new());
+        let soon = now.plus(self.settings.lease);
+        for task in &mut turn.put_tasks {
+            if task.lease_until > now {
+                instead.push(task.clone());
+            } else if task.due_at <= soon && run.len() < room {
+                task.lease_until = task.due_at.max(now).plus(self.settings.lease);
+                run.push(task.clone());
+            }
+        }
+        (run, instead, turn.drop_tasks.clone())
+    }
+
+    fn to_commit(&self, order: &OrderId, work: &mut Working<L::Record>) -> Commit {
+        let turn = &mut work.turn;
+        Commit {
+            id: order.clone(),
+            guard: work.guard,
+            row: work.record.as_ref().map(|record| self.logic.row(record)).unwrap_or_default(),
+            journal: std::mem::take(&mut turn.journal),
+            history: std::mem::take(&mut turn.history),
+            put_tasks: std::mem::take(&mut turn.put_tasks),
+            drop_tasks: std::mem::take(&mut turn.drop_tasks),
+            answers: std::mem::take(&mut turn.answers),
+            park: work.parked.park.clone(),
+            unpark: std::mem::take(&mut work.parked.unpark),
+        }
+    }
+
+    fn remember(&mut self, order: OrderId, work: Working<L::Record>) {
+        let revision = match work.guard {
+            Guard::Absent => 1,
+            Guard::Revision(revision) => revision + 1,
+        };
+        let counts = work.record.as_ref().is_some_and(|record| self.logic.counts(record));
+        self.open_orders = (self.open_orders + u64::from(counts)).saturating_sub(u64::from(work.counted));
+        let parked = work.parked.queue;
+        match work.record {
+            Some(record) if self.settings.exclusive && !parked && self.logic.is_live(&record) => {
+                self.cache.put(order, Known { revision, record });
+            }
+            _ => {
+                self.cache.pop(&order);
+            }
+        }
+    }
+}
+
+impl<R> Working<R> {
+    fn parts(&mut self) -> parking::Parts<'_, R> {
+        parking::Parts {
+            record: &mut self.record,
+            turn: &mut self.turn,
+            queue: &mut self.parked.queue,
+            park: &mut self.parked.park,
+            unpark: &mut self.parked.unpark,
+            waiting: &mut self.parked.waiting,
+        }
+    }
+}
+
+impl Parking {
+    fn changed(&self) -> bool {
+        !self.park.is_empty() || !self.unpark.is_empty()
+    }
+}
+
+/// An answer that an earlier input of the same batch saved for the same key.
+fn saved_in(turn: &Turn, key: &AnswerKey) -> Option<SavedAnswer> {
+    turn.answers.iter().rev().find(|(saved, _)| saved == key).map(|(_, answer)| answer.clone())
+}

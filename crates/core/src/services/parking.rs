@@ -1,0 +1,93 @@
+//! Events that can't be applied: they are set aside with their bytes and the reason, and later events of the same
+//! order queue behind them. No other order notices.
+
+use uuid::Uuid;
+
+use super::{Ctx, Logic, Turn};
+use crate::{
+    domain::ids::{OrderId, derive_uuid},
+    events::{self, Envelope},
+    ports::{Delivery, Origin, Parked},
+};
+
+/// The parts of an order's work that parking needs.
+pub(super) struct Parts<'a, R> {
+    pub record: &'a mut Option<R>,
+    pub turn: &'a mut Turn,
+    /// Whether something is parked for this order after all that was done so far.
+    pub queue: &'a mut bool,
+    pub park: &'a mut Vec<Parked>,
+    pub unpark: &'a mut Vec<Origin>,
+    /// What the store had parked when the record was loaded, oldest first.
+    pub waiting: &'a mut Vec<Parked>,
+}
+
+/// The order that a delivery belongs to: its key. A key that is no order id gets a name of its own, so that its
+/// event can be set aside like any other.
+pub(super) fn order_of(delivery: &Delivery) -> OrderId {
+    std::str::from_utf8(&delivery.key).ok().and_then(|key| OrderId::parse(key).ok()).unwrap_or_else(|| {
+        let Origin { source, lane, position } = &delivery.origin;
+        OrderId::from(derive_uuid("unreadable key", &[source, &lane.to_string(), &position.to_string()]))
+    })
+}
+
+/// Applies a delivery, or parks it.
+pub(super) fn deliver<L: Logic>(
+    logic: &mut L,
+    parts: Parts<'_, L::Record>,
+    delivery: &Delivery,
+    event: Option<&Result<Envelope, String>>,
+    ctx: &mut Ctx<'_>,
+) {
+    let (event_id, reason) = match event {
+        Some(Ok(event)) => {
+            if is_parked(&parts, delivery, event.event_id) {
+                return; // delivered again: it waits already
+            }
+            let reason = if *parts.queue {
+                "an earlier event of this order is parked".to_owned()
+            } else {
+                match logic.event(parts.record, event, &delivery.value, ctx, parts.turn) {
+                    Ok(()) => return,
+                    Err(reason) => reason,
+                }
+            };
+            (Some(event.event_id), reason)
+        }
+        Some(Err(reason)) => (None, reason.clone()),
+        None => return,
+    };
+    *parts.queue = true;
+    parts.park.push(Parked { delivery: delivery.clone(), event_id, reason, parked_at: ctx.now });
+}
+
+/// Applies what waits for this order, oldest first, up to the first that still can't be applied.
+pub(super) fn release<L: Logic>(logic: &mut L, parts: Parts<'_, L::Record>, ctx: &mut Ctx<'_>) {
+    let stored = std::mem::take(parts.waiting);
+    let mut left = stored.iter().map(|parked| (parked, true)).collect::<Vec<_>>();
+    let fresh = std::mem::take(parts.park);
+    left.extend(fresh.iter().map(|parked| (parked, false)));
+    let mut kept = Vec::new();
+    let mut blocked = false;
+    for (parked, in_store) in left {
+        let applied = !blocked
+            && events::decode(&parked.delivery.value).is_ok_and(|event| {
+                logic.event(parts.record, &event, &parked.delivery.value, ctx, parts.turn).is_ok()
+            });
+        blocked |= !applied;
+        match (applied, in_store) {
+            (true, true) => parts.unpark.push(parked.delivery.origin.clone()),
+            (false, false) => parts.park.push(parked.clone()),
+            (false, true) => kept.push(parked.clone()),
+            (true, false) => {}
+        }
+    }
+    *parts.waiting = kept;
+    *parts.queue = blocked;
+}
+
+fn is_parked<R>(parts: &Parts<'_, R>, delivery: &Delivery, event_id: Uuid) -> bool {
+    let same =
+        |parked: &Parked| parked.event_id == Some(event_id) || parked.delivery.origin == delivery.origin;
+    parts.waiting.iter().chain(parts.park.iter()).any(same)
+}
