@@ -32,6 +32,9 @@ const MAX_SWEEP_DOUBLINGS: u32 = 6;
 /// The name of the observation of how long an order took from placed to shipped.
 pub const CREATED_TO_SHIPPED: &str = "created_to_shipped";
 
+/// A scenario that begins so steers the simulated carrier; any other steers the simulated payment provider.
+const SHIP_SCENARIO: &str = "ship-";
+
 /// What is asked of the orders service.
 #[derive(Debug)]
 pub enum Ask {
@@ -479,6 +482,7 @@ fn payload(order: &Order, event: &OrderEvent) -> Option<Payload> {
 fn work(order: &Order, step: &Step) -> Work {
     let lines =
         || order.placed.lines.iter().map(|l| ShipLine { sku: l.sku.clone(), quantity: l.quantity }).collect();
+    let scenario = order.intent.scenario.as_deref();
     match step.kind {
         StepKind::Pay => Work::Pay {
             payment_id: order.payment_id(step.number),
@@ -486,14 +490,14 @@ fn work(order: &Order, step: &Step) -> Work {
             currency: order.placed.currency,
             provider: order.intent.provider.clone().unwrap_or_default(),
             token: order.intent.token.clone(),
-            scenario: order.intent.scenario.clone(),
+            scenario: scenario.filter(|word| !word.starts_with(SHIP_SCENARIO)).map(str::to_owned),
         },
         StepKind::Schedule => Work::Schedule { shipment_id: order.shipment_id(), lines: lines() },
         StepKind::Ship => Work::Ship {
             shipment_id: order.shipment_id(),
             ship_to: order.placed.ship_to.clone(),
             lines: lines(),
-            scenario: order.intent.scenario.clone(),
+            scenario: scenario.and_then(|word| word.strip_prefix(SHIP_SCENARIO)).map(str::to_owned),
         },
         StepKind::Wait => Work::Wait { wait_ms: step.wait_ms.unwrap_or_default() },
     }

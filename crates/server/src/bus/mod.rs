@@ -1,0 +1,3 @@
+//! How a service reads the events of the others.
+
+pub mod journal;

@@ -1,0 +1,386 @@
+//! Puts the system together. The only file that knows adapters.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use cartwright_core::{
+    domain::time::Timestamp,
+    events,
+    ports::{Clock, Ids, Store, StoreError},
+    services::{Engine, Fulfillment, Logic, Orders, Payments, Providers},
+};
+use cartwright_store::{
+    DataDir, OpenError, StoreKind, check_cursors,
+    sqlite::{SqliteOptions, SqliteStore},
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use crate::{
+    bus::journal::{self, Source},
+    config::Config,
+    http::{self, Api, Component},
+    providers::{Ledger, LedgerError, SimulatedCarrier, SimulatedPayments},
+    telemetry::metrics,
+    workers::{
+        inbox::{Commands, Inbox, Intakes, inbox},
+        runner::{Runner, RunnerSettings},
+        service::{self, ServiceState, Surroundings},
+        sweeper,
+    },
+};
+
+/// How long stopping may take before what is left is left to the next start.
+const STOP_LIMIT: Duration = Duration::from_secs(8);
+/// For how long a task taken from the table is leased: longer than a call's total time.
+const LEASE: Duration = Duration::from_secs(60);
+/// How often the gauges and the free disk are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The system, running.
+pub struct System {
+    /// Where the API listens.
+    pub address: SocketAddr,
+    /// Where the files are.
+    pub data: PathBuf,
+    stop_intake: CancellationToken,
+    stop_loops: CancellationToken,
+    intake: TaskTracker,
+    loops: TaskTracker,
+    stores: Vec<Arc<SqliteStore>>,
+    server: JoinHandle<()>,
+    _lock: DataDir,
+}
+
+/// Why the system did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The port is taken, or the address is not ours.
+    #[error("can't listen on {listen}: {error}. Another process may use the port; choose one with --listen 127.0.0.1:PORT (setting http.listen)")]
+    Listen {
+        /// What was asked for.
+        listen: String,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// The data directory, or a file in it.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The files do not belong together.
+    #[error("the files in {dir} don't belong together: {error}")]
+    Cursors {
+        /// Where.
+        dir: String,
+        /// Why not.
+        error: cartwright_store::CursorMismatch,
+    },
+    /// The ledger of the simulated providers.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A store can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Starts everything on embedded parts.
+///
+/// # Errors
+/// [`StartError`] says what is in the way and what to do.
+pub async fn start(config: &Config, prometheus: Option<PrometheusHandle>) -> Result<System, StartError> {
+    let listen = &config.http.listen;
+    let listener = TcpListener::bind(listen)
+        .await
+        .map_err(|error| StartError::Listen { listen: listen.clone(), error })?;
+    let address = listener.local_addr().map_err(|error| StartError::Listen { listen: listen.clone(), error })?;
+    let lock = DataDir::lock(&config.data.dir)?;
+    let stores = Stores::open(config)?;
+    stores.check(config).await?;
+    let ledger = Ledger::open(config.data.dir.join("ledger.db"))?;
+    let providers = Providers {
+        payments: Arc::new(SimulatedPayments::new(ledger.clone(), config.simulated.payments.clone())),
+        carrier: Arc::new(SimulatedCarrier::new(ledger, config.simulated.carrier.clone())),
+    };
+    let mut assembly = Assembly::new(config, providers);
+    let (orders_head, orders_bell) = watch::channel(0);
+    let (payments_head, payments_bell) = watch::channel(0);
+    let (fulfillment_head, fulfillment_bell) = watch::channel(0);
+    let source = |topic: &'static str, store: &Arc<SqliteStore>, head: &watch::Receiver<u64>| Source {
+        topic: topic.into(),
+        store: store.clone(),
+        head: head.clone(),
+    };
+    let from_orders = source(events::ORDERS, &stores.orders, &orders_bell);
+    let from_others = [
+        source(events::PAYMENTS, &stores.payments, &payments_bell),
+        source(events::FULFILLMENT, &stores.fulfillment, &fulfillment_bell),
+    ];
+    let orders = assembly.service(Orders, &stores.orders, from_others.into(), orders_head).await?;
+    assembly.service(Payments, &stores.payments, vec![from_orders.clone()], payments_head).await?;
+    assembly.service(Fulfillment, &stores.fulfillment, vec![from_orders], fulfillment_head).await?;
+    let enough_disk = assembly.watch(config, &stores);
+    let server = assembly.serve(listener, &stores, orders, enough_disk, prometheus);
+    Ok(System {
+        address,
+        data: config.data.dir.clone(),
+        stop_intake: assembly.stop_intake,
+        stop_loops: assembly.stop_loops,
+        intake: assembly.intake,
+        loops: assembly.loops,
+        stores: vec![stores.orders, stores.payments, stores.fulfillment],
+        server,
+        _lock: lock,
+    })
+}
+
+impl System {
+    /// Stops taking in, finishes what was begun, and closes the files. What does not end in time is left to the
+    /// next start; nothing is lost by that.
+    pub async fn stop(self) {
+        self.stop_intake.cancel();
+        self.intake.close();
+        let ended = async {
+            let _ = self.server.await;
+            self.intake.wait().await;
+        };
+        if timeout(STOP_LIMIT / 2, ended).await.is_err() {
+            tracing::warn!("some calls are still under way; the next start takes them up again");
+        }
+        self.stop_loops.cancel();
+        self.loops.close();
+        if timeout(STOP_LIMIT / 2, self.loops.wait()).await.is_err() {
+            tracing::warn!("some work is unfinished; the next start takes it up again");
+        }
+        drop(self.stores);
+    }
+}
+
+struct Stores {
+    orders: Arc<SqliteStore>,
+    payments: Arc<SqliteStore>,
+    fulfillment: Arc<SqliteStore>,
+}
+
+impl Stores {
+    fn open(config: &Config) -> Result<Self, OpenError> {
+        let open = |name: &str, kind| {
+            let path = config.data.dir.join(name);
+            SqliteStore::open(&path, kind, &SqliteOptions::default()).map(Arc::new)
+        };
+        Ok(Self {
+            orders: open("orders.db", StoreKind::Orders)?,
+            payments: open("payments.db", StoreKind::Payments)?,
+            fulfillment: open("fulfillment.db", StoreKind::Fulfillment)?,
+        })
+    }
+
+    async fn check(&self, config: &Config) -> Result<(), StartError> {
+        let mismatch = |error| StartError::Cursors { dir: config.data.dir.display().to_string(), error };
+        let orders: [(&str, &dyn Store); 1] = [(events::ORDERS, &*self.orders)];
+        let others: [(&str, &dyn Store); 2] =
+            [(events::PAYMENTS, &*self.payments), (events::FULFILLMENT, &*self.fulfillment)];
+        check_cursors(&*self.orders, &others).await.map_err(mismatch)?;
+        check_cursors(&*self.payments, &orders).await.map_err(mismatch)?;
+        check_cursors(&*self.fulfillment, &orders).await.map_err(mismatch)
+    }
+
+    fn topics(&self) -> Vec<(&'static str, Arc<dyn Store>)> {
+        vec![
+            (events::ORDERS, self.orders.clone()),
+            (events::PAYMENTS, self.payments.clone()),
+            (events::FULFILLMENT, self.fulfillment.clone()),
+        ]
+    }
+}
+
+/// What is being put together.
+struct Assembly {
+    config: Config,
+    providers: Providers,
+    clock: Arc<dyn Clock>,
+    stop_intake: CancellationToken,
+    stop_loops: CancellationToken,
+    intake: TaskTracker,
+    loops: TaskTracker,
+    states: Vec<(&'static str, Arc<ServiceState>)>,
+}
+
+impl Assembly {
+    fn new(config: &Config, providers: Providers) -> Self {
+        Self {
+            config: config.clone(),
+            providers,
+            clock: Arc::new(SystemClock),
+            stop_intake: CancellationToken::new(),
+            stop_loops: CancellationToken::new(),
+            intake: TaskTracker::new(),
+            loops: TaskTracker::new(),
+            states: vec![],
+        }
+    }
+
+    /// Starts a service: its loop, its task runner, its readers and its sweeper.
+    async fn service<L: Logic + 'static>(
+        &mut self,
+        logic: L,
+        store: &Arc<SqliteStore>,
+        sources: Vec<Source>,
+        head: watch::Sender<u64>,
+    ) -> Result<Commands<L>, StartError> {
+        let stats = store.stats().await?;
+        head.send_replace(stats.head);
+        let (intakes, inbox): (Intakes<L>, Inbox<L>) = inbox();
+        let store: Arc<dyn Store> = store.clone();
+        let settings = RunnerSettings { max_calls: self.config.providers.max_calls, lease: LEASE };
+        let (runner, tasks) =
+            Runner::new(store.clone(), self.clock.clone(), self.providers.clone(), settings, intakes.results.clone());
+        let (reading, readings) = watch::channel(0);
+        let state = Arc::new(ServiceState::default());
+        self.states.push((L::NAME, state.clone()));
+        let engine = Engine::new(
+            logic,
+            store.clone(),
+            self.clock.clone(),
+            Box::new(SystemIds),
+            self.config.services(),
+            stats.open_orders,
+        );
+        let around = Surroundings { head, reading, runner: tasks, state };
+        self.loops.spawn(service::run(engine, inbox, around, self.stop_loops.clone()));
+        if self.config.workers.paused.iter().any(|paused| paused == L::NAME) {
+            tracing::warn!(service = L::NAME, "is paused (setting workers.paused)");
+            self.loops.spawn(keep_open(intakes.results.clone(), self.stop_loops.clone()));
+            return Ok(intakes.commands);
+        }
+        self.intake.spawn(runner.run(self.stop_intake.clone()));
+        for source in sources {
+            let deliveries = intakes.deliveries.clone();
+            let (readings, stop) = (readings.clone(), self.stop_intake.clone());
+            self.intake.spawn(journal::follow(source, store.clone(), readings, deliveries, stop));
+        }
+        let retention = Duration::from_secs(u64::from(self.config.idempotency.retention_days) * 24 * 3600);
+        let sweeps = intakes.sweeps.clone();
+        self.intake.spawn(sweeper::run(store, self.clock.clone(), sweeps, retention, self.stop_intake.clone()));
+        Ok(intakes.commands)
+    }
+
+    /// Looks at the gauges and the free disk now and then. The answer tells whether there is room for new orders.
+    fn watch(&self, config: &Config, stores: &Stores) -> Arc<AtomicBool> {
+        let enough = Arc::new(AtomicBool::new(has_room(config)));
+        let (config, topics, states) = (config.clone(), stores.topics(), self.states.clone());
+        let (stop, room) = (self.stop_intake.clone(), enough.clone());
+        self.intake.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                }
+                room.store(has_room(&config), Ordering::Relaxed);
+                look(&topics, &states).await;
+            }
+        });
+        enough
+    }
+
+    fn serve(
+        &self,
+        listener: TcpListener,
+        stores: &Stores,
+        orders: Commands<Orders>,
+        enough_disk: Arc<AtomicBool>,
+        prometheus: Option<PrometheusHandle>,
+    ) -> JoinHandle<()> {
+        let mut components: Vec<Component> = self
+            .states
+            .iter()
+            .map(|(name, state)| {
+                let state = state.clone();
+                let check = move || state.is_failing().then(|| "its store can't be written".to_owned());
+                Component { name: (*name).to_owned(), check: Box::new(check) }
+            })
+            .collect();
+        let disk = enough_disk.clone();
+        let check = move || (!disk.load(Ordering::Relaxed)).then(|| "the disk is nearly full".to_owned());
+        components.push(Component { name: "disk".to_owned(), check: Box::new(check) });
+        let api = Api {
+            orders,
+            store: stores.orders.clone(),
+            topics: stores.topics(),
+            components,
+            enough_disk,
+            metrics: prometheus,
+        };
+        let router = http::router(Arc::new(api));
+        let stop = self.stop_intake.clone();
+        tokio::spawn(async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+            if let Err(error) = served {
+                tracing::error!(%error, "the HTTP server ended");
+            }
+        })
+    }
+}
+
+/// Keeps an inbox open that nobody fills.
+async fn keep_open<T>(intake: tokio::sync::mpsc::Sender<T>, stop: CancellationToken) {
+    stop.cancelled().await;
+    drop(intake);
+}
+
+fn has_room(config: &Config) -> bool {
+    match rustix::fs::statvfs(&config.data.dir) {
+        Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize) / (1024 * 1024) >= config.data.min_free_mb,
+        Err(_) => true, // unknown; a full disk shows itself at the next commit
+    }
+}
+
+/// Sets the gauges.
+async fn look(topics: &[(&'static str, Arc<dyn Store>)], states: &[(&'static str, Arc<ServiceState>)]) {
+    let mut heads = Vec::with_capacity(topics.len());
+    for (name, store) in topics {
+        if let Ok(stats) = store.stats().await {
+            metrics::service(name, stats.tasks, stats.parked);
+            heads.push((*name, stats.head));
+        }
+    }
+    for (name, store) in topics {
+        for cursor in store.cursors().await.unwrap_or_default() {
+            if let Some((_, head)) = heads.iter().find(|(topic, _)| **topic == *cursor.source) {
+                metrics::lag(name, cursor.source.to_string(), head.saturating_sub(cursor.position));
+            }
+        }
+    }
+    if let Some((_, orders)) = states.iter().find(|(name, _)| *name == events::ORDERS) {
+        metrics::open_orders(orders.open_orders());
+    }
+}
+
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+}
+
+struct SystemIds;
+
+impl Ids for SystemIds {
+    fn next(&mut self) -> Uuid {
+        Uuid::now_v7()
+    }
+}

@@ -1,0 +1,227 @@
+//! Settings: the documented default file < a file of the user's < the environment < flags.
+
+use std::{path::PathBuf, time::Duration};
+
+use cartwright_core::services::{RetryPolicy, Settings};
+use config::{Config as Layers, Environment, File, FileFormat};
+use serde::Deserialize;
+
+use crate::providers::SimulatedSettings;
+
+/// The default file: it documents every setting.
+pub const DEFAULTS: &str = include_str!("../config.default.toml");
+
+/// All settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `[data]`
+    pub data: Data,
+    /// `[http]`
+    pub http: Http,
+    /// `[orders]`
+    pub orders: OrderLimits,
+    /// `[idempotency]`
+    pub idempotency: Idempotency,
+    /// `[sweeper]`
+    pub sweeper: Sweeper,
+    /// `[providers]`
+    pub providers: ProviderCalls,
+    /// `[simulated]`
+    pub simulated: Simulated,
+    /// `[workers]`
+    pub workers: Workers,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// `[data]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// Where the files are.
+    pub dir: PathBuf,
+    /// Free space below which new orders are refused.
+    pub min_free_mb: u64,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address and port.
+    pub listen: String,
+}
+
+/// `[orders]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderLimits {
+    /// Open orders.
+    pub max_open: u64,
+}
+
+/// `[idempotency]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Idempotency {
+    /// Days.
+    pub retention_days: u32,
+}
+
+/// `[sweeper]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sweeper {
+    /// Seconds.
+    pub after_seconds: u64,
+}
+
+/// `[providers]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderCalls {
+    /// Calls under way at once.
+    pub max_calls: usize,
+    /// Hours.
+    pub deadline_hours: u64,
+    /// `[providers.retry]`
+    pub retry: Retry,
+}
+
+/// `[providers.retry]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Tries in a row.
+    pub quick_tries: u32,
+    /// The first wait between them.
+    pub quick_wait_ms: u64,
+    /// The first of the longer waits.
+    pub long_wait_ms: u64,
+    /// The longest wait.
+    pub max_wait_ms: u64,
+}
+
+/// `[simulated]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Simulated {
+    /// `[simulated.payments]`
+    pub payments: SimulatedSettings,
+    /// `[simulated.carrier]`
+    pub carrier: SimulatedSettings,
+}
+
+/// `[workers]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workers {
+    /// Services that do not work.
+    pub paused: Vec<String>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// In the form of `RUST_LOG`.
+    pub filter: String,
+}
+
+/// A setting that is wrong, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file, a key or a value.
+    #[error("a setting is wrong: {0}. All settings are in the documented default file (`cartwright up --help` says how to give your own)")]
+    Wrong(#[from] config::ConfigError),
+    /// A value that can't work.
+    #[error("the setting {key} {message}")]
+    Value {
+        /// Which.
+        key: &'static str,
+        /// What it must be.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads all layers; `overrides` are the flags, as key and value.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting.
+    pub fn read(file: Option<&std::path::Path>, overrides: &[(&str, String)]) -> Result<Self, ConfigError> {
+        let mut layers = Layers::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        if let Some(file) = file {
+            layers = layers.add_source(File::from(file).format(FileFormat::Toml).required(true));
+        }
+        let environment = Environment::with_prefix("CARTWRIGHT").prefix_separator("__").separator("__");
+        let lists = environment.try_parsing(true).list_separator(",").with_list_parse_key("workers.paused");
+        layers = layers.add_source(lists);
+        for (key, value) in overrides {
+            layers = layers.set_override(*key, value.clone())?;
+        }
+        let config: Self = layers.build()?.try_deserialize()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The settings of the services.
+    pub fn services(&self) -> Settings {
+        let retry = &self.providers.retry;
+        Settings {
+            max_open_orders: self.orders.max_open,
+            sweep_after: Duration::from_secs(self.sweeper.after_seconds),
+            deadline: Duration::from_secs(self.providers.deadline_hours * 3600),
+            retry: RetryPolicy {
+                quick_tries: retry.quick_tries,
+                quick_wait: Duration::from_millis(retry.quick_wait_ms),
+                long_wait: Duration::from_millis(retry.long_wait_ms),
+                max_wait: Duration::from_millis(retry.max_wait_ms),
+            },
+            exclusive: true,
+            ..Settings::default()
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
+        if !(1..=100_000).contains(&self.providers.max_calls) {
+            return wrong("providers.max_calls", "must be between 1 and 100000");
+        }
+        if !(1..=24 * 365).contains(&self.providers.deadline_hours) {
+            return wrong("providers.deadline_hours", "must be between 1 and 8760");
+        }
+        if self.sweeper.after_seconds == 0 {
+            return wrong("sweeper.after_seconds", "must be at least 1");
+        }
+        for service in &self.workers.paused {
+            if !["payments", "fulfillment"].contains(&service.as_str()) {
+                return wrong("workers.paused", "may name payments and fulfillment only");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_file_holds_every_setting() {
+        let config = Config::read(None, &[]).unwrap();
+        assert_eq!(config.http.listen, "127.0.0.1:8080");
+        assert_eq!(config.services().sweep_after, Duration::from_secs(300));
+    }
+
+    #[test]
+    fn flags_win_and_wrong_values_are_named() {
+        let config = Config::read(None, &[("http.listen", "127.0.0.1:0".into())]).unwrap();
+        assert_eq!(config.http.listen, "127.0.0.1:0");
+        let error = Config::read(None, &[("http.lisen", "x".into())]).unwrap_err().to_string();
+        assert!(error.contains("lisen"), "{error}");
+        let error = Config::read(None, &[("providers.max_calls", "0".into())]).unwrap_err().to_string();
+        assert!(error.contains("providers.max_calls"), "{error}");
+    }
+}

@@ -1,0 +1,223 @@
+//! Reading a JSON body field by field, so that all bad fields are named at once, unknown ones included.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::problem::{FieldError, Problem};
+
+/// An object being read. Fields are taken out by name; what is left over is unknown and therefore bad.
+pub struct Form<'a> {
+    at: String,
+    fields: Map<String, Value>,
+    errors: &'a mut Vec<FieldError>,
+}
+
+/// Reads a body that must be a JSON object with `read`; every complaint ends up in one problem.
+///
+/// # Errors
+/// 400 naming each bad field.
+pub fn read_body<T>(body: &[u8], read: impl FnOnce(&mut Form<'_>) -> Option<T>) -> Result<T, Problem> {
+    let not_json = |why: String| Problem::new(StatusCode::BAD_REQUEST, "invalid-json", why);
+    let value = if body.is_empty() {
+        return Err(not_json("the body is empty; it must be a JSON object".into()));
+    } else {
+        serde_json::from_slice(body).map_err(|error| not_json(format!("the body is not valid JSON: {error}")))?
+    };
+    let Value::Object(fields) = value else {
+        return Err(not_json("the body must be a JSON object".into()));
+    };
+    let mut errors = Vec::new();
+    let mut form = Form { at: String::new(), fields, errors: &mut errors };
+    let result = read(&mut form);
+    form.finish();
+    match (result, errors.is_empty()) {
+        (Some(value), true) => Ok(value),
+        _ => Err(Problem::fields(errors)),
+    }
+}
+
+impl Form<'_> {
+    /// Says that a field is bad.
+    pub fn bad(&mut self, name: &str, message: impl Into<String>) {
+        let field = self.path(name);
+        self.errors.push(FieldError { field, message: message.into() });
+    }
+
+    /// Whether anything was bad so far, anywhere.
+    pub fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
+    /// Text of `min` to `max` characters, absent or null allowed.
+    pub fn text(&mut self, name: &str, min: usize, max: usize) -> Option<String> {
+        match self.take(name)? {
+            Value::String(text) if (min..=max).contains(&text.chars().count()) && !has_control(&text) => Some(text),
+            _ => {
+                self.bad(name, format!("must be text of {min} to {max} characters without control characters"));
+                None
+            }
+        }
+    }
+
+    /// Text that must be there.
+    pub fn needed_text(&mut self, name: &str, min: usize, max: usize) -> Option<String> {
+        self.needed(name).then(|| self.text(name, min, max)).flatten()
+    }
+
+    /// A whole number in a range, absent or null allowed.
+    pub fn integer(&mut self, name: &str, min: i64, max: i64) -> Option<i64> {
+        let value = self.take(name)?;
+        match value.as_i64() {
+            Some(number) if (min..=max).contains(&number) => Some(number),
+            _ => {
+                self.bad(name, format!("must be a whole number between {min} and {max}"));
+                None
+            }
+        }
+    }
+
+    /// A whole number that must be there.
+    pub fn needed_integer(&mut self, name: &str, min: i64, max: i64) -> Option<i64> {
+        self.needed(name).then(|| self.integer(name, min, max)).flatten()
+    }
+
+    /// One of several words, absent or null allowed.
+    pub fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<T> {
+        let value = self.take(name)?;
+        let found = value.as_str().and_then(|word| words.iter().find(|(w, _)| *w == word)).map(|(_, value)| *value);
+        if found.is_none() {
+            let list: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            self.bad(name, format!("must be one of {}", list.join(", ")));
+        }
+        found
+    }
+
+    /// A word that must be there.
+    pub fn needed_word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<T> {
+        self.needed(name).then(|| self.word(name, words)).flatten()
+    }
+
+    /// An object, absent or null allowed.
+    pub fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Form<'_>) -> Option<T>) -> Option<T> {
+        match self.take(name)? {
+            Value::Object(fields) => {
+                let at = self.path(name);
+                let mut form = Form { at, fields, errors: self.errors };
+                let value = read(&mut form);
+                form.finish();
+                value
+            }
+            _ => {
+                self.bad(name, "must be an object");
+                None
+            }
+        }
+    }
+
+    /// An object that must be there.
+    pub fn needed_object<T>(&mut self, name: &str, read: impl FnOnce(&mut Form<'_>) -> Option<T>) -> Option<T> {
+        if self.needed(name) { self.object(name, read) } else { None }
+    }
+
+    /// A list of objects, absent or null allowed (then empty). `None` if it, or any of its items, is bad.
+    pub fn list<T>(
+        &mut self,
+        name: &str,
+        min: usize,
+        max: usize,
+        mut read: impl FnMut(usize, &mut Form<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let items = match self.take(name) {
+            None if min == 0 => return Some(vec![]),
+            Some(Value::Array(items)) if (min..=max).contains(&items.len()) => items,
+            None => {
+                self.bad(name, format!("is needed: a list of {min} to {max} objects"));
+                return None;
+            }
+            Some(_) => {
+                self.bad(name, format!("must be a list of {min} to {max} objects"));
+                return None;
+            }
+        };
+        let at = self.path(name);
+        let mut values = Vec::with_capacity(items.len());
+        let mut good = true;
+        for (i, item) in items.into_iter().enumerate() {
+            let at = format!("{at}/{i}");
+            let Value::Object(fields) = item else {
+                self.errors.push(FieldError { field: at, message: "must be an object".into() });
+                good = false;
+                continue;
+            };
+            let mut form = Form { at, fields, errors: self.errors };
+            match read(i, &mut form) {
+                Some(value) => values.push(value),
+                None => good = false,
+            }
+            form.finish();
+        }
+        good.then_some(values)
+    }
+
+    /// A map of text to text, absent or null allowed (then empty).
+    pub fn map(&mut self, name: &str, keys: usize, key_max: usize, value_max: usize) -> BTreeMap<String, String> {
+        let message = format!("must be an object of at most {keys} keys with text values");
+        let fields = match self.take(name) {
+            None => return BTreeMap::new(),
+            Some(Value::Object(fields)) if fields.len() <= keys => fields,
+            Some(_) => {
+                self.bad(name, message);
+                return BTreeMap::new();
+            }
+        };
+        let mut map = BTreeMap::new();
+        for (key, value) in fields {
+            let key_fits = (1..=key_max).contains(&key.chars().count());
+            match value {
+                Value::String(text) if key_fits && text.chars().count() <= value_max => {
+                    map.insert(key, text);
+                }
+                _ => {
+                    let field = pointer(name, &key);
+                    let limits = format!("a key of 1 to {key_max} characters, a text of at most {value_max}");
+                    self.bad(&field, format!("must be {limits}"));
+                }
+            }
+        }
+        map
+    }
+
+    fn needed(&mut self, name: &str) -> bool {
+        let there = self.fields.get(name).is_some_and(|value| !value.is_null());
+        if !there {
+            self.fields.remove(name);
+            self.bad(name, "is needed");
+        }
+        there
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.fields.remove(name).filter(|value| !value.is_null())
+    }
+
+    fn path(&self, name: &str) -> String {
+        pointer(&self.at, name)
+    }
+
+    fn finish(self) {
+        for name in self.fields.keys() {
+            let field = pointer(&self.at, &name.replace('~', "~0").replace('/', "~1"));
+            self.errors.push(FieldError { field, message: "is not a field that can be set here".into() });
+        }
+    }
+}
+
+fn pointer(at: &str, name: &str) -> String {
+    if name.is_empty() { at.to_owned() } else { format!("{at}/{name}") }
+}
+
+fn has_control(text: &str) -> bool {
+    text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'))
+}

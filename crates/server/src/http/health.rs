@@ -1,0 +1,63 @@
+//! Health and metrics.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::Api;
+
+/// A part whose state health shows.
+pub struct Component {
+    /// What it is called.
+    pub name: String,
+    /// `None` while it is well, else what is wrong.
+    pub check: Box<dyn Fn() -> Option<String> + Send + Sync>,
+}
+
+/// How the system is.
+#[derive(Serialize, ToSchema)]
+struct Health {
+    /// `ok` or `failing`.
+    status: &'static str,
+    /// Each part: `ok`, or what is wrong.
+    components: BTreeMap<String, String>,
+}
+
+pub fn routes() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).routes(routes!(metrics))
+}
+
+/// Whether the process runs.
+#[utoipa::path(get, path = "/health/live", tag = "operations", responses((status = 200, body = Health)))]
+async fn live() -> Json<Health> {
+    Json(Health { status: "ok", components: BTreeMap::new() })
+}
+
+/// Whether it can take orders.
+#[utoipa::path(get, path = "/health/ready", tag = "operations",
+    responses((status = 200, body = Health), (status = 503, body = Health)))]
+async fn ready(State(api): State<Arc<Api>>) -> Response {
+    let components: BTreeMap<String, String> = api
+        .components
+        .iter()
+        .map(|component| (component.name.clone(), (component.check)().unwrap_or_else(|| "ok".to_owned())))
+        .collect();
+    let well = components.values().all(|state| state == "ok");
+    let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Health { status: if well { "ok" } else { "failing" }, components })).into_response()
+}
+
+/// The metrics in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, content_type = "text/plain")))]
+async fn metrics(State(api): State<Arc<Api>>) -> impl IntoResponse {
+    let text = api.metrics.as_ref().map(|metrics| metrics.render()).unwrap_or_default();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+}

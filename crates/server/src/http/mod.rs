@@ -1,0 +1,83 @@
+//! HTTP: extract, ask one service, map the answer. Handlers see ports, never adapters.
+
+mod form;
+mod health;
+mod layers;
+pub mod problem;
+pub mod v1;
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, middleware};
+use cartwright_core::{ports::Store, services::Orders};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
+};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::SwaggerUi;
+
+pub use self::health::Component;
+use self::problem::Problem;
+use crate::workers::inbox::Commands;
+
+/// The largest body, in bytes.
+pub const MAX_BODY: usize = 256 * 1024;
+
+/// What the handlers use.
+pub struct Api {
+    /// The orders service.
+    pub orders: Commands<Orders>,
+    /// Its store, for reading.
+    pub store: Arc<dyn Store>,
+    /// Every topic and whose journal it is.
+    pub topics: Vec<(&'static str, Arc<dyn Store>)>,
+    /// What health looks at.
+    pub components: Vec<Component>,
+    /// Whether there is room on the disk for new orders.
+    pub enough_disk: Arc<AtomicBool>,
+    /// Renders the metrics.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Cartwright",
+        description = "Takes orders, has them paid and shipped, and shows at every moment where each one stands."
+    ),
+    tags((name = "orders"), (name = "events"), (name = "operations"))
+)]
+struct Docs;
+
+/// The whole HTTP side.
+pub fn router(api: Arc<Api>) -> Router {
+    let (routes, openapi) = OpenApiRouter::with_openapi(Docs::openapi())
+        .merge(v1::routes())
+        .merge(health::routes())
+        .with_state(api)
+        .split_for_parts();
+    routes
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing under this path"))
+        .method_not_allowed_fallback(async || {
+            let detail = "this path does not take this method; the Allow header names those it takes";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(layers::observe))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(CatchPanicLayer::custom(layers::panicked))
+}
+
+/// The OpenAPI document.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    OpenApiRouter::<Arc<Api>>::with_openapi(Docs::openapi())
+        .merge(v1::routes())
+        .merge(health::routes())
+        .split_for_parts()
+        .1
+}

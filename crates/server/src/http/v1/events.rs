@@ -1,0 +1,137 @@
+//! An order's history, and the topics.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Path, RawQuery, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use cartwright_core::ports::Store;
+use uuid::Uuid;
+
+use super::{docs, headers, lists};
+use crate::http::{
+    Api,
+    problem::{FieldError, Problem},
+};
+
+/// Events read from the history at once.
+const HISTORY_PAGE: usize = 1_000;
+/// Events per page of a topic, unless asked otherwise.
+const PAGE: usize = 100;
+/// Events per page of a topic, at most.
+const MAX_PAGE: usize = 1_000;
+
+/// Everything that happened to an order, across all services, in order.
+#[utoipa::path(get, path = "/v1/orders/{id}/events", tag = "events", params(("id" = String, Path)),
+    responses((status = 200, body = docs::EventList), (status = 404, body = Problem)))]
+pub async fn history(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let id = headers::path_id(&id)?;
+    let mut events = Vec::new();
+    loop {
+        let page = api.store.history(&id, events.len() as u64, HISTORY_PAGE).await?;
+        let last = page.len() < HISTORY_PAGE;
+        events.extend(page);
+        if last {
+            break;
+        }
+    }
+    if events.is_empty() {
+        lists::load(&*api.store, &id).await?;
+    }
+    Ok(answer(&events, None))
+}
+
+/// A topic, from its beginning or from a position.
+#[utoipa::path(get, path = "/v1/events", tag = "events",
+    params(("topic" = String, Query, description = "orders, payments or fulfillment"),
+        ("after" = Option<String>, Query, description = "the next of an earlier page"),
+        ("limit" = Option<u32>, Query, maximum = 1000)),
+    responses((status = 200, body = docs::EventList), (status = 400, body = Problem), (status = 410, body = Problem)))]
+pub async fn topic(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let asked = read_query(query.as_deref().unwrap_or_default(), &api.topics)?;
+    let incarnation = asked.store.incarnation();
+    let position = match asked.after {
+        None => 0,
+        Some((of, position)) => {
+            let (oldest, head) = asked.store.journal_bounds().await?;
+            if of != incarnation || position > head || position + 1 < oldest {
+                let first = write_cursor(incarnation, oldest.saturating_sub(1));
+                let detail = format!("this position is gone; the oldest that is kept is after={first}");
+                return Err(Problem::new(StatusCode::GONE, "position-gone", detail));
+            }
+            position
+        }
+    };
+    let rows = asked.store.journal(position, asked.limit).await?;
+    let next = rows.last().map_or(position, |row| row.position);
+    let events: Vec<Vec<u8>> = rows.into_iter().map(|row| row.message.value).collect();
+    Ok(answer(&events, Some(write_cursor(incarnation, next))))
+}
+
+struct TopicQuery {
+    store: Arc<dyn Store>,
+    after: Option<(Uuid, u64)>,
+    limit: usize,
+}
+
+fn read_query(text: &str, topics: &[(&'static str, Arc<dyn Store>)]) -> Result<TopicQuery, Problem> {
+    let (mut store, mut after, mut limit) = (None, None, PAGE);
+    let mut errors = Vec::new();
+    let mut bad = |field: &str, message: &str| {
+        errors.push(FieldError { field: field.to_owned(), message: message.to_owned() });
+    };
+    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+        match &*name {
+            "topic" => store = topics.iter().find(|(topic, _)| *topic == value).map(|(_, store)| store.clone()),
+            "after" => match read_cursor(&value) {
+                Some(cursor) => after = Some(cursor),
+                None => bad("after", "must be the next of an earlier page"),
+            },
+            "limit" => match value.parse() {
+                Ok(number) if (1..=MAX_PAGE).contains(&number) => limit = number,
+                _ => bad("limit", "must be a whole number between 1 and 1000"),
+            },
+            other => bad(other, "is not a parameter of this call"),
+        }
+    }
+    if store.is_none() {
+        bad("topic", "must be orders, payments or fulfillment");
+    }
+    match store {
+        Some(store) if errors.is_empty() => Ok(TopicQuery { store, after, limit }),
+        _ => Err(Problem::fields(errors)),
+    }
+}
+
+/// A position with the journal that it belongs to. Opaque to clients.
+fn write_cursor(incarnation: Uuid, position: u64) -> String {
+    format!("{}-{position}", incarnation.simple())
+}
+
+fn read_cursor(text: &str) -> Option<(Uuid, u64)> {
+    let (incarnation, position) = text.rsplit_once('-')?;
+    Some((Uuid::try_parse(incarnation).ok()?, position.parse().ok()?))
+}
+
+/// The events' bytes, exactly as they were sent.
+fn answer(events: &[Vec<u8>], next: Option<String>) -> Response {
+    let mut body = Vec::with_capacity(events.iter().map(|event| event.len() + 1).sum::<usize>() + 80);
+    body.extend_from_slice(b"{\"events\":[");
+    for (i, event) in events.iter().enumerate() {
+        if i > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(event);
+    }
+    body.push(b']');
+    if let Some(next) = next {
+        body.extend_from_slice(b",\"next\":\"");
+        body.extend_from_slice(next.as_bytes());
+        body.push(b'"');
+    }
+    body.push(b'}');
+    ([(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response()
+}

@@ -1,0 +1,183 @@
+//! Reading orders.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Path, RawQuery, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use cartwright_core::{
+    domain::{
+        flow::FLOWS,
+        ids::OrderId,
+        order::{Milestone, Order, OrderStatus},
+        time::Timestamp,
+    },
+    ports::{OrderQuery, OrderSort, Store, StoreError},
+};
+
+use super::{docs, headers, view::OrderView};
+use crate::http::{
+    Api,
+    problem::{FieldError, Problem},
+};
+
+/// Orders per page, unless asked otherwise.
+const PAGE: usize = 50;
+/// Orders per page, at most.
+const MAX_PAGE: usize = 500;
+
+/// One order as it stands.
+#[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders",
+    params(("id" = String, Path), ("If-None-Match" = Option<String>, Header)),
+    responses((status = 200, body = OrderView), (status = 304), (status = 404, body = Problem)))]
+pub async fn get(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let order = load(&*api.store, &headers::path_id(&id)?).await?;
+    let tag = HeaderValue::from_str(&headers::etag(&order)).unwrap_or(HeaderValue::from_static("\"0\""));
+    if headers::not_modified(&headers, &order) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
+    }
+    let kind = HeaderValue::from_static("application/json");
+    Ok(([(header::ETAG, tag), (header::CONTENT_TYPE, kind)], OrderView::json(&order)).into_response())
+}
+
+/// Orders, newest first, page by page. Filters may repeat; then any of their values matches.
+#[utoipa::path(get, path = "/v1/orders", tag = "orders",
+    params(("status" = Option<Vec<OrderStatus>>, Query), ("milestone" = Option<Vec<Milestone>>, Query),
+        ("customer" = Option<Vec<String>>, Query), ("flow" = Option<Vec<String>>, Query),
+        ("number" = Option<Vec<String>>, Query), ("externalId" = Option<Vec<String>>, Query),
+        ("createdAfter" = Option<String>, Query), ("createdBefore" = Option<String>, Query),
+        ("updatedAfter" = Option<String>, Query), ("sort" = Option<String>, Query, description = "createdAt or updatedAt"),
+        ("limit" = Option<u32>, Query, maximum = 500), ("cursor" = Option<String>, Query)),
+    responses((status = 200, body = docs::OrderList), (status = 400, body = Problem)))]
+pub async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let mut query = read_query(query.as_deref().unwrap_or_default())?;
+    let limit = query.limit;
+    query.limit += 1; // one more tells whether there is a next page
+    let mut orders = Vec::with_capacity(limit);
+    for stored in api.store.orders(&query).await? {
+        orders.push(parse(stored.record.as_deref().unwrap_or_default())?);
+    }
+    let more = orders.len() > limit;
+    orders.truncate(limit);
+    let next = orders.last().filter(|_| more).map(|last| write_cursor(query.sort, last));
+    let mut body = Vec::with_capacity(2048 * orders.len() + 64);
+    body.extend_from_slice(b"{\"orders\":[");
+    for (i, order) in orders.iter().enumerate() {
+        if i > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(&OrderView::json(order));
+    }
+    body.extend_from_slice(b"],\"next\":");
+    body.extend_from_slice(&serde_json::to_vec(&next).unwrap_or_default());
+    body.push(b'}');
+    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response())
+}
+
+/// The record of an order.
+///
+/// # Errors
+/// 404 when there is none.
+pub async fn load(store: &dyn Store, id: &OrderId) -> Result<Order, Problem> {
+    let stored = store.load(std::slice::from_ref(id)).await?.pop().unwrap_or_default();
+    match stored.record {
+        Some(json) => parse(&json),
+        None => Err(Problem::new(StatusCode::NOT_FOUND, "no-such-order", format!("there is no order {id}"))),
+    }
+}
+
+fn parse(json: &[u8]) -> Result<Order, Problem> {
+    serde_json::from_slice(json).map_err(|error| StoreError::Corrupt(error.to_string()).into())
+}
+
+fn read_query(text: &str) -> Result<OrderQuery, Problem> {
+    let mut query = OrderQuery { limit: PAGE, ..OrderQuery::default() };
+    let mut errors = Vec::new();
+    let mut cursor = None;
+    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+        let bad = match &*name {
+            "status" => push(&mut query.status, OrderStatus::parse(&value), "open, completed, failed or cancelled"),
+            "milestone" => {
+                let word = Milestone::parse(&value).map(|milestone| milestone.as_str().to_owned());
+                push(&mut query.milestone, word, "a milestone such as shipped")
+            }
+            "flow" => {
+                let flow = FLOWS.contains(&&*value).then(|| value.to_string());
+                push(&mut query.flow, flow, "the name of a flow such as standard")
+            }
+            "customer" => push(&mut query.customer, text_of(&value, 100), "text of 1 to 100 characters"),
+            "externalId" => push(&mut query.external_id, text_of(&value, 128), "text of 1 to 128 characters"),
+            "number" => push(&mut query.number, value.parse().ok(), "a whole number"),
+            "createdAfter" => set(&mut query.created_after, Timestamp::parse(&value), "an RFC 3339 time"),
+            "createdBefore" => set(&mut query.created_before, Timestamp::parse(&value), "an RFC 3339 time"),
+            "updatedAfter" => set(&mut query.updated_after, Timestamp::parse(&value), "an RFC 3339 time"),
+            "sort" => match &*value {
+                "createdAt" => { query.sort = OrderSort::CreatedAt; None }
+                "updatedAt" => { query.sort = OrderSort::UpdatedAt; None }
+                _ => Some("createdAt or updatedAt"),
+            },
+            "limit" => match value.parse() {
+                Ok(limit) if (1..=MAX_PAGE).contains(&limit) => { query.limit = limit; None }
+                _ => Some("a whole number between 1 and 500"),
+            },
+            "cursor" => { cursor = Some(value.to_string()); None }
+            _ => {
+                let message = "is not a parameter of this list".to_owned();
+                errors.push(FieldError { field: name.to_string(), message });
+                None
+            }
+        };
+        if let Some(must) = bad {
+            errors.push(FieldError { field: name.to_string(), message: format!("must be {must}") });
+        }
+    }
+    if let Some(cursor) = cursor {
+        query.after = read_cursor(query.sort, &cursor);
+        if query.after.is_none() {
+            let message = "must be the next of an earlier page of the same list".to_owned();
+            errors.push(FieldError { field: "cursor".to_owned(), message });
+        }
+    }
+    if errors.is_empty() { Ok(query) } else { Err(Problem::fields(errors)) }
+}
+
+fn push<T>(list: &mut Vec<T>, value: Option<T>, must: &'static str) -> Option<&'static str> {
+    match value {
+        Some(value) if list.len() < 100 => { list.push(value); None }
+        Some(_) => Some("given at most 100 times"),
+        None => Some(must),
+    }
+}
+
+fn set<T>(slot: &mut Option<T>, value: Option<T>, must: &'static str) -> Option<&'static str> {
+    *slot = value;
+    slot.is_none().then_some(must)
+}
+
+fn text_of(value: &str, max: usize) -> Option<String> {
+    (1..=max).contains(&value.chars().count()).then(|| value.to_owned())
+}
+
+/// Where the next page starts: behind this order. Opaque to clients.
+fn write_cursor(sort: OrderSort, last: &Order) -> String {
+    match sort {
+        OrderSort::CreatedAt => format!("c{}-{}", last.created_at.as_micros(), last.number),
+        OrderSort::UpdatedAt => format!("u{}-{}", last.updated_at.as_micros(), last.number),
+    }
+}
+
+fn read_cursor(sort: OrderSort, text: &str) -> Option<(Timestamp, u64)> {
+    let rest = text.strip_prefix(match sort {
+        OrderSort::CreatedAt => 'c',
+        OrderSort::UpdatedAt => 'u',
+    })?;
+    let (time, number) = rest.rsplit_once('-')?;
+    Some((Timestamp::from_micros(time.parse().ok()?), number.parse().ok()?))
+}

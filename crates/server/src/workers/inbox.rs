@@ -1,0 +1,176 @@
+//! What waits for a service: commands first, with a floor for the others, so that neither starves.
+
+use std::sync::Arc;
+
+use cartwright_core::services::{Input, Logic, MAX_BATCH, TaskDone};
+use cartwright_core::domain::ids::OrderId;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::bus::journal::Read;
+
+/// Commands that may wait; more are refused with 503.
+pub const MAX_COMMANDS: usize = 4_096;
+/// Deliveries that are read ahead.
+pub const MAX_DELIVERIES: usize = 1_024;
+/// Task results that may wait; then calls wait for their turn to report.
+pub const MAX_RESULTS: usize = 1_024;
+/// Sweeps that may wait.
+pub const MAX_SWEEPS: usize = 256;
+/// Inputs of a batch kept free of commands when others wait.
+const FLOOR: usize = MAX_BATCH / 2;
+
+/// A command, and who waits for its answer.
+pub struct Waiting<L: Logic> {
+    /// What is asked.
+    pub command: Arc<L::Command>,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<L::Answer>,
+}
+
+/// Where commands are handed in. Cheap to clone.
+pub struct Commands<L: Logic>(mpsc::Sender<Waiting<L>>);
+
+impl<L: Logic> Clone for Commands<L> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// Why a command was not taken, or not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// The queue is full: nothing was done.
+    #[error("too much is waiting to be accepted")]
+    Full,
+    /// The service is stopping: nothing was done.
+    #[error("the service is stopping")]
+    Stopping,
+    /// The store failed while it was handled: whether it was done is unknown, and a repeat finds out.
+    #[error("the store is not available")]
+    Unknown,
+}
+
+impl<L: Logic> Commands<L> {
+    /// Hands in a command and waits for its answer, which comes when it is durable.
+    ///
+    /// # Errors
+    /// [`NotTaken`].
+    pub async fn ask(&self, command: L::Command) -> Result<L::Answer, NotTaken> {
+        let (reply, answer) = oneshot::channel();
+        let waiting = Waiting { command: Arc::new(command), reply };
+        self.0.try_send(waiting).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => NotTaken::Full,
+            mpsc::error::TrySendError::Closed(_) => NotTaken::Stopping,
+        })?;
+        answer.await.map_err(|_| NotTaken::Unknown)
+    }
+}
+
+/// The ends where others hand in.
+pub struct Intakes<L: Logic> {
+    /// Commands.
+    pub commands: Commands<L>,
+    /// Deliveries.
+    pub deliveries: mpsc::Sender<Read>,
+    /// Task results.
+    pub results: mpsc::Sender<TaskDone>,
+    /// Sweeps.
+    pub sweeps: mpsc::Sender<OrderId>,
+}
+
+/// The end where the service takes out.
+pub struct Inbox<L: Logic> {
+    commands: mpsc::Receiver<Waiting<L>>,
+    deliveries: mpsc::Receiver<Read>,
+    results: mpsc::Receiver<TaskDone>,
+    sweeps: mpsc::Receiver<OrderId>,
+}
+
+/// A batch: inputs, and who waits for the answers of its commands, by token.
+pub struct Taken<L: Logic> {
+    /// For the engine.
+    pub inputs: Vec<Input<L::Command>>,
+    /// By token.
+    pub replies: Vec<Option<oneshot::Sender<L::Answer>>>,
+}
+
+/// A service's inbox.
+pub fn inbox<L: Logic>() -> (Intakes<L>, Inbox<L>) {
+    let (commands_in, commands) = mpsc::channel(MAX_COMMANDS);
+    let (deliveries_in, deliveries) = mpsc::channel(MAX_DELIVERIES);
+    let (results_in, results) = mpsc::channel(MAX_RESULTS);
+    let (sweeps_in, sweeps) = mpsc::channel(MAX_SWEEPS);
+    let intakes = Intakes {
+        commands: Commands(commands_in),
+        deliveries: deliveries_in,
+        results: results_in,
+        sweeps: sweeps_in,
+    };
+    (intakes, Inbox { commands, deliveries, results, sweeps })
+}
+
+impl<L: Logic> Inbox<L> {
+    /// Refuses further commands; those that wait are still handled.
+    pub fn close_commands(&mut self) {
+        self.commands.close();
+    }
+
+    /// Waits until there is something, then takes all that waits, up to a batch. Never waits for company.
+    /// Deliveries of an earlier reading are left out.
+    pub async fn take(&mut self, reading: u64) -> Taken<L> {
+        let mut taken = Taken { inputs: Vec::new(), replies: Vec::new() };
+        tokio::select! {
+            Some(command) = self.commands.recv() => taken.command(command),
+            Some(read) = self.deliveries.recv() => taken.delivery(read, reading),
+            Some(done) = self.results.recv() => taken.inputs.push(Input::Task(done)),
+            Some(order) = self.sweeps.recv() => taken.inputs.push(Input::Sweep(order)),
+            else => std::future::pending().await,
+        }
+        self.fill(&mut taken, reading);
+        taken
+    }
+
+    /// Whether anything waits.
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty() && self.deliveries.is_empty() && self.results.is_empty() && self.sweeps.is_empty()
+    }
+
+    fn fill(&mut self, taken: &mut Taken<L>, reading: u64) {
+        let others = self.deliveries.len() + self.results.len() + self.sweeps.len();
+        let commands = MAX_BATCH - others.min(FLOOR);
+        while taken.inputs.len() < commands
+            && let Ok(command) = self.commands.try_recv()
+        {
+            taken.command(command);
+        }
+        while taken.inputs.len() < MAX_BATCH
+            && let Ok(done) = self.results.try_recv()
+        {
+            taken.inputs.push(Input::Task(done));
+        }
+        while taken.inputs.len() < MAX_BATCH
+            && let Ok(read) = self.deliveries.try_recv()
+        {
+            taken.delivery(read, reading);
+        }
+        while taken.inputs.len() < MAX_BATCH
+            && let Ok(order) = self.sweeps.try_recv()
+        {
+            taken.inputs.push(Input::Sweep(order));
+        }
+    }
+}
+
+impl<L: Logic> Taken<L> {
+    fn command(&mut self, waiting: Waiting<L>) {
+        let token = self.replies.len() as u64;
+        self.replies.push(Some(waiting.reply));
+        self.inputs.push(Input::Command { token, command: waiting.command });
+    }
+
+    fn delivery(&mut self, read: Read, reading: u64) {
+        if read.reading == reading {
+            self.inputs.push(Input::Delivery(read.delivery));
+        }
+    }
+}

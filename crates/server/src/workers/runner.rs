@@ -1,0 +1,203 @@
+//! The task runner: a new task is carried out at once from memory; the table is for crashes and retries.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use cartwright_core::{
+    ports::{Clock, Store, Task},
+    services::{Providers, Schedule, TaskDone},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Tasks in memory, at most.
+pub const MAX_TASKS: usize = 16_384;
+/// How often the table is asked for tasks that nobody holds.
+const POLL: Duration = Duration::from_secs(1);
+/// Tasks taken from the table at once.
+const CLAIM: usize = 256;
+
+/// Where a service's loop hands tasks over. Never blocks: what it may hand over is bounded by [`Orders::room`].
+#[derive(Clone)]
+pub struct Orders {
+    to: mpsc::UnboundedSender<Handed>,
+    held: Arc<AtomicUsize>,
+}
+
+enum Handed {
+    Run(Task),
+    Instead(Task),
+    Drop(String),
+}
+
+impl Orders {
+    /// How many more tasks fit into memory.
+    pub fn room(&self) -> usize {
+        MAX_TASKS.saturating_sub(self.held.load(Ordering::Relaxed))
+    }
+
+    /// Hands over what a step left to do.
+    pub fn hand_over(&self, run: Vec<Task>, instead: Vec<Task>, dropped: Vec<String>) {
+        self.held.fetch_add(run.len(), Ordering::Relaxed);
+        let all = dropped.into_iter().map(Handed::Drop).chain(run.into_iter().map(Handed::Run));
+        for handed in all.chain(instead.into_iter().map(Handed::Instead)) {
+            let _ = self.to.send(handed); // a runner that has stopped leaves them to the next process
+        }
+    }
+}
+
+/// The settings of a runner.
+#[derive(Clone)]
+pub struct RunnerSettings {
+    /// Calls under way at once.
+    pub max_calls: usize,
+    /// For how long tasks taken from the table are leased.
+    pub lease: Duration,
+}
+
+/// One service's runner.
+pub struct Runner {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    providers: Providers,
+    settings: RunnerSettings,
+    results: mpsc::Sender<TaskDone>,
+    from: mpsc::UnboundedReceiver<Handed>,
+    held: Arc<AtomicUsize>,
+    schedule: Schedule,
+    under_way: HashSet<String>,
+}
+
+impl Runner {
+    /// A runner, and the handle for its service's loop.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        providers: Providers,
+        settings: RunnerSettings,
+        results: mpsc::Sender<TaskDone>,
+    ) -> (Self, Orders) {
+        let (to, from) = mpsc::unbounded_channel();
+        let held = Arc::new(AtomicUsize::new(0));
+        let orders = Orders { to, held: held.clone() };
+        let (schedule, under_way) = (Schedule::default(), HashSet::new());
+        (Self { store, clock, providers, settings, results, from, held, schedule, under_way }, orders)
+    }
+
+    /// Carries tasks out until told to stop; then waits for the calls under way and returns.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let (done_to, mut done) = mpsc::unbounded_channel::<String>();
+        let mut poll = tokio::time::interval(POLL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            // What is done first: it was said before the result that a task handed over since follows from.
+            while let Ok(id) = done.try_recv() {
+                self.finish(&id);
+            }
+            self.start_due(&done_to);
+            let next = self.until_next();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(handed) = self.from.recv() => {
+                    self.take(handed);
+                    while let Ok(handed) = self.from.try_recv() {
+                        self.take(handed);
+                    }
+                }
+                Some(id) = done.recv() => self.finish(&id),
+                () = tokio::time::sleep_until(next) => {}
+                _ = poll.tick() => self.claim().await,
+            }
+        }
+        while !self.under_way.is_empty() {
+            match done.recv().await {
+                Some(id) => self.finish(&id),
+                None => return,
+            }
+        }
+    }
+
+    fn take(&mut self, handed: Handed) {
+        match handed {
+            Handed::Run(task) => self.schedule.put(task),
+            Handed::Instead(task) => {
+                self.schedule.put_instead(task, self.clock.now());
+            }
+            Handed::Drop(id) => self.schedule.drop(&id),
+        }
+        self.count();
+    }
+
+    fn finish(&mut self, id: &str) {
+        self.under_way.remove(id);
+        self.count();
+    }
+
+    fn count(&self) {
+        self.held.store(self.schedule.len() + self.under_way.len() + self.from.len(), Ordering::Relaxed);
+    }
+
+    /// Starts what is due, as far as calls may be under way at once. A task whose earlier call is still under way
+    /// waits for that one.
+    fn start_due(&mut self, done: &mpsc::UnboundedSender<String>) {
+        let now = self.clock.now();
+        let mut later = Vec::new();
+        while self.under_way.len() < self.settings.max_calls {
+            let Some(task) = self.schedule.pop_due(now) else { break };
+            if self.under_way.contains(&task.id) {
+                later.push(task);
+                continue;
+            }
+            self.under_way.insert(task.id.clone());
+            let (providers, results, done) = (self.providers.clone(), self.results.clone(), done.clone());
+            tokio::spawn(async move {
+                let id = task.id.clone();
+                let result = providers.carry_out(task).await;
+                let _ = done.send(id); // before the result: what follows from it may start at once
+                let _ = results.send(result).await;
+            });
+        }
+        for mut task in later {
+            task.due_at = now.plus(Duration::from_millis(20));
+            self.schedule.put(task);
+        }
+    }
+
+    fn until_next(&self) -> Instant {
+        let now = self.clock.now();
+        let full = self.under_way.len() >= self.settings.max_calls;
+        match self.schedule.next_due() {
+            Some(due) if !full => Instant::now() + due.since(now),
+            _ => Instant::now() + POLL,
+        }
+    }
+
+    /// Takes tasks from the table that nobody holds: after a crash, or when memory was full.
+    async fn claim(&mut self) {
+        let room = MAX_TASKS.saturating_sub(self.held.load(Ordering::Relaxed)).min(CLAIM);
+        if room == 0 {
+            return;
+        }
+        let now = self.clock.now();
+        match self.store.claim_tasks(now, now.plus(self.settings.lease), room).await {
+            Ok(tasks) => {
+                for task in tasks {
+                    if !self.under_way.contains(&task.id) {
+                        self.schedule.put(task);
+                    }
+                }
+                self.count();
+            }
+            Err(error) => tracing::warn!(%error, "can't read the tasks; trying again"),
+        }
+    }
+}
