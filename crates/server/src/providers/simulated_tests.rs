@@ -1,0 +1,267 @@
+use cartwright_core::domain::{ids::OrderId, money::Currency};
+use rusqlite::Connection;
+
+use super::*;
+
+struct World {
+    dir: tempfile::TempDir,
+    settings: SimulatedSettings,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(SimulatedSettings::default())
+    }
+
+    fn with(settings: SimulatedSettings) -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), settings }
+    }
+
+    fn open(&self) -> (SimulatedPayments, SimulatedCarrier) {
+        let ledger = Ledger::open(self.dir.path().join("ledger.db")).unwrap();
+        (
+            SimulatedPayments::new(ledger.clone(), self.settings.clone()),
+            SimulatedCarrier::new(ledger, self.settings.clone()),
+        )
+    }
+
+    fn count(&self, what: &str) -> i64 {
+        let file = Connection::open(self.dir.path().join("ledger.db")).unwrap();
+        file.query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get(0)).unwrap()
+    }
+}
+
+fn order(id: &str) -> OrderId {
+    OrderId::parse(id).unwrap()
+}
+
+fn pay(key: &str, scenario: Option<&str>) -> AuthorizeCall {
+    AuthorizeCall {
+        key: key.into(),
+        order_id: order("o-1"),
+        amount: 260_498,
+        currency: Currency::parse("USD").unwrap(),
+        provider: "simulated".into(),
+        token: None,
+        scenario: scenario.map(Into::into),
+    }
+}
+
+fn ship(key: &str, scenario: Option<&str>) -> ShipCall {
+    ShipCall {
+        key: key.into(),
+        order_id: order("o-1"),
+        ship_to: None,
+        lines: Vec::new(),
+        scenario: scenario.map(Into::into),
+    }
+}
+
+fn undo_of(operation: &str) -> UndoCall {
+    UndoCall { key: format!("undo-{operation}"), order_id: order("o-1"), operation: operation.into() }
+}
+
+fn is_unknown<T>(outcome: &CallOutcome<T>) -> bool {
+    matches!(outcome, CallOutcome::Unknown { .. })
+}
+
+#[tokio::test]
+async fn the_same_key_gets_the_same_answer_and_has_one_effect() {
+    let world = World::new();
+    let (payments, carrier) = world.open();
+    let first = payments.authorize(&pay("k", None)).await;
+    assert!(matches!(&first, CallOutcome::Done(reference) if reference.starts_with("sim_")));
+    assert_eq!(payments.authorize(&pay("k", None)).await, first);
+    let CallOutcome::Done(sent) = carrier.ship(&ship("s", None)).await else { panic!() };
+    assert!(CARRIERS.contains(&sent.carrier.as_str()));
+    let digits = sent.tracking_number.strip_prefix("TRACK-").unwrap();
+    assert!(digits.len() == 8 && digits.bytes().all(|b| b.is_ascii_digit() || (b'A'..=b'F').contains(&b)));
+    assert_eq!(carrier.ship(&ship("s", None)).await, CallOutcome::Done(sent));
+    assert_eq!(world.count("effects"), 2);
+    assert_eq!(world.count("calls"), 4);
+}
+
+#[tokio::test]
+async fn a_key_is_not_lent_to_another_order_or_amount() {
+    let world = World::new();
+    let (payments, carrier) = world.open();
+    payments.authorize(&pay("k", None)).await;
+    let other = AuthorizeCall { order_id: order("o-2"), ..pay("k", None) };
+    assert!(matches!(payments.authorize(&other).await, CallOutcome::Refused(_)));
+    let more = AuthorizeCall { amount: 1, ..pay("k", None) };
+    assert!(matches!(payments.authorize(&more).await, CallOutcome::Refused(_)));
+    assert!(matches!(carrier.ship(&ship("k", None)).await, CallOutcome::Refused(_)));
+    assert_eq!(world.count("effects"), 1);
+}
+
+#[tokio::test]
+async fn a_hundred_at_once_under_one_key_charge_once() {
+    let world = World::with(SimulatedSettings { latency_max_ms: 5, ..Default::default() });
+    let (payments, _carrier) = world.open();
+    let payments = std::sync::Arc::new(payments);
+    let calls: Vec<_> = (0..100)
+        .map(|_| {
+            let payments = payments.clone();
+            tokio::spawn(async move { payments.authorize(&pay("k", None)).await })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for call in calls {
+        answers.push(call.await.unwrap());
+    }
+    assert!(matches!(answers[0], CallOutcome::Done(_)));
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    assert_eq!(world.count("effects"), 1);
+    assert_eq!(world.count("calls"), 100);
+}
+
+#[tokio::test]
+async fn a_voided_key_is_refused_whether_it_was_seen_or_not() {
+    let world = World::new();
+    let (payments, _carrier) = world.open();
+    payments.authorize(&pay("seen", None)).await;
+    for key in ["seen", "unseen"] {
+        assert_eq!(payments.void(&undo_of(key)).await, CallOutcome::Done(()));
+        assert_eq!(payments.void(&undo_of(key)).await, CallOutcome::Done(()), "again");
+        assert!(matches!(payments.authorize(&pay(key, None)).await, CallOutcome::Refused(_)), "{key}");
+    }
+    assert_eq!(world.count("effects WHERE kind = 'authorize'"), 1);
+    assert_eq!(world.count("effects WHERE kind = 'void'"), 2);
+}
+
+#[tokio::test]
+async fn a_void_under_another_key_is_still_one_void() {
+    let world = World::new();
+    let (payments, _carrier) = world.open();
+    payments.void(&undo_of("k")).await;
+    let again = UndoCall { key: "another".into(), ..undo_of("k") };
+    assert_eq!(payments.void(&again).await, CallOutcome::Done(()));
+    assert_eq!(world.count("effects"), 1);
+    let stolen = UndoCall { key: "undo-k".into(), ..undo_of("other") };
+    assert!(matches!(payments.void(&stolen).await, CallOutcome::Refused(_)));
+}
+
+#[tokio::test]
+async fn everything_survives_reopening() {
+    let world = World::new();
+    let (payments, carrier) = world.open();
+    let paid = payments.authorize(&pay("k", None)).await;
+    let sent = carrier.ship(&ship("s", None)).await;
+    payments.void(&undo_of("gone")).await;
+    assert!(is_unknown(&payments.authorize(&pay("e", Some("error"))).await));
+    drop((payments, carrier));
+    let (payments, carrier) = world.open();
+    assert_eq!(payments.authorize(&pay("k", None)).await, paid);
+    assert_eq!(carrier.ship(&ship("s", None)).await, sent);
+    assert!(matches!(payments.authorize(&pay("gone", None)).await, CallOutcome::Refused(_)));
+    assert!(is_unknown(&payments.authorize(&pay("e", Some("error"))).await));
+    assert!(matches!(payments.authorize(&pay("e", Some("error"))).await, CallOutcome::Done(_)));
+}
+
+#[tokio::test]
+async fn a_timeout_loses_the_answer_but_not_the_effect() {
+    let world = World::new();
+    let (payments, carrier) = world.open();
+    assert!(is_unknown(&payments.authorize(&pay("k", Some("timeout"))).await));
+    assert_eq!(world.count("effects WHERE kind = 'authorize'"), 1);
+    assert!(matches!(payments.authorize(&pay("k", Some("timeout"))).await, CallOutcome::Done(_)));
+    assert!(is_unknown(&carrier.ship(&ship("s", Some("timeout"))).await));
+    assert!(matches!(carrier.ship(&ship("s", Some("timeout"))).await, CallOutcome::Done(_)));
+    assert_eq!(world.count("effects"), 2);
+}
+
+#[tokio::test]
+async fn scenarios_win_over_rates() {
+    let world = World::with(SimulatedSettings { failure_rate: 1.0, slow_ms: 40, ..Default::default() });
+    let (payments, _carrier) = world.open();
+    assert!(is_unknown(&payments.authorize(&pay("none", None)).await));
+    assert!(matches!(payments.authorize(&pay("ok", Some("success"))).await, CallOutcome::Done(_)));
+    for _ in 0..2 {
+        assert!(matches!(payments.authorize(&pay("no", Some("decline"))).await, CallOutcome::Refused(_)));
+    }
+    let pending = pay("later", Some("pending"));
+    assert!(matches!(payments.authorize(&pending).await, CallOutcome::Pending(_)));
+    assert!(matches!(payments.authorize(&pending).await, CallOutcome::Done(_)));
+    let start = std::time::Instant::now();
+    assert!(matches!(payments.authorize(&pay("slow", Some("slow"))).await, CallOutcome::Done(_)));
+    assert!(start.elapsed() >= Duration::from_millis(40));
+}
+
+#[tokio::test]
+async fn rates_hit_their_share_and_repeats_agree() {
+    let settings = SimulatedSettings { decline_rate: 0.3, failure_rate: 0.2, ..Default::default() };
+    let world = World::with(settings);
+    let (payments, _carrier) = world.open();
+    let (mut declined, mut failed) = (0, 0);
+    for n in 0..400 {
+        let call = pay(&format!("k{n}"), None);
+        let mut outcome = payments.authorize(&call).await;
+        while is_unknown(&outcome) {
+            failed += 1;
+            outcome = payments.authorize(&call).await;
+        }
+        declined += u32::from(matches!(outcome, CallOutcome::Refused(_)));
+        assert_eq!(payments.authorize(&call).await, outcome);
+    }
+    assert!((80..=160).contains(&declined), "{declined}");
+    assert!((60..=150).contains(&failed), "{failed}");
+    assert_eq!(world.count("effects"), 400);
+}
+
+#[tokio::test]
+async fn a_shipment_is_cancelled_before_it_goes_and_too_late_after() {
+    let world = World::new();
+    let (_payments, carrier) = world.open();
+    assert_eq!(carrier.cancel(&undo_of("early")).await, CallOutcome::Done(CancelOutcome::Cancelled));
+    assert!(matches!(carrier.ship(&ship("early", None)).await, CallOutcome::Refused(_)));
+    let CallOutcome::Done(sent) = carrier.ship(&ship("gone", None)).await else { panic!() };
+    for _ in 0..2 {
+        let outcome = carrier.cancel(&undo_of("gone")).await;
+        assert_eq!(outcome, CallOutcome::Done(CancelOutcome::TooLate(sent.clone())));
+    }
+    assert_eq!(carrier.ship(&ship("gone", None)).await, CallOutcome::Done(sent));
+    carrier.ship(&ship("refused", Some("decline"))).await;
+    assert_eq!(carrier.cancel(&undo_of("refused")).await, CallOutcome::Done(CancelOutcome::Cancelled));
+}
+
+#[tokio::test]
+async fn a_shipment_within_the_window_is_called_back() {
+    let world = World::with(SimulatedSettings { cancel_window_ms: 60_000, ..Default::default() });
+    let (_payments, carrier) = world.open();
+    carrier.ship(&ship("s", None)).await;
+    assert_eq!(carrier.cancel(&undo_of("s")).await, CallOutcome::Done(CancelOutcome::Cancelled));
+    assert!(matches!(carrier.ship(&ship("s", None)).await, CallOutcome::Refused(_)));
+    assert_eq!(world.count("effects WHERE kind = 'cancel' AND undoes = 's'"), 1);
+}
+
+/// Not a check but a measurement: `cargo test --release -p cartwright ledger_speed -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures the disk"]
+async fn ledger_speed() {
+    const CALLS: u32 = 300_000;
+    const AT_ONCE: u32 = 512;
+    let world = World::new();
+    let payments = std::sync::Arc::new(world.open().0);
+    let start = std::time::Instant::now();
+    let tasks: Vec<_> = (0..AT_ONCE)
+        .map(|task| {
+            let payments = payments.clone();
+            tokio::spawn(async move {
+                for n in 0..CALLS / AT_ONCE {
+                    let id = cartwright_core::domain::ids::derive_uuid("t", &[&format!("{task}-{n}")]);
+                    let call = AuthorizeCall {
+                        key: format!("payments:{id}:1:authorize"),
+                        order_id: id.into(),
+                        ..pay("", None)
+                    };
+                    assert!(matches!(payments.authorize(&call).await, CallOutcome::Done(_)));
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    println!("{:.0} calls/s", f64::from(CALLS / AT_ONCE * AT_ONCE) / seconds);
+}
