@@ -25,7 +25,7 @@ pub trait Clock: Send + Sync {
 }
 
 /// Where fresh ids come from.
-pub trait Ids: Send {
+pub trait Ids: Send + Sync {
     /// A UUID that nobody has seen before; version 7, so that new rows land together.
     fn next(&mut self) -> Uuid;
 }

@@ -1,2 +1,12 @@
-//! x
+//! Cartwright's server: the ports of the core on real parts, HTTP around them, and the command line.
+//!
+//! `http` and `workers` see ports, never adapters; [`compose`] is the only module that knows which parts are used.
+
+pub mod bus;
+pub mod compose;
+pub mod config;
+pub mod http;
 pub mod providers;
+pub mod telemetry;
+pub mod up;
+pub mod workers;

@@ -1,7 +1,7 @@
 //! One batch: load, decide, commit, settle.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     num::NonZeroUsize,
     ops::Range,
     sync::Arc,
@@ -84,7 +84,7 @@ pub struct Engine<L: Logic> {
     topic: Arc<str>,
     cache: LruCache<OrderId, Known<L::Record>>,
     numbers: Range<u64>,
-    cursors: HashMap<(Arc<str>, u32), Cursor>,
+    cursors: BTreeMap<(Arc<str>, u32), Cursor>,
     open_orders: u64,
     /// Orders made in the round under way, before they count as open.
     admitted: u64,
@@ -95,6 +95,12 @@ pub struct Engine<L: Logic> {
 struct Known<R> {
     revision: u64,
     record: R,
+}
+
+/// The orders of a round, in the order in which they first came.
+struct Works<R> {
+    list: Vec<(OrderId, Working<R>)>,
+    index: HashMap<OrderId, usize>,
 }
 
 /// An order's part of a batch.
@@ -145,7 +151,7 @@ impl<L: Logic> Engine<L> {
             topic: L::NAME.into(),
             cache: LruCache::new(NonZeroUsize::new(CACHED_RECORDS).unwrap_or(NonZeroUsize::MIN)),
             numbers: 0..0,
-            cursors: HashMap::new(),
+            cursors: BTreeMap::new(),
             open_orders,
             admitted: 0,
         }
@@ -264,8 +270,8 @@ impl<L: Logic> Engine<L> {
         items: &mut [Item<L::Command>],
         pending: &[usize],
         conflicted: &HashSet<OrderId>,
-    ) -> Result<HashMap<OrderId, Working<L::Record>>, StoreError> {
-        let mut works: HashMap<OrderId, Working<L::Record>> = HashMap::with_capacity(pending.len());
+    ) -> Result<Works<L::Record>, StoreError> {
+        let mut works = Works { list: Vec::with_capacity(pending.len()), index: HashMap::with_capacity(pending.len()) };
         let mut missing = Vec::new();
         for &i in pending {
             let item = &mut items[i];
@@ -274,7 +280,7 @@ impl<L: Logic> Engine<L> {
             {
                 item.saved = self.store.answer(key).await?;
             }
-            if works.contains_key(&item.order) {
+            if works.index.contains_key(&item.order) {
                 continue;
             }
             let known =
@@ -378,7 +384,7 @@ impl<L: Logic> Engine<L> {
     async fn commit(
         &mut self,
         items: &mut [Item<L::Command>],
-        works: HashMap<OrderId, Working<L::Record>>,
+        works: Works<L::Record>,
         mut answers: HashMap<usize, L::Answer>,
         now: Timestamp,
         room: usize,
@@ -387,7 +393,7 @@ impl<L: Logic> Engine<L> {
     ) -> Result<Vec<usize>, StoreError> {
         let mut commits = Vec::new();
         let mut written = Vec::new();
-        for (order, mut work) in works {
+        for (order, mut work) in works.list {
             if !work.turn.changed && !work.parked.changed() {
                 self.answer(&work, items, &mut answers, report);
                 continue;
@@ -507,6 +513,23 @@ impl<L: Logic> Engine<L> {
                 self.cache.pop(&order);
             }
         }
+    }
+}
+
+impl<R> Works<R> {
+    fn insert(&mut self, order: OrderId, work: Working<R>) {
+        match self.index.get(&order) {
+            Some(i) => self.list[*i].1 = work,
+            None => {
+                self.index.insert(order.clone(), self.list.len());
+                self.list.push((order, work));
+            }
+        }
+    }
+
+    fn get_mut(&mut self, order: &OrderId) -> Option<&mut Working<R>> {
+        let i = *self.index.get(order)?;
+        self.list.get_mut(i).map(|(_, work)| work)
     }
 }
 

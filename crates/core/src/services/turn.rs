@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// The pure part of a service. Methods change the record only when they succeed.
-pub trait Logic: Send {
+pub trait Logic: Send + Sync {
     /// The record it keeps for an order.
-    type Record: Clone + Send;
+    type Record: Clone + Send + Sync;
     /// What is asked of it from outside.
     type Command: Send + Sync;
     /// What it answers.
