@@ -21,12 +21,7 @@ use cartwright_store::{
     sqlite::{SqliteOptions, SqliteStore},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{
-    net::TcpListener,
-    sync::watch,
-    task::JoinHandle,
-    time::timeout,
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -70,7 +65,9 @@ pub struct System {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The port is taken, or the address is not ours.
-    #[error("can't listen on {listen}: {error}. Another process may use the port; choose one with --listen 127.0.0.1:PORT (setting http.listen)")]
+    #[error(
+        "can't listen on {listen}: {error}. Another process may use the port; choose one with --listen 127.0.0.1:PORT (setting http.listen)"
+    )]
     Listen {
         /// What was asked for.
         listen: String,
@@ -105,7 +102,8 @@ pub async fn start(config: &Config, prometheus: Option<PrometheusHandle>) -> Res
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| StartError::Listen { listen: listen.clone(), error })?;
-    let address = listener.local_addr().map_err(|error| StartError::Listen { listen: listen.clone(), error })?;
+    let address =
+        listener.local_addr().map_err(|error| StartError::Listen { listen: listen.clone(), error })?;
     let lock = DataDir::lock(&config.data.dir)?;
     let stores = Stores::open(config)?;
     stores.check(config).await?;
@@ -245,8 +243,13 @@ impl Assembly {
         let (intakes, inbox): (Intakes<L>, Inbox<L>) = inbox();
         let store: Arc<dyn Store> = store.clone();
         let settings = RunnerSettings { max_calls: self.config.providers.max_calls, lease: LEASE };
-        let (runner, tasks) =
-            Runner::new(store.clone(), self.clock.clone(), self.providers.clone(), settings, intakes.results.clone());
+        let (runner, tasks) = Runner::new(
+            store.clone(),
+            self.clock.clone(),
+            self.providers.clone(),
+            settings,
+            intakes.results.clone(),
+        );
         let (reading, readings) = watch::channel(0);
         let state = Arc::new(ServiceState::default());
         self.states.push((L::NAME, state.clone()));
@@ -273,7 +276,13 @@ impl Assembly {
         }
         let retention = Duration::from_secs(u64::from(self.config.idempotency.retention_days) * 24 * 3600);
         let sweeps = intakes.sweeps.clone();
-        self.intake.spawn(sweeper::run(store, self.clock.clone(), sweeps, retention, self.stop_intake.clone()));
+        self.intake.spawn(sweeper::run(
+            store,
+            self.clock.clone(),
+            sweeps,
+            retention,
+            self.stop_intake.clone(),
+        ));
         Ok(intakes.commands)
     }
 

@@ -133,7 +133,9 @@ pub struct Log {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file, a key or a value.
-    #[error("a setting is wrong: {0}. All settings are in the documented default file (`cartwright up --help` says how to give your own)")]
+    #[error(
+        "a setting is wrong: {0}. All settings are in the documented default file (`cartwright up --help` says how to give your own)"
+    )]
     Wrong(#[from] config::ConfigError),
     /// A value that can't work.
     #[error("the setting {key} {message}")]

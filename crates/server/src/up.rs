@@ -52,7 +52,8 @@ fn read_config(args: &UpArgs) -> Result<Config, crate::config::ConfigError> {
 }
 
 async fn until_stopped(system: System) -> ExitCode {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         eprintln!("cartwright: can't listen for signals");
         return ExitCode::FAILURE;
     };

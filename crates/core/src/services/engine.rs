@@ -271,7 +271,8 @@ impl<L: Logic> Engine<L> {
         pending: &[usize],
         conflicted: &HashSet<OrderId>,
     ) -> Result<Works<L::Record>, StoreError> {
-        let mut works = Works { list: Vec::with_capacity(pending.len()), index: HashMap::with_capacity(pending.len()) };
+        let mut works =
+            Works { list: Vec::with_capacity(pending.len()), index: HashMap::with_capacity(pending.len()) };
         let mut missing = Vec::new();
         for &i in pending {
             let item = &mut items[i];

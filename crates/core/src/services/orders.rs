@@ -277,11 +277,13 @@ fn place_order(
         return Err(Rejection::Full(ctx.open_orders));
     }
     let number = ctx.numbers.next().unwrap_or_default();
+    let mut intent = place.intent.clone();
+    intent.provider.get_or_insert_with(|| ctx.settings.default_provider.clone());
     let mut order = Order::place(
         place.id.clone(),
         number,
         place.placed.clone(),
-        place.intent.clone(),
+        intent,
         place.placed_by.clone(),
         place.correlation_id,
         ctx.now,

@@ -154,7 +154,7 @@ fn request(
         order_id: asked.step.order.clone(),
         amount: *amount,
         currency: *currency,
-        provider: if provider.is_empty() { ctx.settings.default_provider.clone() } else { provider.clone() },
+        provider: provider.clone(),
         token: token.clone(),
         scenario: scenario.clone(),
     });

@@ -23,7 +23,8 @@ pub fn read_body<T>(body: &[u8], read: impl FnOnce(&mut Form<'_>) -> Option<T>) 
     let value = if body.is_empty() {
         return Err(not_json("the body is empty; it must be a JSON object".into()));
     } else {
-        serde_json::from_slice(body).map_err(|error| not_json(format!("the body is not valid JSON: {error}")))?
+        serde_json::from_slice(body)
+            .map_err(|error| not_json(format!("the body is not valid JSON: {error}")))?
     };
     let Value::Object(fields) = value else {
         return Err(not_json("the body must be a JSON object".into()));
@@ -53,9 +54,14 @@ impl Form<'_> {
     /// Text of `min` to `max` characters, absent or null allowed.
     pub fn text(&mut self, name: &str, min: usize, max: usize) -> Option<String> {
         match self.take(name)? {
-            Value::String(text) if (min..=max).contains(&text.chars().count()) && !has_control(&text) => Some(text),
+            Value::String(text) if (min..=max).contains(&text.chars().count()) && !has_control(&text) => {
+                Some(text)
+            }
             _ => {
-                self.bad(name, format!("must be text of {min} to {max} characters without control characters"));
+                self.bad(
+                    name,
+                    format!("must be text of {min} to {max} characters without control characters"),
+                );
                 None
             }
         }
@@ -86,7 +92,8 @@ impl Form<'_> {
     /// One of several words, absent or null allowed.
     pub fn word<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<T> {
         let value = self.take(name)?;
-        let found = value.as_str().and_then(|word| words.iter().find(|(w, _)| *w == word)).map(|(_, value)| *value);
+        let found =
+            value.as_str().and_then(|word| words.iter().find(|(w, _)| *w == word)).map(|(_, value)| *value);
         if found.is_none() {
             let list: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             self.bad(name, format!("must be one of {}", list.join(", ")));
@@ -117,7 +124,11 @@ impl Form<'_> {
     }
 
     /// An object that must be there.
-    pub fn needed_object<T>(&mut self, name: &str, read: impl FnOnce(&mut Form<'_>) -> Option<T>) -> Option<T> {
+    pub fn needed_object<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Form<'_>) -> Option<T>,
+    ) -> Option<T> {
         if self.needed(name) { self.object(name, read) } else { None }
     }
 
@@ -162,7 +173,13 @@ impl Form<'_> {
     }
 
     /// A map of text to text, absent or null allowed (then empty).
-    pub fn map(&mut self, name: &str, keys: usize, key_max: usize, value_max: usize) -> BTreeMap<String, String> {
+    pub fn map(
+        &mut self,
+        name: &str,
+        keys: usize,
+        key_max: usize,
+        value_max: usize,
+    ) -> BTreeMap<String, String> {
         let message = format!("must be an object of at most {keys} keys with text values");
         let fields = match self.take(name) {
             None => return BTreeMap::new(),

@@ -33,5 +33,6 @@ pub async fn observe(request: Request, next: Next) -> Response {
 pub fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let what = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = what.unwrap_or("unknown"), "a handler panicked: please report this");
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "bug", "this is a bug of ours; the logs say more").into_response()
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "bug", "this is a bug of ours; the logs say more")
+        .into_response()
 }

@@ -61,7 +61,9 @@ pub fn router(api: Arc<Api>) -> Router {
         .split_for_parts();
     routes
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi))
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing under this path"))
+        .fallback(async || {
+            Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing under this path")
+        })
         .method_not_allowed_fallback(async || {
             let detail = "this path does not take this method; the Allow header names those it takes";
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)

@@ -69,7 +69,10 @@ impl Problem {
 
     /// 503: nothing was done, and a repeat is welcome after so many seconds.
     pub fn busy(detail: impl Into<String>, retry_after: u32) -> Self {
-        Self { retry_after: Some(retry_after), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail) }
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+        }
     }
 
     /// Names the order that is in the way.

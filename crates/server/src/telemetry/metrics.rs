@@ -22,7 +22,8 @@ pub const TASKS: &str = "cartwright_tasks";
 /// HTTP requests, by method, route and status.
 pub const REQUESTS: &str = "cartwright_http_requests_total";
 
-const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0];
+const SECONDS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0];
 const INPUTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 /// Starts collecting; the handle renders the Prometheus text. `None` if something else collects already, as in

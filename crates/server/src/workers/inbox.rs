@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use cartwright_core::services::{Input, Logic, MAX_BATCH, TaskDone};
 use cartwright_core::domain::ids::OrderId;
+use cartwright_core::services::{Input, Logic, MAX_BATCH, TaskDone};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::bus::journal::Read;
@@ -132,7 +132,10 @@ impl<L: Logic> Inbox<L> {
 
     /// Whether anything waits.
     pub fn is_empty(&self) -> bool {
-        self.commands.is_empty() && self.deliveries.is_empty() && self.results.is_empty() && self.sweeps.is_empty()
+        self.commands.is_empty()
+            && self.deliveries.is_empty()
+            && self.results.is_empty()
+            && self.sweeps.is_empty()
     }
 
     fn fill(&mut self, taken: &mut Taken<L>, reading: u64) {

@@ -103,7 +103,8 @@ fn settle<L: Logic>(
         around.head.send_replace(head);
     }
     for (token, answer) in report.answers {
-        let reply = usize::try_from(token).ok().and_then(|token| replies.get_mut(token)).and_then(Option::take);
+        let reply =
+            usize::try_from(token).ok().and_then(|token| replies.get_mut(token)).and_then(Option::take);
         if let Some(reply) = reply {
             let _ = reply.send(answer); // the client may have gone; the order stays
         }

@@ -7,11 +7,7 @@ use rusqlite::Connection;
 
 use crate::{OpenError, StoreKind};
 
-use super::{
-    SqliteOptions, open,
-    queue::Nudge,
-    writer::Job,
-};
+use super::{SqliteOptions, open, queue::Nudge, writer::Job};
 
 /// How long the writer lets readers finish so that the log can start over. Their reads are short.
 const PATIENCE: Duration = Duration::from_millis(50);

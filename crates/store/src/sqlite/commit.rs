@@ -281,7 +281,13 @@ fn look(conn: &Connection, commit: &Commit) -> rusqlite::Result<Option<Old>> {
             }
             _ => Change::Identity,
         };
-        Ok(Old { key: row.get(0)?, revision: row.get(1)?, entries: row.get(2)?, counted: row.get(3)?, change })
+        Ok(Old {
+            key: row.get(0)?,
+            revision: row.get(1)?,
+            entries: row.get(2)?,
+            counted: row.get(3)?,
+            change,
+        })
     })
     .optional()
 }

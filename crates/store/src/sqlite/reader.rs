@@ -94,7 +94,8 @@ pub(super) fn load(conn: &Connection, ids: &[OrderId]) -> rusqlite::Result<Vec<S
     // One snapshot for all of them, and the locks of the log taken once.
     let snapshot = conn.unchecked_transaction()?;
     let loaded = {
-        let mut select = snapshot.prepare_cached("SELECT revision, parked, record FROM record WHERE id = ?1")?;
+        let mut select =
+            snapshot.prepare_cached("SELECT revision, parked, record FROM record WHERE id = ?1")?;
         ids.iter()
             .map(|id| Ok(select.query_row([id.as_str()], stored).optional()?.unwrap_or_default()))
             .collect()

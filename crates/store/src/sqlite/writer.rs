@@ -32,9 +32,21 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the writer is asked to do.
 pub(super) enum Job {
-    Commit { batch: Checked, reply: Reply<Vec<Outcome>> },
-    Claim { now: Timestamp, lease_until: Timestamp, limit: usize, reply: Reply<Vec<Task>> },
-    PurgeAnswers { before: Timestamp, limit: usize, reply: Reply<usize> },
+    Commit {
+        batch: Checked,
+        reply: Reply<Vec<Outcome>>,
+    },
+    Claim {
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+        reply: Reply<Vec<Task>>,
+    },
+    PurgeAnswers {
+        before: Timestamp,
+        limit: usize,
+        reply: Reply<usize>,
+    },
     /// The checkpointer is through.
     StartLogOver,
     Close,

@@ -66,7 +66,7 @@ impl Order {
         match kind {
             StepKind::Pay => self.payments.push(Payment {
                 id: self.payment_id(number),
-                provider: self.intent.provider.clone().unwrap_or_else(|| "default".into()),
+                provider: self.intent.provider.clone().unwrap_or_default(),
                 status: PaymentStatus::Pending,
                 reference: None,
                 authorized: 0,

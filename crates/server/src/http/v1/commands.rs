@@ -20,11 +20,7 @@ use cartwright_core::{
 };
 use uuid::Uuid;
 
-use super::{
-    Asked, CALLER, docs, headers,
-    place::read_order,
-    view::OrderView,
-};
+use super::{Asked, CALLER, docs, headers, place::read_order, view::OrderView};
 use crate::{
     http::{
         Api,
@@ -44,7 +40,11 @@ type Body_ = Result<Bytes, BytesRejection>;
     params(("Idempotency-Key" = Option<String>, Header, description = "Protects a new order from being placed twice, for ever.")),
     responses((status = 201, body = OrderView), (status = 400, body = Problem), (status = 409, body = Problem),
         (status = 413, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem)))]
-pub async fn place(State(api): State<Arc<Api>>, headers: HeaderMap, body: Body_) -> Result<Response, Problem> {
+pub async fn place(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    body: Body_,
+) -> Result<Response, Problem> {
     place_or_put(&api, &headers, body, None).await
 }
 

@@ -85,7 +85,9 @@ fn read_query(text: &str, topics: &[(&'static str, Arc<dyn Store>)]) -> Result<T
     };
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {
         match &*name {
-            "topic" => store = topics.iter().find(|(topic, _)| *topic == value).map(|(_, store)| store.clone()),
+            "topic" => {
+                store = topics.iter().find(|(topic, _)| *topic == value).map(|(_, store)| store.clone())
+            }
             "after" => match read_cursor(&value) {
                 Some(cursor) => after = Some(cursor),
                 None => bad("after", "must be the next of an earlier page"),

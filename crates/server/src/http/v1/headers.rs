@@ -21,7 +21,9 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     match value.to_str() {
         Ok(key) if (1..=MAX_KEY).contains(&key.len()) => Ok(Some(key)),
-        _ => Err(Problem::field("Idempotency-Key", format!("must be 1 to {MAX_KEY} visible ASCII characters"))),
+        _ => {
+            Err(Problem::field("Idempotency-Key", format!("must be 1 to {MAX_KEY} visible ASCII characters")))
+        }
     }
 }
 
@@ -61,8 +63,9 @@ pub fn etag(order: &Order) -> String {
 
 /// The order id of a path.
 pub fn path_id(text: &str) -> Result<OrderId, Problem> {
-    OrderId::parse(text)
-        .map_err(|_| Problem::new(StatusCode::NOT_FOUND, "no-such-order", "there is no order with such an id"))
+    OrderId::parse(text).map_err(|_| {
+        Problem::new(StatusCode::NOT_FOUND, "no-such-order", "there is no order with such an id")
+    })
 }
 
 /// The body, if it is JSON and not too large.

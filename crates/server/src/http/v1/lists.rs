@@ -103,7 +103,9 @@ fn read_query(text: &str) -> Result<OrderQuery, Problem> {
     let mut cursor = None;
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {
         let bad = match &*name {
-            "status" => push(&mut query.status, OrderStatus::parse(&value), "open, completed, failed or cancelled"),
+            "status" => {
+                push(&mut query.status, OrderStatus::parse(&value), "open, completed, failed or cancelled")
+            }
             "milestone" => {
                 let word = Milestone::parse(&value).map(|milestone| milestone.as_str().to_owned());
                 push(&mut query.milestone, word, "a milestone such as shipped")
@@ -119,15 +121,27 @@ fn read_query(text: &str) -> Result<OrderQuery, Problem> {
             "createdBefore" => set(&mut query.created_before, Timestamp::parse(&value), "an RFC 3339 time"),
             "updatedAfter" => set(&mut query.updated_after, Timestamp::parse(&value), "an RFC 3339 time"),
             "sort" => match &*value {
-                "createdAt" => { query.sort = OrderSort::CreatedAt; None }
-                "updatedAt" => { query.sort = OrderSort::UpdatedAt; None }
+                "createdAt" => {
+                    query.sort = OrderSort::CreatedAt;
+                    None
+                }
+                "updatedAt" => {
+                    query.sort = OrderSort::UpdatedAt;
+                    None
+                }
                 _ => Some("createdAt or updatedAt"),
             },
             "limit" => match value.parse() {
-                Ok(limit) if (1..=MAX_PAGE).contains(&limit) => { query.limit = limit; None }
+                Ok(limit) if (1..=MAX_PAGE).contains(&limit) => {
+                    query.limit = limit;
+                    None
+                }
                 _ => Some("a whole number between 1 and 500"),
             },
-            "cursor" => { cursor = Some(value.to_string()); None }
+            "cursor" => {
+                cursor = Some(value.to_string());
+                None
+            }
             _ => {
                 let message = "is not a parameter of this list".to_owned();
                 errors.push(FieldError { field: name.to_string(), message });
@@ -150,7 +164,10 @@ fn read_query(text: &str) -> Result<OrderQuery, Problem> {
 
 fn push<T>(list: &mut Vec<T>, value: Option<T>, must: &'static str) -> Option<&'static str> {
     match value {
-        Some(value) if list.len() < 100 => { list.push(value); None }
+        Some(value) if list.len() < 100 => {
+            list.push(value);
+            None
+        }
         Some(_) => Some("given at most 100 times"),
         None => Some(must),
     }

@@ -8,8 +8,8 @@ use cartwright_core::{
         ids::OrderId,
         money::{Currency, MAX_AMOUNT, MAX_SCALE},
         order::{
-            Address, Charge, ChargeType, Customer, Line, MAX_CHARGES, MAX_LINES, MAX_QUANTITY, PaymentIntent, Placed, PlacedBy,
-            Totals,
+            Address, Charge, ChargeType, Customer, Line, MAX_CHARGES, MAX_LINES, MAX_QUANTITY, PaymentIntent,
+            Placed, PlacedBy, Totals,
         },
     },
     services::PlaceOrder,
@@ -251,7 +251,10 @@ fn read_currency(form: &mut Form<'_>) -> Option<Currency> {
     let code = form.needed_text("currency", 1, 10)?;
     let currency = Currency::parse(&code);
     if currency.is_none() {
-        form.bad("currency", "must be an upper-case ISO 4217 code such as USD (XXX for orders without prices)");
+        form.bad(
+            "currency",
+            "must be an upper-case ISO 4217 code such as USD (XXX for orders without prices)",
+        );
     }
     currency
 }

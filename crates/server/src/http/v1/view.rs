@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use cartwright_core::domain::{
     flow::{Life, StepKind},
     order::{
-        Action, Address, Cancellation, Charge, Customer, FulfillmentStatus, Line, Milestone, Order, OrderStatus, Payment,
-        PaymentStatus, Quantities, Shipment, Totals,
+        Action, Address, Cancellation, Charge, Customer, FulfillmentStatus, Line, Milestone, Order,
+        OrderStatus, Payment, PaymentStatus, Quantities, Shipment, Totals,
     },
     time::Timestamp,
 };
@@ -154,7 +154,12 @@ impl<'a> OrderView<'a> {
             customer: &placed.customer,
             currency: placed.currency.code(),
             scale: placed.scale,
-            lines: placed.lines.iter().zip(&order.quantities).map(|(line, q)| LineView::of(line, *q)).collect(),
+            lines: placed
+                .lines
+                .iter()
+                .zip(&order.quantities)
+                .map(|(line, q)| LineView::of(line, *q))
+                .collect(),
             charges: &placed.charges,
             totals: placed.totals,
             ship_to: placed.ship_to.as_ref(),
