@@ -43,12 +43,16 @@ async fn stopping_in_the_middle_loses_and_repeats_nothing() {
 
 #[tokio::test]
 async fn a_restart_while_undoing_ends_in_cancelled() {
-    let slow: &[(&str, &str)] = &[("simulated.payments.slow_ms", "60")];
-    let mut shop = Shop::with(slow).await;
+    let slow: &[(&str, &str)] = &[("simulated.payments.slow_ms", "400")];
+    let mut shop = Shop::with(&[PAUSED]).await;
     let body = small_with(json!({"payment": {"scenario": "slow"}}));
     let ids = all((0..8).map(|_| shop.place(&body))).await;
     for id in &ids {
         shop.command(id, "hold", &json!({})).await.ok(200);
+    }
+    shop.restart(slow).await;
+    wait_until("a call has its effect", async || !shop.effects(&ids[0]).is_empty()).await;
+    for id in &ids {
         shop.command(id, "cancel", &json!({"reason": "other"})).await.ok(200);
     }
     shop.restart(slow).await;
