@@ -191,15 +191,18 @@ impl Form<'_> {
         };
         let mut map = BTreeMap::new();
         for (key, value) in fields {
-            let key_fits = (1..=key_max).contains(&key.chars().count());
+            let key_fits = (1..=key_max).contains(&key.chars().count()) && !has_control(&key);
             match value {
-                Value::String(text) if key_fits && text.chars().count() <= value_max => {
+                Value::String(text)
+                    if key_fits && text.chars().count() <= value_max && !has_control(&text) =>
+                {
                     map.insert(key, text);
                 }
                 _ => {
-                    let field = pointer(name, &key);
-                    let limits = format!("a key of 1 to {key_max} characters, a text of at most {value_max}");
-                    self.bad(&field, format!("must be {limits}"));
+                    let limits = format!(
+                        "a key of 1 to {key_max} characters, a text of at most {value_max}, without control characters"
+                    );
+                    self.bad(&format!("{name}/{}", escape(&key)), format!("must be {limits}"));
                 }
             }
         }
@@ -225,7 +228,7 @@ impl Form<'_> {
 
     fn finish(self) {
         for name in self.fields.keys() {
-            let field = pointer(&self.at, &name.replace('~', "~0").replace('/', "~1"));
+            let field = format!("{}/{}", self.at, escape(name));
             self.errors.push(FieldError { field, message: "is not a field that can be set here".into() });
         }
     }
@@ -233,6 +236,11 @@ impl Form<'_> {
 
 fn pointer(at: &str, name: &str) -> String {
     if name.is_empty() { at.to_owned() } else { format!("{at}/{name}") }
+}
+
+/// A name as a part of a JSON pointer (RFC 6901).
+fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 fn has_control(text: &str) -> bool {
