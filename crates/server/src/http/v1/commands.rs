@@ -7,7 +7,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Path, State, rejection::BytesRejection},
+    extract::{State, rejection::BytesRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
@@ -20,7 +20,12 @@ use cartwright_core::{
 };
 use uuid::Uuid;
 
-use super::{Asked, CALLER, docs, headers, place::read_order, view::OrderView};
+use super::{
+    Asked, CALLER, docs,
+    headers::{self, PathId},
+    place::read_order,
+    view::OrderView,
+};
 use crate::{
     http::{
         Api,
@@ -55,11 +60,11 @@ pub async fn place(
         (status = 409, body = Problem), (status = 503, body = Problem)))]
 pub async fn put(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    id: PathId,
     headers: HeaderMap,
     body: Body_,
 ) -> Result<Response, Problem> {
-    let id = OrderId::parse(&id).map_err(|error| Problem::field("id", error.to_string()))?;
+    let id = headers::read_id(&id).map_err(|error| Problem::field("id", error.to_string()))?;
     place_or_put(&api, &headers, body, Some(&id)).await
 }
 
@@ -70,7 +75,7 @@ pub async fn put(
         (status = 412, body = Problem)))]
 pub async fn cancel(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    id: PathId,
     headers: HeaderMap,
     body: Body_,
 ) -> Result<Response, Problem> {
@@ -88,7 +93,7 @@ pub async fn cancel(
     responses((status = 200, body = OrderView), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn hold(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    id: PathId,
     headers: HeaderMap,
     body: Body_,
 ) -> Result<Response, Problem> {
@@ -102,7 +107,7 @@ pub async fn hold(
     responses((status = 200, body = OrderView), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn release(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    id: PathId,
     headers: HeaderMap,
     body: Body_,
 ) -> Result<Response, Problem> {
@@ -116,7 +121,7 @@ pub async fn release(
     responses((status = 200, body = OrderView), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn patch(
     State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
+    id: PathId,
     headers: HeaderMap,
     body: Body_,
 ) -> Result<Response, Problem> {
@@ -146,7 +151,7 @@ async fn place_or_put(
 
 async fn change(
     api: &Api,
-    id: &str,
+    id: &PathId,
     headers: &HeaderMap,
     body: Result<Bytes, Problem>,
     read: impl FnOnce(&mut Form<'_>) -> Option<OrderCommand>,

@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use cartwright_core::ports::Store;
 use uuid::Uuid;
 
-use super::{docs, headers, lists};
+use super::{
+    docs,
+    headers::{self, PathId},
+    lists,
+};
 use crate::http::{
     Api,
     problem::{FieldError, Problem},
@@ -27,7 +31,7 @@ const MAX_PAGE: usize = 1_000;
 /// Everything that happened to an order, across all services, in order.
 #[utoipa::path(get, path = "/v1/orders/{id}/events", tag = "events", params(("id" = String, Path)),
     responses((status = 200, body = docs::EventList), (status = 404, body = Problem)))]
-pub async fn history(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub async fn history(State(api): State<Arc<Api>>, id: PathId) -> Result<Response, Problem> {
     let id = headers::path_id(&id)?;
     let mut events = Vec::new();
     loop {
@@ -83,7 +87,12 @@ fn read_query(text: &str, topics: &[(&'static str, Arc<dyn Store>)]) -> Result<T
     let mut bad = |field: &str, message: &str| {
         errors.push(FieldError { field: field.to_owned(), message: message.to_owned() });
     };
+    let mut given = Vec::with_capacity(3);
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+        if given.contains(&name) {
+            bad(&name, "must be given once");
+            continue;
+        }
         match &*name {
             "topic" => {
                 store = topics.iter().find(|(topic, _)| *topic == value).map(|(_, store)| store.clone())
@@ -96,8 +105,12 @@ fn read_query(text: &str, topics: &[(&'static str, Arc<dyn Store>)]) -> Result<T
                 Ok(number) if (1..=MAX_PAGE).contains(&number) => limit = number,
                 _ => bad("limit", "must be a whole number between 1 and 1000"),
             },
-            other => bad(other, "is not a parameter of this call"),
+            other => {
+                bad(other, "is not a parameter of this call");
+                continue;
+            }
         }
+        given.push(name);
     }
     if store.is_none() {
         bad("topic", "must be orders, payments or fulfillment");

@@ -2,11 +2,17 @@
 
 use axum::{
     body::Bytes,
-    extract::rejection::BytesRejection,
-    http::{HeaderMap, StatusCode, header},
+    extract::{
+        Path,
+        rejection::{BytesRejection, PathRejection},
+    },
+    http::{HeaderMap, HeaderValue, StatusCode, header},
 };
 use cartwright_core::{
-    domain::{ids::OrderId, order::Order},
+    domain::{
+        ids::{BadId, OrderId},
+        order::Order,
+    },
     ports::AnswerKey,
 };
 
@@ -18,7 +24,7 @@ const MAX_KEY: usize = 255;
 
 /// The `Idempotency-Key`, if there is one.
 pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let Some(value) = the_one(headers, "Idempotency-Key")? else { return Ok(None) };
     match value.to_str() {
         Ok(key) if (1..=MAX_KEY).contains(&key.len()) => Ok(Some(key)),
         _ => {
@@ -35,7 +41,7 @@ pub fn answer_key(headers: &HeaderMap, order: &OrderId) -> Result<Option<AnswerK
 
 /// The version in `If-Match`, if there is one; `*` matches any.
 pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let Some(value) = the_one(headers, "If-Match")? else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
     match text {
         "*" => Ok(None),
@@ -43,6 +49,16 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
             Some(version) => Ok(Some(version)),
             None => Err(Problem::field("If-Match", "must be one ETag of this order, such as \"3\", or *")),
         },
+    }
+}
+
+/// The value of a header that may be given once: which of several would count is nobody's guess to make.
+fn the_one<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a HeaderValue>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    match values.next() {
+        None => Ok(first),
+        Some(_) => Err(Problem::field(name, "must be given once")),
     }
 }
 
@@ -61,9 +77,17 @@ pub fn etag(order: &Order) -> String {
     format!("\"{}\"", order.version)
 }
 
-/// The order id of a path.
-pub fn path_id(text: &str) -> Result<OrderId, Problem> {
-    OrderId::parse(text).map_err(|_| {
+/// The id in a path, if its bytes are text at all.
+pub type PathId = Result<Path<String>, PathRejection>;
+
+/// The id of a path as an order's.
+pub fn read_id(id: &PathId) -> Result<OrderId, BadId> {
+    id.as_ref().map_err(|_| BadId).and_then(|id| OrderId::parse(id))
+}
+
+/// The id of an order that must exist.
+pub fn path_id(id: &PathId) -> Result<OrderId, Problem> {
+    read_id(id).map_err(|_| {
         Problem::new(StatusCode::NOT_FOUND, "no-such-order", "there is no order with such an id")
     })
 }

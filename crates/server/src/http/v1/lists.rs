@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Path, RawQuery, State},
+    extract::{RawQuery, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -18,7 +18,11 @@ use cartwright_core::{
     ports::{OrderQuery, OrderSort, Store, StoreError},
 };
 
-use super::{docs, headers, view::OrderView};
+use super::{
+    docs,
+    headers::{self, PathId},
+    view::OrderView,
+};
 use crate::http::{
     Api,
     problem::{FieldError, Problem},
@@ -29,15 +33,14 @@ const PAGE: usize = 50;
 /// Orders per page, at most.
 const MAX_PAGE: usize = 500;
 
+/// Parameters of a list that are no filters by value: given twice, one would count and one would not.
+const ONCE: [&str; 6] = ["createdAfter", "createdBefore", "updatedAfter", "sort", "limit", "cursor"];
+
 /// One order as it stands.
 #[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders",
     params(("id" = String, Path), ("If-None-Match" = Option<String>, Header)),
     responses((status = 200, body = OrderView), (status = 304), (status = 404, body = Problem)))]
-pub async fn get(
-    State(api): State<Arc<Api>>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Result<Response, Problem> {
+pub async fn get(State(api): State<Arc<Api>>, id: PathId, headers: HeaderMap) -> Result<Response, Problem> {
     let order = load(&*api.store, &headers::path_id(&id)?).await?;
     let tag = HeaderValue::from_str(&headers::etag(&order)).unwrap_or(HeaderValue::from_static("\"0\""));
     if headers::not_modified(&headers, &order) {
@@ -101,8 +104,14 @@ fn read_query(text: &str) -> Result<OrderQuery, Problem> {
     let mut query = OrderQuery { limit: PAGE, ..OrderQuery::default() };
     let mut errors = Vec::new();
     let mut cursor = None;
+    let mut given = Vec::with_capacity(ONCE.len());
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+        let again = given.contains(&name);
+        if ONCE.contains(&&*name) && !again {
+            given.push(name.clone());
+        }
         let bad = match &*name {
+            _ if again => Some("given once"),
             "status" => {
                 push(&mut query.status, OrderStatus::parse(&value), "open, completed, failed or cancelled")
             }
