@@ -80,6 +80,7 @@ async fn a_cancellation_is_told_with_who_and_why() {
             "OrderCancellationRequestedV1",
             "StepUndoRequestedV1",
             "FulfillmentScheduledV1",
+            "OrderProgressedV1",
             "ShipmentCancelledV1",
             "StepUndoRequestedV1",
             "PaymentVoidedV1",
