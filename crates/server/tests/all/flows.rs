@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{ORDERS, PAUSED, Setting, Shop, path, small, small_with, text, wait_until};
+use crate::harness::{ORDERS, PAUSED, Setting, Shop, all, path, small, small_with, text, wait_until};
 
 fn paying(scenario: &str) -> Value {
     small_with(json!({"payment": {"scenario": scenario}}))
@@ -156,6 +156,43 @@ async fn cancelling_before_anybody_paid() {
     shop.restart(&[]).await;
     cancelled(&shop.finish(&id).await);
     nothing_charged(&shop, &id, "before anybody paid");
+}
+
+#[tokio::test]
+async fn cancelling_before_anybody_shipped() {
+    let mut shop = Shop::with(&[PAUSED]).await;
+    let id = shop.place(&small_with(json!({"flow": "ship-only"}))).await;
+    shop.command(&id, "cancel", &json!({"reason": "customer"})).await.ok(200);
+    shop.restart(&[]).await;
+    cancelled(&shop.finish(&id).await);
+    nothing_charged(&shop, &id, "before anybody shipped");
+}
+
+#[tokio::test]
+async fn cancelling_at_any_moment_ends_one_way_or_the_other() {
+    let shop = Shop::open().await;
+    let (plain, slower) = (small(), paying("ship-pending"));
+    let why = json!({"reason": "customer"});
+    let one = async |i: usize| {
+        let id = shop.place(if i.is_multiple_of(2) { &plain } else { &slower }).await;
+        // Later and later: as many looks at the order as it has moments to be called off in.
+        for _ in 0..i / 4 {
+            shop.order(&id).await;
+        }
+        (shop.command(&id, "cancel", &why).await.status, id)
+    };
+    for (status, id) in all((0..48).map(one)).await {
+        let order = shop.finish(&id).await;
+        if order["status"] == "cancelled" {
+            cancelled(&order);
+            nothing_charged(&shop, &id, "at any moment");
+            assert_eq!(status, 200);
+        } else {
+            assert_eq!(states(&order), ["completed", "shipped", "authorized", "shipped"]);
+            assert_eq!(shop.effects(&id), ["authorize", "ship"]);
+            assert!(status == 409 || !order["cancellation"]["refused"].is_null());
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::harness::{ORDERS, PAUSED, Reply, Shop, all, path, small, small_with, text};
+use crate::harness::{ORDERS, PAUSED, Reply, Shop, all, path, small, small_with, text, wait_until};
 
 async fn place(shop: &Shop, key: &str, body: &Value) -> Reply {
     shop.json("POST", ORDERS, &[("idempotency-key", key)], body).await
@@ -218,4 +218,21 @@ async fn a_full_shop_still_knows_what_it_took() {
     shop.restart(&[("orders.max_open", "2")]).await;
     shop.finish("taken").await;
     assert!(!replayed(&place(&shop, "new", &small()).await));
+}
+
+#[tokio::test]
+async fn answers_are_forgotten_in_time_but_placing_is_protected_for_ever() {
+    let mut shop = Shop::with(&[PAUSED]).await;
+    let id = text(&place(&shop, "p", &small_with(json!({"flow": "manual"}))).await.ok(201)["id"]);
+    let headers = [("idempotency-key", "k")];
+    let patch = async |shop: &Shop, milestone: &str| {
+        shop.json("PATCH", &path(&id), &headers, &json!({"milestone": milestone})).await
+    };
+    patch(&shop, "shipped").await.ok(200);
+    patch(&shop, "delivered").await.problem(422);
+    shop.restart(&[("idempotency.retention_days", "0")]).await;
+    wait_until("the answer is forgotten", async || shop.traces()[0].3 == 0).await;
+    assert!(!replayed(&patch(&shop, "delivered").await));
+    assert_eq!(shop.order(&id).await["version"], 3);
+    assert!(replayed(&place(&shop, "p", &small_with(json!({"flow": "manual"}))).await));
 }

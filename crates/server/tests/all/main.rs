@@ -1,6 +1,7 @@
 //! The whole system over real HTTP: each test starts its own on a port and a data directory of its own.
 //!
 //! Nothing here waits for a time: [`harness::wait_until`] waits for what must come true.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
 mod bad_inputs;
 mod changing;
