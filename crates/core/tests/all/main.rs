@@ -2,3 +2,4 @@
 
 mod golden;
 mod order_life;
+mod world;
