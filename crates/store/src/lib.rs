@@ -1,1 +1,44 @@
-//! x
+//! The [`Store`](cartwright_core::ports::Store) port of Cartwright on real databases, and what belongs around them:
+//! the lock of a data directory and the check that files fit together.
+//!
+//! * [`sqlite`]: one file per service, for a single process.
+#![deny(missing_docs)]
+
+mod cursors;
+mod data_dir;
+mod open_error;
+pub mod sqlite;
+
+pub use cursors::{CursorMismatch, check_cursors};
+pub use data_dir::DataDir;
+pub use open_error::OpenError;
+
+use std::fmt;
+
+/// Whose store it is. A file remembers it and is refused to the other services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StoreKind {
+    /// The orders service.
+    Orders,
+    /// The payments service.
+    Payments,
+    /// The fulfillment service.
+    Fulfillment,
+}
+
+impl StoreKind {
+    /// The service's name, as in its topic.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Orders => "orders",
+            Self::Payments => "payments",
+            Self::Fulfillment => "fulfillment",
+        }
+    }
+}
+
+impl fmt::Display for StoreKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,74 @@
+//! The lock of a data directory: one process at a time.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{Read, Seek, Write},
+    path::{Path, PathBuf},
+    process,
+};
+
+use crate::OpenError;
+
+/// A data directory that this process has for itself, as long as this value lives.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    // Its lock ends with the handle, so also with a process that crashed.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Creates the directory if it is missing and takes it.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] while another process has it, [`OpenError::Io`] when it can't be made or written.
+    pub fn lock(path: &Path) -> Result<Self, OpenError> {
+        create(path).map_err(|e| OpenError::io(path, e))?;
+        let file = path.join("LOCK");
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&file)
+            .map_err(|e| OpenError::io(&file, e))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::InUse { dir: path.to_owned(), pid: holder(&mut lock) });
+            }
+            Err(TryLockError::Error(e)) => return Err(OpenError::io(&file, e)),
+        }
+        sign(&mut lock).map_err(|e| OpenError::io(&file, e))?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn create(path: &Path) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path)?;
+    // A directory that a crash forgets takes its files along.
+    match path.canonicalize()?.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn sign(lock: &mut File) -> std::io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", process::id())
+}
+
+fn holder(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}

@@ -1,0 +1,92 @@
+//! Lists of orders, page by page.
+
+use std::fmt::Write;
+
+use cartwright_core::{
+    domain::{ids::OrderId, time::Timestamp},
+    ports::{OrderQuery, OrderSort, Stored},
+};
+use rusqlite::{Connection, params_from_iter, types::Value};
+
+use super::{
+    codec::{integer, limit as sql_limit},
+    commit::order_id,
+    reader::stored,
+};
+
+/// A page of orders, newest first. Sort time and number name a place in the list that stays where it is, whatever
+/// is written between two pages.
+pub(super) fn orders(conn: &Connection, query: &OrderQuery) -> rusqlite::Result<Vec<Stored>> {
+    let time = match query.sort {
+        OrderSort::CreatedAt => "created_at",
+        OrderSort::UpdatedAt => "updated_at",
+    };
+    let mut page = Select::new("SELECT revision, parked, record FROM record WHERE number IS NOT NULL");
+    page.any("status", query.status.iter().map(|s| text(s.as_str())));
+    page.any("milestone", query.milestone.iter().map(text));
+    page.any("flow", query.flow.iter().map(text));
+    // "No customer" lies as NULL, which equals nothing.
+    if query.customer.iter().any(String::is_empty) {
+        page.any("ifnull(customer, '')", query.customer.iter().map(text));
+    } else {
+        page.any("customer", query.customer.iter().map(text));
+    }
+    page.any("number", query.number.iter().map(|n| Value::Integer(integer(*n))));
+    page.any("external_id", query.external_id.iter().map(text));
+    page.compare("created_at >=", query.created_after);
+    page.compare("created_at <", query.created_before);
+    page.compare("updated_at >=", query.updated_after);
+    if let Some((at, number)) = query.after {
+        page.sql.push_str(" AND (");
+        page.sql.push_str(time);
+        page.sql.push_str(", number) < (?, ?)");
+        page.values.extend([Value::Integer(at.as_micros()), Value::Integer(integer(number))]);
+    }
+    // Writing into a String can't fail.
+    let _ = write!(page.sql, " ORDER BY {time} DESC, number DESC LIMIT ?");
+    page.values.push(Value::Integer(sql_limit(query.limit)));
+    conn.prepare_cached(&page.sql)?.query_map(params_from_iter(page.values), stored)?.collect()
+}
+
+/// Orders whose sweep is due, the longest due first.
+pub(super) fn due_sweeps(conn: &Connection, now: Timestamp, limit: usize) -> rusqlite::Result<Vec<OrderId>> {
+    conn.prepare_cached("SELECT id FROM record WHERE sweep_at <= ?1 ORDER BY sweep_at, key LIMIT ?2")?
+        .query_and_then([now.as_micros(), sql_limit(limit)], |row| order_id(row.get_ref(0)?.as_str()?))?
+        .collect()
+}
+
+struct Select {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Select {
+    fn new(sql: &str) -> Self {
+        Self { sql: sql.to_owned(), values: Vec::new() }
+    }
+
+    /// Keeps rows whose column has any of the values; all rows if there are none.
+    fn any(&mut self, column: &str, values: impl ExactSizeIterator<Item = Value>) {
+        match values.len() {
+            0 => return,
+            1 => {
+                let _ = write!(self.sql, " AND {column} = ?");
+            }
+            n => {
+                let _ = write!(self.sql, " AND {column} IN (?{})", ", ?".repeat(n - 1));
+            }
+        }
+        self.values.extend(values);
+    }
+
+    fn compare(&mut self, comparison: &str, moment: Option<Timestamp>) {
+        if let Some(moment) = moment {
+            let _ = write!(self.sql, " AND {comparison} ?");
+            self.values.push(Value::Integer(moment.as_micros()));
+        }
+    }
+}
+
+fn text(text: impl AsRef<str>) -> Value {
+    Value::Text(text.as_ref().to_owned())
+}

@@ -1,0 +1,197 @@
+//! Opening a file: pragmas, migrations, and the checks that it is ours to use.
+
+use std::{path::Path, time::Duration};
+
+use cartwright_core::ports::StoreStats;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use uuid::Uuid;
+
+use crate::{OpenError, StoreKind};
+
+use super::SqliteOptions;
+
+/// The newest schema that this binary knows: the number of its last migration.
+const SCHEMA: u32 = 1;
+
+pub(super) const PAGE_BYTES: u64 = 4096;
+
+/// Only a foreign program (a shell, a backup) can make one of our connections wait, and it should not do so for long.
+pub(super) const BUSY: Duration = Duration::from_secs(5);
+
+mod migrations {
+    refinery::embed_migrations!("migrations/sqlite");
+}
+
+/// A file that is ready for the writer.
+pub(super) struct Opened {
+    pub(super) conn: Connection,
+    pub(super) incarnation: Uuid,
+    pub(super) head: Head,
+}
+
+/// The one row that every transaction rewrites.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) writes: u64,
+    pub(super) position: u64,
+    pub(super) number: u64,
+    pub(super) open_orders: u64,
+    pub(super) tasks: u64,
+    pub(super) parked: u64,
+}
+
+/// Opens or creates the file, migrates it and ends all leases.
+pub(super) fn prepare(path: &Path, kind: StoreKind, options: &SqliteOptions) -> Result<Opened, OpenError> {
+    let trouble = |error: rusqlite::Error| trouble(path, error);
+    let mut conn = connect(path, options).map_err(trouble)?;
+    migrate(path, &mut conn)?;
+    let incarnation = identify(path, &conn, kind)?;
+    conn.execute("UPDATE task SET ready_at = due_at WHERE ready_at <> due_at", []).map_err(trouble)?;
+    let head = read_head(&conn).map_err(trouble)?;
+    Ok(Opened { conn, incarnation, head })
+}
+
+/// A connection for the writer or the checkpointer.
+pub(super) fn connect(path: &Path, options: &SqliteOptions) -> rusqlite::Result<Connection> {
+    let conn = Connection::open(path)?;
+    conn.busy_timeout(BUSY)?;
+    conn.pragma_update(None, "page_size", PAGE_BYTES as i64)?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // Far above where it starts over, so that its blocks are reused and not given back each time.
+    conn.pragma_update(None, "journal_size_limit", signed(options.checkpoint_bytes.saturating_mul(8)))?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    conn.pragma_update(None, "cache_size", -signed(options.cache_bytes / 1024))?;
+    if let Some(bytes) = options.max_bytes {
+        conn.pragma_update(None, "max_page_count", signed((bytes / PAGE_BYTES).max(1)))?;
+    }
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(conn)
+}
+
+/// A connection that can't write.
+pub(super) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
+    // Not opened read-only: such a connection can't make the -shm file when it is the first.
+    let conn = Connection::open(path)?;
+    conn.busy_timeout(BUSY)?;
+    conn.pragma_update(None, "query_only", true)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    conn.pragma_update(None, "cache_size", -8 * 1024)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(conn)
+}
+
+/// What an error while opening means.
+pub(super) fn trouble(path: &Path, error: rusqlite::Error) -> OpenError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            OpenError::Corrupt { file: path.to_owned(), reason: error.to_string() }
+        }
+        _ => OpenError::io(path, error),
+    }
+}
+
+pub(super) fn read_head(conn: &Connection) -> rusqlite::Result<Head> {
+    conn.query_row("SELECT writes, position, number, open_orders, tasks, parked FROM head", [], |row| {
+        Ok(Head {
+            writes: row.get::<_, i64>(0)?.cast_unsigned(),
+            position: row.get::<_, i64>(1)?.cast_unsigned(),
+            number: row.get::<_, i64>(2)?.cast_unsigned(),
+            open_orders: row.get::<_, i64>(3)?.cast_unsigned(),
+            tasks: row.get::<_, i64>(4)?.cast_unsigned(),
+            parked: row.get::<_, i64>(5)?.cast_unsigned(),
+        })
+    })
+}
+
+impl Head {
+    pub(super) fn stats(&self) -> StoreStats {
+        StoreStats {
+            open_orders: self.open_orders,
+            tasks: self.tasks,
+            parked: self.parked,
+            head: self.position,
+        }
+    }
+
+    pub(super) fn write(&self, conn: &Connection) -> rusqlite::Result<()> {
+        conn.prepare_cached(
+            "UPDATE head SET writes = ?1, position = ?2, number = ?3, open_orders = ?4, tasks = ?5, parked = ?6 WHERE one = 1",
+        )?
+        .execute([
+            self.writes.cast_signed(),
+            self.position.cast_signed(),
+            self.number.cast_signed(),
+            self.open_orders.cast_signed(),
+            self.tasks.cast_signed(),
+            self.parked.cast_signed(),
+        ])?;
+        Ok(())
+    }
+}
+
+fn migrate(path: &Path, conn: &mut Connection) -> Result<(), OpenError> {
+    let trouble = |error: rusqlite::Error| trouble(path, error);
+    let corrupt = |reason: String| OpenError::Corrupt { file: path.to_owned(), reason };
+    let tables: i64 = conn
+        .query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |row| row.get(0))
+        .map_err(trouble)?;
+    let is_ours: bool = conn
+        .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'meta')", [], |row| row.get(0))
+        .map_err(trouble)?;
+    if is_ours {
+        let found = meta_number(conn, "schema").map_err(trouble)?;
+        let oldest_binary = meta_number(conn, "oldest_binary").map_err(trouble)?;
+        if oldest_binary > SCHEMA {
+            return Err(OpenError::Newer { file: path.to_owned(), found, oldest_binary, known: SCHEMA });
+        }
+        if found > SCHEMA {
+            return Ok(());
+        }
+    } else if tables > 1 {
+        // One table is refinery's own: a first migration that was cut short.
+        return Err(corrupt("it is a database of another program".to_owned()));
+    }
+    // A migration and the note that it was done are one transaction.
+    migrations::migrations::runner().set_grouped(true).run(conn).map_err(|e| match e.kind() {
+        refinery::error::Kind::Connection(..) => OpenError::io(path, e),
+        _ => corrupt(format!("its schema can't be brought up to date: {e}")),
+    })?;
+    Ok(())
+}
+
+/// Gives a fresh file its identity; checks that of an old one.
+fn identify(path: &Path, conn: &Connection, kind: StoreKind) -> Result<Uuid, OpenError> {
+    let trouble = |error: rusqlite::Error| trouble(path, error);
+    conn.execute("INSERT OR IGNORE INTO meta VALUES ('kind', ?1)", [kind.as_str()]).map_err(trouble)?;
+    conn.execute(
+        "INSERT OR IGNORE INTO meta VALUES ('incarnation', ?1)",
+        params![Uuid::now_v7().as_bytes().as_slice()],
+    )
+    .map_err(trouble)?;
+    let found: String = meta(conn, "kind").map_err(trouble)?;
+    if found != kind.as_str() {
+        return Err(OpenError::OtherKind { file: path.to_owned(), found, wanted: kind });
+    }
+    let incarnation: Vec<u8> = meta(conn, "incarnation").map_err(trouble)?;
+    Uuid::from_slice(&incarnation).map_err(|e| OpenError::Corrupt {
+        file: path.to_owned(),
+        reason: format!("its incarnation can't be read: {e}"),
+    })
+}
+
+fn meta<T: rusqlite::types::FromSql>(conn: &Connection, name: &str) -> rusqlite::Result<T> {
+    conn.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))
+}
+
+fn meta_number(conn: &Connection, name: &str) -> rusqlite::Result<u32> {
+    Ok(conn
+        .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))
+        .optional()?
+        .unwrap_or(0))
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,91 @@
+//! Parked events.
+
+use cartwright_core::{
+    domain::{ids::OrderId, time::Timestamp},
+    ports::{Commit, Delivery, Origin, Parked},
+};
+use rusqlite::{Connection, params};
+
+use super::{
+    codec::{decode_headers, encode_headers, uuid},
+    open::Head,
+};
+
+/// Takes the commit's unparked events away and adds its parked ones. In this order, so that an event that is in
+/// both stays.
+pub(super) fn change(
+    conn: &Connection,
+    head: &mut Head,
+    record: i64,
+    commit: &Commit,
+    scratch: &mut Vec<u8>,
+) -> rusqlite::Result<()> {
+    let mut gone = 0;
+    for origin in &commit.unpark {
+        // The oldest of this origin only: a source that began anew may have used the same position again.
+        gone += conn
+            .prepare_cached(
+                "DELETE FROM parked WHERE arrival = (SELECT arrival FROM parked
+                 WHERE record = ?1 AND source = ?2 AND lane = ?3 AND position = ?4 ORDER BY arrival LIMIT 1)",
+            )?
+            .execute(params![record, &*origin.source, origin.lane, origin.position.cast_signed()])?;
+    }
+    let mut added = 0;
+    for event in &commit.park {
+        let Delivery { origin, incarnation, key, headers, value } = &event.delivery;
+        scratch.clear();
+        encode_headers(headers, scratch);
+        added += conn
+            .prepare_cached(
+                "INSERT INTO parked (record, source, lane, position, incarnation, key, headers, event_id, reason,
+                    parked_at, value)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![
+                record,
+                &*origin.source,
+                origin.lane,
+                origin.position.cast_signed(),
+                incarnation.as_bytes().as_slice(),
+                key,
+                &*scratch,
+                event.event_id.as_ref().map(|id| id.as_bytes().as_slice()),
+                event.reason,
+                event.parked_at.as_micros(),
+                value,
+            ])?;
+    }
+    if gone != added {
+        conn.prepare_cached("UPDATE record SET parked = parked + ?2 - ?3 WHERE key = ?1")?
+            .execute(params![record, added as i64, gone as i64])?;
+    }
+    head.parked = (head.parked + added as u64).saturating_sub(gone as u64);
+    Ok(())
+}
+
+/// The parked events of an order in the order of their arrival.
+pub(super) fn list(conn: &Connection, id: &OrderId) -> rusqlite::Result<Vec<Parked>> {
+    conn.prepare_cached(
+        "SELECT source, lane, position, incarnation, key, headers, event_id, reason, parked_at, value
+         FROM parked WHERE record = (SELECT key FROM record WHERE id = ?1) ORDER BY arrival",
+    )?
+    .query_and_then([id.as_str()], |row| {
+        Ok(Parked {
+            delivery: Delivery {
+                origin: Origin {
+                    source: row.get_ref(0)?.as_str()?.into(),
+                    lane: row.get(1)?,
+                    position: row.get::<_, i64>(2)?.cast_unsigned(),
+                },
+                incarnation: uuid(row.get_ref(3)?.as_blob()?)?,
+                key: row.get(4)?,
+                headers: decode_headers(row.get_ref(5)?.as_blob()?)?,
+                value: row.get(9)?,
+            },
+            event_id: row.get_ref(6)?.as_blob_or_null()?.map(uuid).transpose()?,
+            reason: row.get(7)?,
+            parked_at: Timestamp::from_micros(row.get(8)?),
+        })
+    })?
+    .collect()
+}

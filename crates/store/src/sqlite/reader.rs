@@ -1,0 +1,185 @@
+//! The readers: two threads with connections of their own, and the short reads they do.
+
+use std::{path::Path, thread::JoinHandle};
+
+use cartwright_core::{
+    domain::{ids::OrderId, time::Timestamp},
+    ports::{AnswerKey, Cursor, JournalRow, Message, SavedAnswer, StoreError, Stored},
+};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::{OpenError, StoreKind};
+
+use super::{
+    SqliteOptions,
+    codec::{decode_headers, integer, limit as sql_limit, uuid},
+    commit::order_id,
+    failure::{store_error, unreadable},
+    open,
+    queue::{self, Queue},
+};
+
+/// One for the long list, and one for all that should not wait behind it.
+const READERS: usize = 2;
+
+type Read = Box<dyn FnOnce(&Connection) + Send>;
+
+/// The reader threads.
+pub(super) struct Readers {
+    /// `None` once it is being closed.
+    queue: Option<Queue<Read>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Readers {
+    pub(super) fn start(path: &Path, kind: StoreKind, options: &SqliteOptions) -> Result<Self, OpenError> {
+        let (queue, jobs) = queue::bounded::<Read>(options.queue);
+        let mut readers = Self { queue: Some(queue), threads: Vec::with_capacity(READERS) };
+        for n in 1..=READERS {
+            let conn = open::connect_reader(path).map_err(|e| open::trouble(path, e))?;
+            let jobs = jobs.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("{kind}-read-{n}"))
+                .spawn(move || {
+                    while let Some(read) = jobs.next() {
+                        read(&conn);
+                    }
+                })
+                .map_err(|e| OpenError::io(path, e))?;
+            readers.threads.push(thread);
+        }
+        Ok(readers)
+    }
+
+    /// Runs a read on one of the threads.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let Some(queue) = &self.queue else {
+            return Err(StoreError::Unavailable("the store is closed".to_owned()));
+        };
+        queue
+            .ask(|reply| {
+                Box::new(move |conn: &Connection| {
+                    // Nobody waits for a read whose caller has gone.
+                    if !reply.is_closed() {
+                        let _ = reply.send(read(conn).map_err(|e| store_error(&e)));
+                    }
+                }) as Read
+            })
+            .await
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A row with columns `revision, parked, record`, in this order.
+pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    Ok(Stored {
+        revision: row.get::<_, i64>(0)?.cast_unsigned(),
+        has_parked: row.get::<_, i64>(1)? > 0,
+        record: row.get(2)?,
+    })
+}
+
+pub(super) fn load(conn: &Connection, ids: &[OrderId]) -> rusqlite::Result<Vec<Stored>> {
+    // One snapshot for all of them, and the locks of the log taken once.
+    let snapshot = conn.unchecked_transaction()?;
+    let loaded = {
+        let mut select =
+            snapshot.prepare_cached("SELECT revision, parked, record FROM record WHERE id = ?1")?;
+        ids.iter()
+            .map(|id| Ok(select.query_row([id.as_str()], stored).optional()?.unwrap_or_default()))
+            .collect()
+    };
+    snapshot.finish()?;
+    loaded
+}
+
+pub(super) fn journal(conn: &Connection, after: u64, limit: usize) -> rusqlite::Result<Vec<JournalRow>> {
+    conn.prepare_cached(
+        "SELECT position, topic, key, headers, value FROM journal WHERE position > ?1 ORDER BY position LIMIT ?2",
+    )?
+    .query_and_then([integer(after), sql_limit(limit)], |row| {
+        Ok(JournalRow {
+            position: row.get::<_, i64>(0)?.cast_unsigned(),
+            message: Message {
+                topic: row.get_ref(1)?.as_str()?.into(),
+                key: order_id(row.get_ref(2)?.as_str()?)?,
+                headers: decode_headers(row.get_ref(3)?.as_blob()?)?,
+                value: row.get(4)?,
+            },
+        })
+    })?
+    .collect()
+}
+
+pub(super) fn journal_bounds(conn: &Connection) -> rusqlite::Result<(u64, u64)> {
+    conn.prepare_cached("SELECT position, (SELECT min(position) FROM journal) FROM head")?.query_row(
+        [],
+        |row| {
+            let head = row.get::<_, i64>(0)?.cast_unsigned();
+            let oldest = row.get::<_, Option<i64>>(1)?.map_or(head + 1, i64::cast_unsigned);
+            Ok((oldest, head))
+        },
+    )
+}
+
+pub(super) fn cursors(conn: &Connection) -> rusqlite::Result<Vec<Cursor>> {
+    conn.prepare_cached("SELECT source, lane, incarnation, position FROM cursor ORDER BY source, lane")?
+        .query_and_then([], |row| {
+            Ok(Cursor {
+                source: row.get_ref(0)?.as_str()?.into(),
+                lane: row.get(1)?,
+                incarnation: uuid(row.get_ref(2)?.as_blob()?)?,
+                position: row.get::<_, i64>(3)?.cast_unsigned(),
+            })
+        })?
+        .collect()
+}
+
+pub(super) fn history(
+    conn: &Connection,
+    id: &OrderId,
+    after: u64,
+    limit: usize,
+) -> rusqlite::Result<Vec<Vec<u8>>> {
+    conn.prepare_cached(
+        "SELECT coalesce(h.value, (SELECT value FROM journal j WHERE j.position = h.position)), h.position
+         FROM history h WHERE h.record = (SELECT key FROM record WHERE id = ?1) AND h.n > ?2
+         ORDER BY h.n LIMIT ?3",
+    )?
+    .query_and_then(params![id.as_str(), integer(after), sql_limit(limit)], |row| {
+        row.get::<_, Option<Vec<u8>>>(0)?.ok_or_else(|| {
+            let position: Option<i64> = row.get(1).unwrap_or_default();
+            unreadable(format!("the history of order {id} names journal row {position:?}, which is gone"))
+        })
+    })?
+    .collect()
+}
+
+pub(super) fn answer(conn: &Connection, key: &AnswerKey) -> rusqlite::Result<Option<SavedAnswer>> {
+    conn.prepare_cached(
+        "SELECT fingerprint, record, saved_at FROM answer WHERE order_id = ?1 AND caller = ?2 AND idempotency = ?3",
+    )?
+    .query_row([key.order.as_str(), &key.caller, &key.key], |row| {
+        Ok(SavedAnswer {
+            fingerprint: row
+                .get_ref(0)?
+                .as_blob()?
+                .try_into()
+                .map_err(|_| unreadable("a saved answer's fingerprint is not 32 bytes long"))?,
+            record: row.get(1)?,
+            saved_at: Timestamp::from_micros(row.get(2)?),
+        })
+    })
+    .optional()
+}
