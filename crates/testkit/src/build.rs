@@ -32,11 +32,7 @@ pub fn commit(order: &str) -> Commit {
     Commit {
         id: id(order),
         guard: Guard::Absent,
-        row: Row {
-            schema: 1,
-            record: Some(format!(r#"{{"id":"{order}"}}"#).into_bytes()),
-            columns: None,
-        },
+        row: Row { schema: 1, record: Some(format!(r#"{{"id":"{order}"}}"#).into_bytes()), columns: None },
         journal: Vec::new(),
         history: Vec::new(),
         put_tasks: Vec::new(),
@@ -120,7 +116,7 @@ pub fn parked(order: &str, position: u64, event_id: Option<Uuid>) -> Parked {
         },
         event_id,
         reason: "its order is unknown".to_owned(),
-        parked_at: at(1_000 + i64::try_from(position).unwrap_or(0)),
+        parked_at: at(1_000 + (position % 1_000) as i64),
     }
 }
 
@@ -131,7 +127,11 @@ pub fn answer_key(order: &str, caller: &str, key: &str) -> AnswerKey {
 
 /// An answer.
 pub fn answer(text: &str, saved_at: i64) -> SavedAnswer {
-    SavedAnswer { fingerprint: [saved_at as u8; 32], record: text.as_bytes().to_vec(), saved_at: at(saved_at) }
+    SavedAnswer {
+        fingerprint: [saved_at as u8; 32],
+        record: text.as_bytes().to_vec(),
+        saved_at: at(saved_at),
+    }
 }
 
 /// How far lane 0 of `payments` is read.

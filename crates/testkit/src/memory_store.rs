@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
     ports::{
-        AnswerKey, Batch, Commit, Cursor, Guard, HistoryEntry, JournalRow, OrderColumns, OrderQuery, OrderSort,
-        Outcome, Parked, Row, SavedAnswer, Store, StoreError, StoreStats, Stored, Task, TaskId,
+        AnswerKey, Batch, Commit, Cursor, Guard, HistoryEntry, JournalRow, OrderColumns, OrderQuery,
+        OrderSort, Outcome, Parked, Row, SavedAnswer, Store, StoreError, StoreStats, Stored, Task, TaskId,
     },
 };
 use uuid::Uuid;
@@ -113,8 +113,9 @@ impl State {
     fn obstacle(&self, commit: &Commit) -> Option<Outcome> {
         let new = commit.row.record.as_ref().and(commit.row.columns.as_ref())?;
         let others = || self.listed().filter(|(id, _)| **id != commit.id);
-        let by = others()
-            .find(|(_, c)| new.external_id.is_some() && (&c.channel, &c.external_id) == (&new.channel, &new.external_id));
+        let by = others().find(|(_, c)| {
+            new.external_id.is_some() && (&c.channel, &c.external_id) == (&new.channel, &new.external_id)
+        });
         match by {
             Some((by, _)) => Some(Outcome::Taken { by: by.clone() }),
             None => others().any(|(_, c)| c.number == new.number).then_some(Outcome::Conflict),
