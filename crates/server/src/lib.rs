@@ -1,2 +1,3 @@
 //! x
+pub mod cli;
 pub mod providers;
