@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
+use hyper::body::Bytes;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -28,7 +29,7 @@ pub enum ApiError {
     /// The server explained itself (RFC 9457).
     Problem(Box<Problem>),
     /// An answer that this version does not understand.
-    Odd { server: String, what: String },
+    Odd { server: String, status: Option<u16>, what: String },
 }
 
 /// RFC 9457, with our `errors`.
@@ -61,6 +62,11 @@ impl Api {
         path: &str,
         query: &[(&str, String)],
     ) -> Result<T, ApiError> {
+        self.read(&self.get_bytes(path, query).await?)
+    }
+
+    /// For answers so large that they are better read in place.
+    pub async fn get_bytes(&self, path: &str, query: &[(&str, String)]) -> Result<Bytes, ApiError> {
         self.send(self.http.request(Method::GET, self.url(path)).query(query)).await
     }
 
@@ -74,14 +80,23 @@ impl Api {
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
-        self.send(request).await
+        self.read(&self.send(request).await?)
+    }
+
+    /// Reads an answer, or says that it is not one.
+    pub fn read<'a, T: Deserialize<'a>>(&self, body: &'a [u8]) -> Result<T, ApiError> {
+        serde_json::from_slice(body).map_err(|error| ApiError::Odd {
+            server: self.server.clone(),
+            status: None,
+            what: format!("with something that can't be read: {error}"),
+        })
     }
 
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.server)
     }
 
-    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ApiError> {
+    async fn send(&self, request: RequestBuilder) -> Result<Bytes, ApiError> {
         let unreachable = |error: &reqwest::Error| ApiError::Unreachable {
             server: self.server.clone(),
             reason: innermost(error),
@@ -92,10 +107,7 @@ impl Api {
         if !status.is_success() {
             return Err(self.refusal(status, &body));
         }
-        serde_json::from_slice(&body).map_err(|error| ApiError::Odd {
-            server: self.server.clone(),
-            what: format!("{status}, but the body can't be read: {error}"),
-        })
+        Ok(body)
     }
 
     fn refusal(&self, status: StatusCode, body: &[u8]) -> ApiError {
@@ -105,16 +117,24 @@ impl Api {
             }
             _ => {
                 let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN_OF_A_FOREIGN_BODY)]);
-                ApiError::Odd { server: self.server.clone(), what: format!("{status} {}", text.trim()) }
+                ApiError::Odd {
+                    server: self.server.clone(),
+                    status: Some(status.as_u16()),
+                    what: format!("{status} {}", text.trim()),
+                }
             }
         }
     }
 }
 
 impl ApiError {
-    /// Whether the server says that there is no such thing.
-    pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Problem(problem) if problem.status == 404)
+    /// The status of a refusal; `None` when there was no understandable answer.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Problem(problem) => Some(problem.status),
+            Self::Odd { status, .. } => *status,
+            Self::Unreachable { .. } => None,
+        }
     }
 
     /// Tells the person at the terminal, and the script by an exit code.
@@ -126,13 +146,14 @@ impl ApiError {
         }
     }
 
-    fn text(&self, paint: &Paint) -> String {
+    /// What is wrong, for a person.
+    pub fn text(&self, paint: &Paint) -> String {
         match self {
             Self::Unreachable { server, reason } => format!(
                 "{} no Cartwright answers at {server} ({reason}). Start one with `cartwright up`, or name another with --server.",
                 paint.red("error:"),
             ),
-            Self::Odd { server, what } => format!("{} {server} answered {what}", paint.red("error:")),
+            Self::Odd { server, what, .. } => format!("{} {server} answered {what}", paint.red("error:")),
             Self::Problem(problem) => problem.text(paint),
         }
     }

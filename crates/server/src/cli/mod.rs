@@ -4,7 +4,8 @@
 //! everything else to stderr; `--json` makes the results fit for machines.
 
 mod api;
-// pub mod load;
+mod ids;
+pub mod load;
 pub mod orders;
 mod style;
 // pub mod verify;
