@@ -8,7 +8,7 @@ mod ids;
 pub mod load;
 pub mod orders;
 mod style;
-// pub mod verify;
+pub mod verify;
 
 use clap::Args;
 

@@ -1,10 +1,11 @@
-use std::sync::Mutex;
+use std::{collections::HashMap, sync::Mutex};
 
 use axum::{
     Json, Router,
+    extract::Query,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{get, post},
 };
 use clap::Parser;
 use serde_json::json;
@@ -23,8 +24,8 @@ fn args(server: &str, line: &str) -> LoadArgs {
 }
 
 /// A server that answers like ours, but first has its bad moments: of every key, the first attempt gets a 503.
-async fn moody_server() -> (String, Arc<Mutex<std::collections::HashMap<String, u32>>>) {
-    let seen = Arc::new(Mutex::new(std::collections::HashMap::new()));
+async fn moody_server() -> (String, Arc<Mutex<HashMap<String, u32>>>) {
+    let seen = Arc::new(Mutex::new(HashMap::new()));
     let counts = seen.clone();
     let place = move |headers: HeaderMap| async move {
         let key = headers["idempotency-key"].to_str().unwrap().to_owned();
@@ -109,4 +110,61 @@ fn the_report_keeps_the_names_that_others_parse() {
         "errors": 0, "retries": 0, "p50Ms": 1.0, "p90Ms": 1.0, "p99Ms": 1.0, "maxMs": 1.0}))
     .unwrap();
     assert!(!serde_json::to_string(&report).unwrap().contains("shipped"));
+}
+
+/// A server whose orders are final at once, with a feed that knows nothing of "latest" and has an old event.
+async fn feeding_server() -> String {
+    let event = |kind: &str, id: &str, milestone: &str, us: i64| {
+        let at = cartwright_core::domain::time::Timestamp::from_micros(1_700_000_000_000_000 + us);
+        json!({"eventType": kind, "occurredAt": at, "payload": {"orderId": id, "milestone": milestone}})
+    };
+    let feed = Arc::new(Mutex::new(vec![event("OrderCreatedV1", "old", "created", 0)]));
+    let written = feed.clone();
+    let place = move |headers: HeaderMap| async move {
+        let id = headers["idempotency-key"].to_str().unwrap().to_owned();
+        let mut feed = written.lock().unwrap();
+        feed.push(event("OrderCreatedV1", &id, "created", 0));
+        feed.push(event("OrderCompletedV1", &id, "shipped", 3_000));
+        (StatusCode::CREATED, Json(json!({"id": id})))
+    };
+    let read = move |Query(query): Query<HashMap<String, String>>| async move {
+        let Ok(after) = query.get("after").map_or("0", String::as_str).parse::<usize>() else {
+            let problem = json!({"title": "bad position", "status": 400});
+            return (StatusCode::BAD_REQUEST, Json(problem));
+        };
+        let feed = feed.lock().unwrap();
+        let limit: usize = query["limit"].parse().unwrap();
+        let events: Vec<_> = feed.iter().skip(after).take(limit).cloned().collect();
+        let next = (after + events.len()).to_string();
+        (StatusCode::OK, Json(json!({"events": events, "next": next})))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let routes = Router::new().route("/v1/orders", post(place)).route("/v1/events", get(read));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    url
+}
+
+#[tokio::test]
+async fn following_measures_to_the_last_order_and_limits_what_is_in_flight() {
+    let server = feeding_server().await;
+    let line = "--orders 300 --connections 8 --follow --in-flight 4 --no-answered --json";
+    let (report, failure) = run_load(args(&server, line)).await.unwrap();
+    assert!(failure.is_none());
+    assert_eq!((report.orders, report.shipped), (300, Some(300)));
+    assert!((2.9..=3.1).contains(&report.created_to_shipped_p50_ms.unwrap()));
+}
+
+/// Not a check but a measurement: `cargo test --release -p cartwright load_speed -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "measures the machine"]
+async fn load_speed() {
+    let server = feeding_server().await;
+    let dir = tempfile::tempdir().unwrap();
+    for line in ["--no-answered".to_owned(), format!("--answered {}", dir.path().join("a").display())] {
+        let (report, _) = run_load(args(&server, &format!("--orders 200000 --json {line}"))).await.unwrap();
+        println!("{line}: {report:?}");
+    }
+    let (report, _) = run_load(args(&server, "--rate 5000 --duration 4 --no-answered --json")).await.unwrap();
+    println!("{report:?}");
 }
