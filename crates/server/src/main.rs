@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use cartwright_server::up;
+use cartwright_server::cli::{load, orders, up, verify};
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
@@ -19,11 +19,17 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Up(up::UpArgs),
+    Orders(orders::OrdersArgs),
+    Load(load::LoadArgs),
+    Verify(verify::VerifyArgs),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Up(args) => up::run(args).await,
+        Command::Orders(args) => orders::run(args).await,
+        Command::Load(args) => load::run(args).await,
+        Command::Verify(args) => verify::run(args).await,
     }
 }
