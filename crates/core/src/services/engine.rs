@@ -273,6 +273,9 @@ impl<L: Logic> Engine<L> {
     ) -> Result<Works<L::Record>, StoreError> {
         let mut works =
             Works { list: Vec::with_capacity(pending.len()), index: HashMap::with_capacity(pending.len()) };
+        // When not all of them may come in, the insert is no check: a repeat is no new order, and is never refused.
+        let creating = pending.iter().filter(|i| items[**i].creates).count() as u64;
+        let full = self.open_orders.saturating_add(creating) > self.settings.max_open_orders;
         let mut missing = Vec::new();
         for &i in pending {
             let item = &mut items[i];
@@ -289,7 +292,7 @@ impl<L: Logic> Engine<L> {
             let work = match known {
                 Some(known) => self.working(Guard::Revision(known.revision), Some(known.record)),
                 None => {
-                    if !item.creates || conflicted.contains(&item.order) {
+                    if !item.creates || full || conflicted.contains(&item.order) {
                         missing.push(item.order.clone());
                     }
                     self.working(Guard::Absent, None)

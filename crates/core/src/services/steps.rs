@@ -57,8 +57,10 @@ pub(super) fn follow(
         (Next::Do(at), Some(call)) => turn.put_task(id, &step.order, call.clone(), at, free, attempts),
         (Next::Undo(at), _) => turn.put_task(id, &step.order, undo(), at, free, attempts),
         (Next::UndoAfterCall, _) => {
-            // Whoever makes the call under way reports it; this is for the case that it never does.
-            let lease = ctx.now.plus(ctx.settings.lease);
+            // Whoever makes the call under way reports it; this is for the case that it never does. A call that was
+            // asked for in this very batch is under way nowhere: nobody would report it.
+            let begun = !turn.puts_task(&id);
+            let lease = if begun { ctx.now.plus(ctx.settings.lease) } else { free };
             turn.put_task(id, &step.order, undo(), ctx.now, lease, attempts);
         }
     }

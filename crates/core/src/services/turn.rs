@@ -185,6 +185,11 @@ impl Turn {
         self.changed = true;
     }
 
+    /// Whether this turn writes a task of this id: one that nobody has begun yet.
+    pub fn puts_task(&self, id: &str) -> bool {
+        self.put_tasks.iter().any(|task| task.id == id)
+    }
+
     /// Drops a task.
     pub fn drop_task(&mut self, id: TaskId) {
         self.put_tasks.retain(|task| task.id != id);

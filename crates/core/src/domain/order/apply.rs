@@ -170,7 +170,9 @@ impl Order {
             }
             Facts::None | Facts::Payment { .. } => {}
         }
-        shipment.error = None;
+        if shipment.status != FulfillmentStatus::Failed {
+            shipment.error = None;
+        }
         match (&report.report, kind) {
             (Report::Done | Report::NotUndoable { .. }, StepKind::Ship) => {
                 shipment.status = FulfillmentStatus::Shipped;

@@ -79,7 +79,7 @@ pub async fn cancel(
         let note = form.text("note", 0, MAX_NOTE);
         Some(OrderCommand::Cancel { reason: reason?, note })
     };
-    change(&api, &id, &headers, body, read).await
+    change(&api, &id, &headers, headers::json_body(&headers, body), read).await
 }
 
 /// Holds back the next step; open steps finish.
@@ -93,7 +93,7 @@ pub async fn hold(
     body: Body_,
 ) -> Result<Response, Problem> {
     let read = |form: &mut Form<'_>| Some(OrderCommand::Hold { note: form.text("note", 0, MAX_NOTE) });
-    change(&api, &id, &headers, or_empty(body), read).await
+    change(&api, &id, &headers, headers::json_body(&headers, body).map(or_empty), read).await
 }
 
 /// Lets an order on hold go on.
@@ -107,7 +107,7 @@ pub async fn release(
     body: Body_,
 ) -> Result<Response, Problem> {
     let read = |form: &mut Form<'_>| Some(OrderCommand::Release { note: form.text("note", 0, MAX_NOTE) });
-    change(&api, &id, &headers, or_empty(body), read).await
+    change(&api, &id, &headers, headers::json_body(&headers, body).map(or_empty), read).await
 }
 
 /// Sets the milestone of an order of the flow `manual`.
@@ -122,7 +122,7 @@ pub async fn patch(
 ) -> Result<Response, Problem> {
     let words = Milestone::ALL.map(|milestone| (milestone.as_str(), milestone));
     let read = |form: &mut Form<'_>| form.needed_word("milestone", &words).map(OrderCommand::SetMilestone);
-    change(&api, &id, &headers, body, read).await
+    change(&api, &id, &headers, headers::json_body(&headers, body), read).await
 }
 
 async fn place_or_put(
@@ -148,22 +148,21 @@ async fn change(
     api: &Api,
     id: &str,
     headers: &HeaderMap,
-    body: Body_,
+    body: Result<Bytes, Problem>,
     read: impl FnOnce(&mut Form<'_>) -> Option<OrderCommand>,
 ) -> Result<Response, Problem> {
     let order = headers::path_id(id)?;
     let expected = headers::if_match(headers)?;
     let key = headers::answer_key(headers, &order)?;
-    let body = headers::json_body(headers, body)?;
-    let command = read_body(&body, read)?;
+    let command = read_body(&body?, read)?;
     let request = Request { order, command, actor: Actor::api(CALLER), key, expected };
     let answered = api.orders.ask(Ask::Change(request)).await??;
     answer(StatusCode::OK, &answered)
 }
 
 /// A call whose body may be left out.
-fn or_empty(body: Body_) -> Body_ {
-    body.map(|bytes| if bytes.is_empty() { Bytes::from_static(b"{}") } else { bytes })
+fn or_empty(body: Bytes) -> Bytes {
+    if body.is_empty() { Bytes::from_static(b"{}") } else { body }
 }
 
 fn answer(status: StatusCode, answered: &Answered) -> Result<Response, Problem> {

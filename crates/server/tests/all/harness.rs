@@ -1,0 +1,322 @@
+//! Starts the system in this process, talks to it over HTTP, and looks into its files.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use cartwright_server::{
+    compose::{self, StartError, System},
+    config::Config,
+    telemetry::metrics,
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+use reqwest::{
+    Client, Method,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// What must come true within it. Generous: it only decides how long a broken system keeps us waiting.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Where orders are.
+pub const ORDERS: &str = "/v1/orders";
+
+/// Settings that make everything quick: providers without latency, short waits between tries.
+const QUICK: &[(&str, &str)] = &[
+    ("http.listen", "127.0.0.1:0"),
+    ("simulated.payments.latency_min_ms", "0"),
+    ("simulated.payments.latency_max_ms", "0"),
+    ("simulated.carrier.latency_min_ms", "0"),
+    ("simulated.carrier.latency_max_ms", "0"),
+    ("providers.retry.quick_wait_ms", "20"),
+];
+
+/// A setting that differs in a test.
+pub type Setting = (&'static str, &'static str);
+
+/// Services that do not work.
+pub const PAUSED: Setting = ("workers.paused", "payments,fulfillment");
+
+/// The system under test.
+pub struct Shop {
+    system: Option<System>,
+    address: SocketAddr,
+    client: Client,
+    dir: TempDir,
+}
+
+impl Shop {
+    /// A system that works at once.
+    pub async fn open() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A system with other settings.
+    pub async fn with(settings: &[Setting]) -> Self {
+        let dir = TempDir::new().unwrap();
+        let system = start(dir.path(), settings).await.unwrap();
+        Self { address: system.address, system: Some(system), client: Client::new(), dir }
+    }
+
+    /// Stops it and starts it again on the same files.
+    pub async fn restart(&mut self, settings: &[Setting]) {
+        self.stop().await;
+        let system = start(self.dir.path(), settings).await.unwrap();
+        self.address = system.address;
+        self.system = Some(system);
+    }
+
+    pub async fn stop(&mut self) {
+        if let Some(system) = self.system.take() {
+            system.stop().await;
+        }
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A request as it is; `headers` are taken byte by byte.
+    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value);
+        }
+        let url = format!("http://{}{path}", self.address);
+        let request = self.client.request(method.clone(), url).headers(map).body(body.to_vec());
+        let response = request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"));
+        Reply {
+            what: format!("{method} {path}"),
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            body: response.bytes().await.unwrap().to_vec(),
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, &[], b"").await
+    }
+
+    pub async fn json(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
+        let mut all = vec![("content-type", "application/json")];
+        all.extend_from_slice(headers);
+        self.send(method, path, &all, body.to_string().as_bytes()).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.json("POST", path, &[], body).await
+    }
+
+    /// Places an order and gives its id.
+    pub async fn place(&self, body: &Value) -> String {
+        text(&self.post(ORDERS, body).await.ok(201)["id"])
+    }
+
+    pub async fn order(&self, id: &str) -> Value {
+        self.get(&path(id)).await.ok(200)
+    }
+
+    /// A command about an order.
+    pub async fn command(&self, id: &str, name: &str, body: &Value) -> Reply {
+        self.post(&format!("{}/{name}", path(id)), body).await
+    }
+
+    /// Waits until the order is as described.
+    pub async fn wait_for(&self, id: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let mut order = self.order(id).await;
+        let until = Instant::now() + LIMIT;
+        while !is(&order) {
+            assert!(Instant::now() < until, "order {id} is not {what} after {LIMIT:?}: {order:#}");
+            pause().await;
+            order = self.order(id).await;
+        }
+        order
+    }
+
+    /// Waits until the order is final.
+    pub async fn finish(&self, id: &str) -> Value {
+        self.wait_for(id, "final", |order| order["status"] != "open").await
+    }
+
+    /// The history of an order.
+    pub async fn history(&self, id: &str) -> Vec<Value> {
+        let page = self.get(&format!("{}/events", path(id))).await.ok(200);
+        page["events"].as_array().unwrap().clone()
+    }
+
+    /// What the outside world did for an order: the kinds of effects, in their order.
+    pub fn effects(&self, id: &str) -> Vec<String> {
+        let ledger = read_only(&self.dir.path().join("ledger.db"));
+        let mut select = ledger.prepare("SELECT kind FROM effects WHERE order_id = ?1 ORDER BY n").unwrap();
+        let kinds = select.query_map([id], |row| row.get(0)).unwrap();
+        kinds.map(Result::unwrap).collect()
+    }
+
+    /// The one amount reserved for an order.
+    pub fn reserved(&self, id: &str) -> (i64, String) {
+        read_only(&self.dir.path().join("ledger.db"))
+            .query_row(
+                "SELECT amount, currency FROM effects WHERE order_id = ?1 AND kind = 'authorize'",
+                [id],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .unwrap()
+    }
+
+    /// Everything that a write leaves behind: journal heads, writes and rows of the three stores.
+    pub fn traces(&self) -> Vec<(&'static str, i64, i64, i64, i64)> {
+        let of = |name: &'static str| {
+            let store = read_only(&self.dir.path().join(format!("{name}.db")));
+            let count = |sql: &str| store.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+            (
+                name,
+                count("SELECT position FROM head"),
+                count("SELECT count(*) FROM record"),
+                count("SELECT count(*) FROM answer"),
+                count("SELECT count(*) FROM task"),
+            )
+        };
+        ["orders", "payments", "fulfillment"].map(of).to_vec()
+    }
+}
+
+/// Starts a system on a directory.
+pub async fn start(dir: &Path, settings: &[Setting]) -> Result<System, StartError> {
+    static METRICS: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    let mut all: Vec<(&str, String)> = QUICK.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+    all.push(("data.dir", dir.display().to_string()));
+    let lists = |key: &str| key == PAUSED.0;
+    all.extend(
+        settings.iter().filter(|(key, _)| !lists(key)).map(|(key, value)| (*key, (*value).to_owned())),
+    );
+    let mut config = Config::read(None, &all).unwrap();
+    for (_, value) in settings.iter().filter(|(key, _)| lists(key)) {
+        config.workers.paused = value.split(',').map(str::to_owned).collect();
+    }
+    compose::start(&config, METRICS.get_or_init(metrics::start).clone()).await
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply {
+    what: String,
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The JSON of a good answer.
+    #[track_caller]
+    pub fn ok(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}: {}", self.what, self.text());
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{}: {e}: {}", self.what, self.text()))
+    }
+
+    /// The problem document of a bad one.
+    #[track_caller]
+    pub fn problem(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}: {}", self.what, self.text());
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.what);
+        let problem: Value = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(problem["status"], status, "{problem:#}");
+        for key in ["type", "title", "detail"] {
+            let said = problem[key].as_str().is_some_and(|text| !text.is_empty());
+            assert!(said, "{}: the problem has no {key}: {problem:#}", self.what);
+        }
+        problem
+    }
+
+    /// A header; empty if there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(|value| value.to_str().unwrap()).unwrap_or_default()
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// Waits until a condition holds.
+pub async fn wait_until(what: &str, holds: impl AsyncFn() -> bool) {
+    let until = Instant::now() + LIMIT;
+    while !holds().await {
+        assert!(Instant::now() < until, "after {LIMIT:?} it still does not hold that {what}");
+        pause().await;
+    }
+}
+
+/// Lets others work between two looks. Nothing depends on its length.
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(3)).await;
+}
+
+/// The smallest order.
+pub fn small() -> Value {
+    json!({"customer": {"id": "c-1"}, "currency": "USD", "lines": [{"sku": "a", "quantity": 2, "unitPrice": 500}]})
+}
+
+/// The smallest order with something added.
+pub fn small_with(more: Value) -> Value {
+    let mut order = small();
+    for (key, value) in more.as_object().unwrap() {
+        order[key] = value.clone();
+    }
+    order
+}
+
+/// The path of an order.
+pub fn path(id: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    let encoded: String =
+        id.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect();
+    format!("{ORDERS}/{encoded}")
+}
+
+/// A text in an answer.
+#[track_caller]
+pub fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
+}
+
+/// The fields that a problem names.
+pub fn fields(problem: &Value) -> Vec<String> {
+    let errors = problem["errors"].as_array().cloned().unwrap_or_default();
+    errors.iter().map(|error| text(&error["field"])).collect()
+}
+
+fn read_only(file: &Path) -> Connection {
+    let conn = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+    conn.busy_timeout(LIMIT).unwrap();
+    conn
+}
+
+/// Makes all calls at once.
+pub async fn all<T>(calls: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+    let mut calls: Vec<_> = calls.map(Box::pin).collect();
+    let mut done: Vec<Option<T>> = calls.iter().map(|_| None).collect();
+    std::future::poll_fn(|cx| {
+        for (call, done) in calls.iter_mut().zip(&mut done) {
+            if done.is_none()
+                && let std::task::Poll::Ready(value) = call.as_mut().poll(cx)
+            {
+                *done = Some(value);
+            }
+        }
+        if done.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}

@@ -1,0 +1,14 @@
+//! The whole system over real HTTP: each test starts its own on a port and a data directory of its own.
+//!
+//! Nothing here waits for a time: [`harness::wait_until`] waits for what must come true.
+
+mod bad_inputs;
+mod changing;
+mod events;
+mod flows;
+mod harness;
+mod keys;
+mod lists;
+mod operations;
+mod placing;
+mod restarts;

@@ -1,0 +1,164 @@
+//! Stopping, starting again, and what is in the way of starting.
+
+use serde_json::{Value, json};
+
+use crate::harness::{PAUSED, Shop, all, small, small_with, start, wait_until};
+
+#[tokio::test]
+async fn pending_work_is_finished_after_a_restart() {
+    let mut shop = Shop::with(&[PAUSED]).await;
+    let body = small();
+    let mut ids = all((0..30).map(|_| shop.place(&body))).await;
+    shop.restart(&[("workers.paused", "fulfillment")]).await;
+    for id in &ids {
+        shop.wait_for(id, "paid", |order| order["milestone"] == "authorized").await;
+    }
+    shop.restart(&[]).await;
+    ids.push(shop.place(&body).await);
+    for id in &ids {
+        assert_eq!(shop.finish(id).await["status"], "completed");
+        assert_eq!(shop.effects(id), ["authorize", "ship"]);
+    }
+}
+
+#[tokio::test]
+async fn stopping_in_the_middle_loses_and_repeats_nothing() {
+    let slow: &[(&str, &str)] = &[
+        ("simulated.payments.slow_ms", "60"),
+        ("simulated.carrier.slow_ms", "60"),
+        ("providers.retry.quick_wait_ms", "60"),
+    ];
+    let mut shop = Shop::with(slow).await;
+    let mut ids = Vec::new();
+    for scenario in ["slow", "ship-slow", "timeout", "error", "pending", "ship-timeout", "ship-error"] {
+        let body = small_with(json!({"payment": {"scenario": scenario}}));
+        ids.extend(all((0..8).map(|_| shop.place(&body))).await);
+        shop.restart(slow).await;
+    }
+    for id in &ids {
+        assert_eq!(shop.finish(id).await["status"], "completed");
+        assert_eq!(shop.effects(id), ["authorize", "ship"]);
+    }
+}
+
+#[tokio::test]
+async fn a_restart_while_undoing_ends_in_cancelled() {
+    let slow: &[(&str, &str)] = &[("simulated.payments.slow_ms", "400")];
+    let mut shop = Shop::with(&[PAUSED]).await;
+    let body = small_with(json!({"payment": {"scenario": "slow"}}));
+    let ids = all((0..8).map(|_| shop.place(&body))).await;
+    for id in &ids {
+        shop.command(id, "hold", &json!({})).await.ok(200);
+    }
+    shop.restart(slow).await;
+    wait_until("a call has its effect", async || !shop.effects(&ids[0]).is_empty()).await;
+    for id in &ids {
+        shop.command(id, "cancel", &json!({"reason": "other"})).await.ok(200);
+    }
+    shop.restart(slow).await;
+    for id in &ids {
+        assert_eq!(shop.finish(id).await["status"], "cancelled");
+        let effects = shop.effects(id);
+        assert!(effects == ["authorize", "void"] || effects == ["void"], "{effects:?}");
+    }
+}
+
+#[tokio::test]
+async fn everything_shown_survives_a_restart() {
+    let mut shop = Shop::open().await;
+    let id = shop.place(&small()).await;
+    shop.finish(&id).await;
+    let pages =
+        ["/v1/orders".to_owned(), format!("/v1/orders/{id}/events"), "/v1/events?topic=payments".to_owned()];
+    let mut before = Vec::new();
+    for page in &pages {
+        before.push(shop.get(page).await.ok(200));
+    }
+    shop.restart(&[]).await;
+    for (page, before) in pages.iter().zip(before) {
+        assert_eq!(shop.get(page).await.ok(200), before);
+    }
+    let number = |order: Value| order["number"].as_str().unwrap().parse::<u64>().unwrap();
+    let next = shop.place(&small()).await;
+    assert!(number(shop.order(&next).await) > number(shop.order(&id).await), "numbers never come again");
+}
+
+#[tokio::test]
+async fn every_answered_order_is_there_after_a_stop_under_load() {
+    let mut shop = Shop::open().await;
+    let body = small();
+    let (replies, ()) = tokio::join!(
+        async {
+            let mut placed = Vec::new();
+            for _ in 0..50 {
+                placed.push(shop.place(&body).await);
+            }
+            placed
+        },
+        wait_until("some are placed", async || !shop.get("/v1/orders?limit=1").await.ok(200)["orders"]
+            .as_array()
+            .unwrap()
+            .is_empty())
+    );
+    shop.restart(&[]).await;
+    for id in &replies {
+        assert_eq!(shop.finish(id).await["status"], "completed");
+    }
+}
+
+#[tokio::test]
+async fn a_second_process_on_the_same_data_is_told_what_to_do() {
+    let mut shop = Shop::with(&[PAUSED]).await;
+    let error = start(shop.dir(), &[]).await.err().expect("only one at a time").to_string();
+    for word in [
+        "in use by another cartwright process",
+        &std::process::id().to_string(),
+        "stop that one first",
+        "another data directory",
+    ] {
+        assert!(error.contains(word), "{word:?} is not in: {error}");
+    }
+    assert!(error.contains(&shop.dir().display().to_string()), "{error}");
+    shop.place(&small()).await;
+    shop.stop().await;
+    start(shop.dir(), &[]).await.expect("free again").stop().await;
+}
+
+#[tokio::test]
+async fn a_busy_port_is_named_with_a_way_out() {
+    let shop = Shop::with(&[PAUSED]).await;
+    let dir = tempfile::TempDir::new().unwrap();
+    let address = shop.address().to_string();
+    let taken: &'static str = Box::leak(address.clone().into_boxed_str());
+    let error =
+        start(dir.path(), &[("http.listen", taken)]).await.err().expect("the port is taken").to_string();
+    for word in [address.as_str(), "--listen", "http.listen"] {
+        assert!(error.contains(word), "{word:?} is not in: {error}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "and nothing was made");
+    start(dir.path(), &[]).await.expect("another port is fine").stop().await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_and_a_directory_that_is_a_file() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let error = start(dir.path(), &[("http.listen", "nonsense")]).await.err().unwrap().to_string();
+    assert!(error.contains("nonsense") && error.contains("--listen"), "{error}");
+    let file = dir.path().join("file");
+    std::fs::write(&file, b"x").unwrap();
+    let error = start(&file, &[]).await.err().unwrap().to_string();
+    assert!(error.contains("can't be used") && error.contains(&file.display().to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn files_of_another_time_are_refused() {
+    let mut shop = Shop::open().await;
+    let id = shop.place(&small()).await;
+    shop.finish(&id).await;
+    shop.stop().await;
+    for file in ["orders.db", "orders.db-wal", "orders.db-shm"] {
+        let _ = std::fs::remove_file(shop.dir().join(file));
+    }
+    let error = start(shop.dir(), &[]).await.err().expect("payments has read what is no more").to_string();
+    assert!(error.contains("don't belong together") && error.contains("backup"), "{error}");
+}
