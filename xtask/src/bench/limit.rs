@@ -75,6 +75,7 @@ struct Files {
     payments: Store,
     fulfillment: Store,
     life: Life,
+    scattered: Scattered,
 }
 
 impl Files {
@@ -84,6 +85,7 @@ impl Files {
             payments: Store::create(&dir.join("payments.db"), "payments")?,
             fulfillment: Store::create(&dir.join("fulfillment.db"), "fulfillment")?,
             life: serde_json::from_str(include_str!("life.json"))?,
+            scattered: Scattered(0),
         })
     }
 
@@ -100,8 +102,8 @@ impl Files {
 
     /// The whole life of some orders: nine transactions.
     fn batch(&mut self, size: usize) -> rusqlite::Result<()> {
-        let Self { orders, payments, fulfillment, life } = self;
-        let ids: Vec<String> = (0..size).map(|_| Uuid::now_v7().to_string()).collect();
+        let Self { orders, payments, fulfillment, life, scattered } = self;
+        let ids: Vec<String> = (0..size).map(|_| scattered.next_id()).collect();
         let each = |store: &mut Store, work: &mut dyn FnMut(&mut Store, usize) -> rusqlite::Result<()>| {
             (0..size).try_for_each(|i| work(store, i))
         };
@@ -138,7 +140,7 @@ impl Files {
         // Orders asks for a plan.
         orders.begin()?;
         each(orders, &mut |store, i| {
-            store.update_order(keys[i], 2, "authorized", &life.orders.under_way)?;
+            store.update_order(keys[i], 2, "authorized", &life.orders.authorized)?;
             store.foreign(keys[i], 3, &life.payments.journal[0].value)?;
             store.own(keys[i], 4, &ids[i], &life.orders.journal[2])
         })?;
@@ -158,7 +160,7 @@ impl Files {
         // Orders asks for the shipment.
         orders.begin()?;
         each(orders, &mut |store, i| {
-            store.update_order(keys[i], 3, "scheduled", &life.orders.under_way)?;
+            store.update_order(keys[i], 3, "scheduled", &life.orders.scheduled)?;
             store.foreign(keys[i], 5, &life.fulfillment.journal[0].value)?;
             store.own(keys[i], 6, &ids[i], &life.orders.journal[3])
         })?;
@@ -368,6 +370,21 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_microsecond()
 }
 
+/// Ids without order, such as orders placed with an `Idempotency-Key` have: they are derived from the key.
+struct Scattered(u64);
+
+impl Scattered {
+    fn next_id(&mut self) -> String {
+        let mut half = || {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15); // splitmix64: all that matters is that it scatters
+            let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            z ^ (z >> 31)
+        };
+        Uuid::new_v8((u128::from(half()) << 64 | u128::from(half())).to_be_bytes()).to_string()
+    }
+}
+
 /// A few thousand customers, so that their index is not written at one place only.
 fn customer(number: i64) -> String {
     format!("customer-{}", number.wrapping_mul(7_919).rem_euclid(5_000))
@@ -384,7 +401,8 @@ struct Life {
 #[derive(Deserialize)]
 struct OrderLife {
     placed: String,
-    under_way: String,
+    authorized: String,
+    scheduled: String,
     shipped: String,
     journal: [Event; 5],
 }

@@ -11,7 +11,7 @@ use crate::{
 #[derive(Default, Serialize)]
 pub struct Report {
     figures: Vec<Figure>,
-    /// Requests that failed.
+    /// Orders that were never answered.
     errors: u64,
 }
 
@@ -76,12 +76,12 @@ impl Report {
         });
     }
 
-    /// Adds requests that failed.
+    /// Adds orders that were never answered.
     pub fn errors(&mut self, errors: u64) {
         self.errors += errors;
     }
 
-    /// Whether everything is as asked, and no request failed.
+    /// Whether everything is as asked, and every order was answered.
     pub fn all_well(&self) -> bool {
         self.errors == 0 && self.figures.iter().all(|figure| figure.ok != Some(false))
     }
@@ -104,7 +104,7 @@ impl Report {
                 },
             ]);
         }
-        format!("{}\n{} requests failed", text(&shown), self.errors)
+        format!("{}\n{} orders were never answered", text(&shown), self.errors)
     }
 
     /// For programs.
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_requests_are_never_well() {
+    fn orders_without_an_answer_are_never_well() {
         let mut report = Report::default();
         report.errors(1);
         assert!(!report.all_well());
