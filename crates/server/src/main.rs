@@ -18,9 +18,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the whole system on embedded parts
     Up(up::UpArgs),
+    /// Place, show, list and cancel orders
     Orders(orders::OrdersArgs),
+    /// Place many orders, and remember durably which were answered
     Load(load::LoadArgs),
+    /// Compare answered orders, stored orders and the providers' ledger
     Verify(verify::VerifyArgs),
 }
 

@@ -18,15 +18,16 @@ use cartwright_core::{
         flow::{self, MANUAL_FLOW},
         ids::OrderId,
         money::Currency,
-        order::{Actor, CancelReason, Customer, Line, Order, OrderCommand, OrderStatus, PaymentIntent, Placed, PlacedBy, Totals},
+        order::{
+            Actor, CancelReason, Customer, Line, Order, OrderCommand, OrderStatus, PaymentIntent, Placed,
+            PlacedBy, Totals,
+        },
         time::Timestamp,
     },
-    ports::{
-        CallOutcome, CancelOutcome, Clock, Delivery, Ids, Origin, Shipped, Store, Task, UndoCall, Work,
-    },
+    ports::{CallOutcome, CancelOutcome, Clock, Delivery, Ids, Origin, Shipped, Store, Task, UndoCall, Work},
     services::{
-        Ask, CallResult, Engine, Fulfillment, Input, Logic, Orders, Payments, PlaceOrder, Request, Schedule, Settings,
-        StepReport, TaskDone,
+        Ask, CallResult, Engine, Fulfillment, Input, Logic, Orders, Payments, PlaceOrder, Request, Schedule,
+        Settings, StepReport, TaskDone,
     },
 };
 use cartwright_testkit::MemoryStore;
@@ -264,7 +265,9 @@ impl World {
             let (charges, shipments) =
                 (self.provider.live(id, "payments"), self.provider.live(id, "fulfillment"));
             match order.status {
-                OrderStatus::Open => prop_assert_eq!(*flow, MANUAL_FLOW, "{} is stuck: {:#?}", id, order.steps),
+                OrderStatus::Open => {
+                    prop_assert_eq!(*flow, MANUAL_FLOW, "{} is stuck: {:#?}", id, order.steps)
+                }
                 OrderStatus::Completed => {
                     let pays = ["standard", "scheduled"].contains(flow);
                     let ships = ["standard", "ship-only"].contains(flow);
@@ -277,7 +280,11 @@ impl World {
         }
         for store in [&self.orders.store, &self.payments.store, &self.fulfillment.store] {
             let stats = block_on(store.stats()).unwrap();
-            prop_assert_eq!((stats.tasks, stats.parked, stats.open_orders), (0, 0, 0), "something is left over");
+            prop_assert_eq!(
+                (stats.tasks, stats.parked, stats.open_orders),
+                (0, 0, 0),
+                "something is left over"
+            );
         }
         Ok(())
     }
@@ -335,13 +342,15 @@ impl<L: Logic> Process<L> {
 
     /// The process dies and starts again: only the store is left.
     fn crash(&mut self, logic: L, clock: &Arc<TestClock>) {
-        let seed = self.store.incarnation().as_u128() as u64 + 100 * clock.0.fetch_add(1, Ordering::Relaxed) as u64;
+        let seed =
+            self.store.incarnation().as_u128() as u64 + 100 * clock.0.fetch_add(1, Ordering::Relaxed) as u64;
         self.engine = engine(logic, &self.store, clock, seed);
         self.schedule = Schedule::default();
         self.store.end_leases();
         self.read.clear();
         for cursor in block_on(self.store.cursors()).unwrap() {
-            let source = ["orders", "payments", "fulfillment"].into_iter().find(|s| **s == *cursor.source).unwrap();
+            let source =
+                ["orders", "payments", "fulfillment"].into_iter().find(|s| **s == *cursor.source).unwrap();
             self.read.insert(source, cursor.position);
         }
     }
@@ -358,10 +367,12 @@ impl<L: Logic> Process<L> {
 impl Provider {
     fn carry_out(&mut self, task: Task, dice: u8) -> TaskDone {
         let result = match &task.work {
-            Work::Authorize(call) => CallResult::Authorize(match self.operate(&call.key, &call.order_id, dice) {
-                CallOutcome::Done(_) => CallOutcome::Done("ref".to_owned()),
-                other => rename(other),
-            }),
+            Work::Authorize(call) => {
+                CallResult::Authorize(match self.operate(&call.key, &call.order_id, dice) {
+                    CallOutcome::Done(_) => CallOutcome::Done("ref".to_owned()),
+                    other => rename(other),
+                })
+            }
             Work::Ship(call) => CallResult::Ship(self.operate(&call.key, &call.order_id, dice)),
             Work::Void(call) => CallResult::Void(match self.undo(call, dice, true) {
                 CallOutcome::Done(_) => CallOutcome::Done(()),
@@ -472,7 +483,13 @@ fn place(id: &OrderId, flow: &str) -> Ask {
 }
 
 fn change(order: &OrderId, command: OrderCommand) -> Ask {
-    Ask::Change(Request { order: order.clone(), command, actor: Actor::api("test"), key: None, expected: None })
+    Ask::Change(Request {
+        order: order.clone(),
+        command,
+        actor: Actor::api("test"),
+        key: None,
+        expected: None,
+    })
 }
 
 struct TestClock(AtomicI64);
