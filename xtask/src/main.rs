@@ -1,1 +1,61 @@
-fn main() {}
+//! Cartwright's own chores: `cargo xtask test`, `cargo xtask lint`, `cargo xtask bench`.
+
+mod bench;
+mod cargo;
+mod directions;
+mod lint;
+mod suites;
+mod table;
+
+use std::{error::Error, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// As in the server, so that what is compared to it allocates as fast.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What a chore can fail with: it is only ever shown.
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Cartwright's own chores
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Check the dependency directions, build everything once, run every test
+    Test(suites::TestArgs),
+    /// Check the formatting, and let clippy look at everything
+    Lint,
+    /// Measure the speed of this machine and of Cartwright on it
+    Bench(bench::BenchArgs),
+    /// A handler that answers orders without storing them
+    #[command(hide = true)]
+    Bare,
+    /// What the files allow at best
+    #[command(hide = true)]
+    Limit(bench::LimitArgs),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().chore {
+        Chore::Test(args) => suites::run(&args),
+        Chore::Lint => lint::run(),
+        Chore::Bench(args) => bench::run(&args),
+        Chore::Bare => bench::bare(),
+        Chore::Limit(args) => bench::limit(&args),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

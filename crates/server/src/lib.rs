@@ -3,10 +3,10 @@
 //! `http` and `workers` see ports, never adapters; [`compose`] is the only module that knows which parts are used.
 
 pub mod bus;
+pub mod cli;
 pub mod compose;
 pub mod config;
 pub mod http;
 pub mod providers;
 pub mod telemetry;
-pub mod up;
 pub mod workers;

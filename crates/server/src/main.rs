@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use cartwright_server::up;
+use cartwright_server::cli::{load, orders, up, verify};
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
@@ -18,12 +18,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the whole system on embedded parts
     Up(up::UpArgs),
+    /// Place, show, list and cancel orders
+    Orders(orders::OrdersArgs),
+    /// Place many orders, and remember durably which were answered
+    Load(load::LoadArgs),
+    /// Compare answered orders, stored orders and the providers' ledger
+    Verify(verify::VerifyArgs),
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Up(args) => up::run(args).await,
+        Command::Orders(args) => orders::run(args).await,
+        Command::Load(args) => load::run(args).await,
+        Command::Verify(args) => verify::run(args).await,
     }
 }

@@ -1,1 +1,12 @@
-//! x
+//! What tests need beside the code under test: a store in memory, builders, and the contract that every store keeps.
+//!
+//! * [`memory_store`]: the `Store` port as a model, so simple that it is obviously right.
+//! * [`store_contract`]: one suite for every adapter of the port; see [`store_contract!`](crate::store_contract!).
+//! * [`build`]: commits, tasks and events in one line.
+#![deny(missing_docs)]
+
+pub mod build;
+pub mod memory_store;
+pub mod store_contract;
+
+pub use memory_store::MemoryStore;

@@ -244,7 +244,8 @@ impl Operation {
     ) -> (Vec<Answer>, Next) {
         self.attempts += 1;
         self.next_try_at = Some(at);
-        if let Answer::Retrying(reason, _) | Answer::Waiting(reason, _) = &answer {
+        // Once given up, the reason is why it fails; the answer carries why the undo takes its time.
+        if let (Answer::Retrying(reason, _) | Answer::Waiting(reason, _), false) = (&answer, self.gave_up) {
             self.reason = Some(reason.clone());
         }
         (vec![answer], next(at))

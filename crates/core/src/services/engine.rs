@@ -194,13 +194,13 @@ impl<L: Logic> Engine<L> {
         for input in inputs {
             self.take_in(input, &mut items, &mut report);
         }
-        self.reserve_numbers(items.iter().filter(|item| item.creates).count()).await?;
         let mut pending: Vec<usize> = (0..items.len()).collect();
         let mut conflicted = HashSet::new();
         for _ in 0..MAX_ROUNDS {
             if pending.is_empty() && self.cursors.is_empty() {
                 return Ok(report);
             }
+            self.reserve_numbers(pending.iter().filter(|i| items[**i].creates).count()).await?;
             let mut works = self.load(&mut items, &pending, &conflicted).await?;
             let mut answers: HashMap<usize, L::Answer> = HashMap::new();
             self.admitted = 0;
@@ -254,12 +254,17 @@ impl<L: Logic> Engine<L> {
     }
 
     async fn reserve_numbers(&mut self, wanted: usize) -> Result<(), StoreError> {
-        // Twice, since an order may be decided again after a conflict; what is left over serves the next batch.
-        let wanted = wanted as u64 * 2;
-        if self.numbers.end - self.numbers.start < wanted {
-            let count = u32::try_from(wanted).unwrap_or(u32::MAX);
-            let first = self.store.reserve_numbers(count).await?;
-            self.numbers = first..first + u64::from(count);
+        let left = self.numbers.end - self.numbers.start;
+        let Some(more) = (wanted as u64).checked_sub(left).filter(|more| *more > 0) else { return Ok(()) };
+        let first = self.store.reserve_numbers(u32::try_from(more).unwrap_or(u32::MAX)).await?;
+        if left == 0 {
+            self.numbers = first..first + more;
+        } else if first == self.numbers.end {
+            self.numbers.end += more;
+        } else {
+            // Another process took some in between. A run is used whole, so that numbers rise.
+            let first = self.store.reserve_numbers(u32::try_from(wanted).unwrap_or(u32::MAX)).await?;
+            self.numbers = first..first + wanted as u64;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 mod bad_inputs;
 mod changing;
+mod crash;
 mod events;
 mod flows;
 mod harness;

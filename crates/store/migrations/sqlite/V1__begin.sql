@@ -15,7 +15,7 @@ CREATE TABLE head (
     tasks       INTEGER NOT NULL,
     parked      INTEGER NOT NULL
 ) STRICT;
-INSERT INTO head VALUES (1, 0, 0, 0, 0, 0, 0);
+INSERT INTO head VALUES (1, 0, 0, 1000, 0, 0, 0);
 
 -- `key` is what other tables refer to: short, and new rows land at the end of the file. The JSON stands last, so
 -- that the columns before it are read without it.

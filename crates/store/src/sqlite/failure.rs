@@ -3,15 +3,6 @@
 use cartwright_core::ports::StoreError;
 use rusqlite::{Error, ErrorCode};
 
-/// What became of a transaction that met an error.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// It was rolled back: nothing was written.
-    Undone(StoreError),
-    /// Nobody knows whether it stands.
-    Unknown(String),
-}
-
 /// What an error of a read, or of a statement before COMMIT, is to the caller.
 pub(super) fn store_error(error: &Error) -> StoreError {
     match error.sqlite_error_code() {

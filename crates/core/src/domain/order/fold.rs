@@ -102,7 +102,8 @@ impl Order {
     /// Pure.
     ///
     /// # Errors
-    /// A report about a step that this order has never asked for: it can't be applied (yet).
+    /// A report about a step that this order has never asked for, or that contradicts a final order: it can't be
+    /// applied (yet).
     pub fn fold(&self, report: &StepReport) -> Result<Vec<OrderEvent>, String> {
         let step = match self.step(report.step) {
             Some(step) if step.life != Life::Planned => step,
@@ -125,6 +126,14 @@ impl Order {
         };
         if !moves {
             return Ok(vec![]);
+        }
+        if self.status != OrderStatus::Open {
+            // No service that keeps to the rules says so; an operator must see it.
+            return Err(format!(
+                "the order is {} and step {} settled otherwise",
+                self.status.as_str(),
+                step.number
+            ));
         }
         let mut events = vec![OrderEvent::StepMoved(report.clone())];
         events.extend(self.consequence(step.life, &report.report));
@@ -158,10 +167,12 @@ impl Order {
         let nothing_undone = !self.steps.iter().any(|s| s.life == Life::Undone);
         match (report, &self.unwinding) {
             (Report::Refused { reason }, None) => Some(OrderEvent::Failing { reason: reason.clone() }),
-            (Report::Undone, None) if was.is_open() || was == Life::Done => {
+            (Report::Undone, None) => {
                 Some(OrderEvent::Failing { reason: "a step was undone without being asked".into() })
             }
-            (Report::NotUndoable { reason }, Some(Unwinding::Cancelling)) if nothing_undone => {
+            (Report::NotUndoable { reason }, Some(Unwinding::Cancelling))
+                if was == Life::UndoRequested && nothing_undone =>
+            {
                 Some(OrderEvent::CancellationRefused { reason: reason.clone() })
             }
             (

@@ -1,0 +1,220 @@
+//! A client of `/v1` for the commands, and errors that a person can read.
+
+use std::{fmt::Write as _, process::ExitCode, time::Duration};
+
+use hyper::body::Bytes;
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::{exit, style::Paint};
+
+/// No single call of a command takes longer.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How much of an answer that is not ours is worth showing.
+const SHOWN_OF_A_FOREIGN_BODY: usize = 300;
+
+/// Talks to one server.
+pub struct Api {
+    http: reqwest::Client,
+    server: String,
+}
+
+/// Why a call did not succeed.
+#[derive(Debug)]
+pub enum ApiError {
+    /// Nobody answered.
+    Unreachable { server: String, reason: String },
+    /// The server explained itself (RFC 9457).
+    Problem(Box<Problem>),
+    /// An answer that this version does not understand.
+    Odd { server: String, status: Option<u16>, what: String },
+}
+
+/// RFC 9457, with our `errors`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Problem {
+    pub title: String,
+    pub status: u16,
+    pub detail: String,
+    pub errors: Vec<FieldError>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct FieldError {
+    pub field: String,
+    pub message: String,
+}
+
+impl Api {
+    pub fn new(server: String) -> Result<Self, ApiError> {
+        match reqwest::Client::builder().timeout(CALL_TIMEOUT).tcp_nodelay(true).build() {
+            Ok(http) => Ok(Self { http, server }),
+            Err(error) => Err(ApiError::Unreachable { server, reason: error.to_string() }),
+        }
+    }
+
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, ApiError> {
+        self.read(&self.get_bytes(path, query).await?)
+    }
+
+    /// For answers so large that they are better read in place.
+    pub async fn get_bytes(&self, path: &str, query: &[(&str, String)]) -> Result<Bytes, ApiError> {
+        self.send(self.http.request(Method::GET, self.url(path)).query(query)).await
+    }
+
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+        key: Option<&str>,
+    ) -> Result<T, ApiError> {
+        let mut request = self.http.request(Method::POST, self.url(path)).json(body);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        self.read(&self.send(request).await?)
+    }
+
+    /// Reads an answer, or says that it is not one.
+    pub fn read<'a, T: Deserialize<'a>>(&self, body: &'a [u8]) -> Result<T, ApiError> {
+        serde_json::from_slice(body).map_err(|error| ApiError::Odd {
+            server: self.server.clone(),
+            status: None,
+            what: format!("with something that can't be read: {error}"),
+        })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.server)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Bytes, ApiError> {
+        let unreachable = |error: &reqwest::Error| ApiError::Unreachable {
+            server: self.server.clone(),
+            reason: innermost(error),
+        };
+        let response = request.send().await.map_err(|error| unreachable(&error))?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(|error| unreachable(&error))?;
+        if !status.is_success() {
+            return Err(self.refusal(status, &body));
+        }
+        Ok(body)
+    }
+
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> ApiError {
+        match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) if !problem.title.is_empty() || !problem.detail.is_empty() => {
+                ApiError::Problem(Box::new(Problem { status: status.as_u16(), ..problem }))
+            }
+            _ => {
+                let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN_OF_A_FOREIGN_BODY)]);
+                ApiError::Odd {
+                    server: self.server.clone(),
+                    status: Some(status.as_u16()),
+                    what: format!("{status} {}", text.trim()),
+                }
+            }
+        }
+    }
+}
+
+impl ApiError {
+    /// The status of a refusal; `None` when there was no understandable answer.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Problem(problem) => Some(problem.status),
+            Self::Odd { status, .. } => *status,
+            Self::Unreachable { .. } => None,
+        }
+    }
+
+    /// Tells the person at the terminal, and the script by an exit code.
+    pub fn report(&self) -> ExitCode {
+        eprintln!("{}", self.text(&Paint::stderr()));
+        match self {
+            Self::Unreachable { .. } => exit::UNREACHABLE.into(),
+            Self::Problem(_) | Self::Odd { .. } => exit::FAILED.into(),
+        }
+    }
+
+    /// What is wrong, for a person.
+    pub fn text(&self, paint: &Paint) -> String {
+        match self {
+            Self::Unreachable { server, reason } => format!(
+                "{} no Cartwright answers at {server} ({reason}). Start one with `cartwright up`, or name another with --server.",
+                paint.red("error:"),
+            ),
+            Self::Odd { server, what, .. } => format!("{} {server} answered {what}", paint.red("error:")),
+            Self::Problem(problem) => problem.text(paint),
+        }
+    }
+}
+
+impl Problem {
+    fn text(&self, paint: &Paint) -> String {
+        let mut text = format!("{} {} ({})", paint.red("error:"), self.title, self.status);
+        if !self.detail.is_empty() && self.detail != self.title {
+            let _ = write!(text, "\n  {}", self.detail);
+        }
+        let width = self.errors.iter().map(|error| error.field.chars().count()).max().unwrap_or(0);
+        for FieldError { field, message } in &self.errors {
+            let _ = write!(text, "\n  {}  {message}", paint.bold(&format!("{field:width$}")));
+        }
+        text
+    }
+}
+
+/// An id as one part of a path.
+pub fn path_part(id: &str) -> String {
+    let mut part = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            part.push(char::from(byte));
+        } else {
+            let _ = write!(part, "%{byte:02X}");
+        }
+    }
+    part
+}
+
+/// The cause at the bottom says what is wrong; the layers above only say that something is.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_lists_its_bad_fields_in_columns() {
+        let problem: Problem = serde_json::from_str(
+            r#"{"type":"about:blank","title":"Bad order","status":400,"detail":"2 fields are bad",
+                "errors":[{"field":"/currency","message":"is needed"},{"field":"/lines/0/quantity","message":"must be between 1 and 10000"}]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            problem.text(&Paint::plain()),
+            "error: Bad order (400)\n  2 fields are bad\n  /currency          is needed\n  /lines/0/quantity  must be between 1 and 10000"
+        );
+    }
+
+    #[test]
+    fn ids_are_safe_in_paths() {
+        assert_eq!(path_part("0198c0de-aa.b_c~d"), "0198c0de-aa.b_c~d");
+        assert_eq!(path_part("a/b?c ä"), "a%2Fb%3Fc%20%C3%A4");
+    }
+}

@@ -1,0 +1,202 @@
+//! Watching an order on its way: its milestones, with the time since it was placed.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use cartwright_core::domain::time::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    super::{
+        api::{Api, ApiError, path_part},
+        exit,
+        style::{Paint, millis},
+    },
+    show::{self, text},
+};
+
+/// An order's history as the server shows it.
+#[derive(Debug, Deserialize)]
+pub struct History {
+    /// The events of all services, in order.
+    pub events: Vec<Event>,
+}
+
+/// One event of a history: what of it is shown.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// What happened.
+    pub event_type: String,
+    /// When.
+    pub occurred_at: Timestamp,
+    /// The rest.
+    #[serde(default)]
+    pub payload: Value,
+}
+
+/// Shows the milestones of an order as they come, until it is final.
+pub async fn watch(api: &Api, order: &Value, seconds: u64, json: bool) -> Result<ExitCode, ApiError> {
+    let id = text(order, "/id");
+    let manual = text(order, "/flow") == "manual";
+    let path = format!("/v1/orders/{}", path_part(id));
+    let events = format!("{path}/events");
+    let paint = Paint::stdout();
+    let mut watched = Watched::default();
+    let start = Instant::now();
+    loop {
+        let history: History = api.get(&events, &[]).await?;
+        for line in watched.news(&history.events) {
+            if json {
+                println!("{}", json!({"id": id, "milestone": line.what, "ms": line.ms, "note": line.note}));
+            } else {
+                println!("{}", line.render(&paint));
+            }
+        }
+        if watched.end.is_some() || manual {
+            break;
+        }
+        if start.elapsed() >= Duration::from_secs(seconds) {
+            eprintln!("still open after {seconds} s; `cartwright orders get {id}` shows what it waits for");
+            return Ok(exit::WAITING.into());
+        }
+        tokio::time::sleep(pause(start.elapsed())).await;
+    }
+    if !json {
+        let order: Value = api.get(&path, &[]).await?;
+        println!("{}", show::outcome(&order, &paint));
+    }
+    Ok(match watched.end {
+        Some(End::Bad) => exit::FAILED.into(),
+        Some(End::Good) | None => ExitCode::SUCCESS,
+    })
+}
+
+/// Something worth a line.
+#[derive(Debug, PartialEq)]
+pub struct Line {
+    /// A milestone, a final status or what the order waits for.
+    pub what: String,
+    /// Since the order was placed.
+    pub ms: f64,
+    /// More, if there is more to say.
+    pub note: Option<String>,
+}
+
+impl Line {
+    /// As a line of text.
+    pub fn render(&self, paint: &Paint) -> String {
+        let name = paint.status(&self.what, &format!("{:<12}", self.what));
+        let time = paint.dim(&format!("{:>9} ms", format!("+{}", millis(self.ms))));
+        match &self.note {
+            Some(note) => format!("  {name} {time}  {note}"),
+            None => format!("  {name} {time}"),
+        }
+    }
+}
+
+/// What of a history was shown already.
+#[derive(Default)]
+pub struct Watched {
+    seen: usize,
+    placed: Option<Timestamp>,
+    milestone: String,
+    end: Option<End>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Good,
+    Bad,
+}
+
+impl Watched {
+    /// The lines that the events since the last time are worth. A history only grows at its end.
+    pub fn news(&mut self, events: &[Event]) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for event in events.iter().skip(self.seen) {
+            let placed = *self.placed.get_or_insert(event.occurred_at);
+            let ms = event.occurred_at.since(placed).as_secs_f64() * 1_000.0;
+            let milestone = text(&event.payload, "/milestone");
+            if !milestone.is_empty() && milestone != self.milestone {
+                milestone.clone_into(&mut self.milestone);
+                lines.push(Line { what: milestone.to_owned(), ms, note: None });
+            }
+            let reason = Some(text(&event.payload, "/reason")).filter(|reason| !reason.is_empty());
+            let mut line = |what: &str| {
+                lines.push(Line { what: what.to_owned(), ms, note: reason.map(str::to_owned) });
+            };
+            match event.event_type.as_str() {
+                "OrderCompletedV1" => {
+                    line("completed");
+                    self.end = Some(End::Good);
+                }
+                "OrderFailedV1" => {
+                    line("failed");
+                    self.end = Some(End::Bad);
+                }
+                "OrderCancelledV1" => {
+                    line("cancelled");
+                    self.end = Some(End::Bad);
+                }
+                "OrderHeldV1" => line("held"),
+                "OrderReleasedV1" => line("released"),
+                "OrderCancellationRequestedV1" => line("cancelling"),
+                "StepProgressedV1" => {
+                    let state = text(&event.payload, "/state");
+                    if matches!(state, "waiting" | "retrying") {
+                        line(state);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.seen = self.seen.max(events.len());
+        lines
+    }
+}
+
+/// Quickly while things happen, and politely when they don't.
+fn pause(watched: Duration) -> Duration {
+    Duration::from_millis(match watched.as_secs() {
+        0 => 2,
+        1..10 => 20,
+        _ => 250,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(event_type: &str, us: i64, payload: Value) -> Event {
+        let occurred_at = Timestamp::from_micros(1_700_000_000_000_000 + us);
+        Event { event_type: event_type.into(), occurred_at, payload }
+    }
+
+    #[test]
+    fn each_milestone_is_shown_once_with_the_time_since_placing() {
+        let mut events = vec![event("OrderCreatedV1", 0, json!({"milestone": "created"}))];
+        let mut watched = Watched::default();
+        assert_eq!(watched.news(&events), [Line { what: "created".into(), ms: 0.0, note: None }]);
+        events.push(event("StepRequestedV1", 100, json!({"milestone": "created"})));
+        events.push(event("StepProgressedV1", 900, json!({"state": "retrying", "reason": "timed out"})));
+        events.push(event("OrderProgressedV1", 2_100, json!({"milestone": "authorized"})));
+        events.push(event("OrderCompletedV1", 4_000, json!({"milestone": "shipped"})));
+        let lines: Vec<_> = watched.news(&events).iter().map(|line| line.render(&Paint::plain())).collect();
+        assert_eq!(
+            lines,
+            [
+                "  retrying          +0.9 ms  timed out",
+                "  authorized        +2.1 ms",
+                "  shipped           +4.0 ms",
+                "  completed         +4.0 ms",
+            ]
+        );
+        assert_eq!(watched.end, Some(End::Good));
+        assert!(watched.news(&events).is_empty());
+    }
+}

@@ -1,0 +1,140 @@
+//! Values for tests, in one line each. Change what matters with `Commit { guard, ..build::commit("a") }`.
+
+use cartwright_core::{
+    domain::{ids::OrderId, order::OrderStatus, time::Timestamp},
+    ports::{
+        AnswerKey, Batch, Commit, Cursor, Delivery, Guard, Message, OrderColumns, Origin, Parked, Row,
+        SavedAnswer, Task, Work,
+    },
+};
+use uuid::Uuid;
+
+/// An order id.
+///
+/// # Panics
+/// If it is none.
+pub fn id(text: &str) -> OrderId {
+    OrderId::parse(text).expect("a test's order id")
+}
+
+/// A moment.
+pub const fn at(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros)
+}
+
+/// A batch without cursors.
+pub fn batch(commits: impl IntoIterator<Item = Commit>) -> Batch {
+    Batch { commits: commits.into_iter().collect(), cursors: Vec::new() }
+}
+
+/// A commit that writes a new record without columns, and nothing else.
+pub fn commit(order: &str) -> Commit {
+    Commit {
+        id: id(order),
+        guard: Guard::Absent,
+        row: Row { schema: 1, record: Some(format!(r#"{{"id":"{order}"}}"#).into_bytes()), columns: None },
+        journal: Vec::new(),
+        history: Vec::new(),
+        put_tasks: Vec::new(),
+        drop_tasks: Vec::new(),
+        answers: Vec::new(),
+        park: Vec::new(),
+        unpark: Vec::new(),
+    }
+}
+
+/// A commit that places a listed order.
+pub fn placed(order: &str, columns: OrderColumns) -> Commit {
+    let mut commit = commit(order);
+    commit.row.columns = Some(columns);
+    commit
+}
+
+/// A commit that writes a placeholder for parked events.
+pub fn placeholder(order: &str) -> Commit {
+    let mut commit = commit(order);
+    commit.row.record = None;
+    commit
+}
+
+/// The columns of an open order, placed and changed at the same moment.
+pub fn columns(number: u64, moment: i64) -> OrderColumns {
+    OrderColumns {
+        number,
+        channel: String::new(),
+        external_id: None,
+        status: OrderStatus::Open,
+        milestone: "placed".to_owned(),
+        flow: "standard".to_owned(),
+        customer: String::new(),
+        created_at: at(moment),
+        updated_at: at(moment),
+        sweep_at: None,
+        counted: true,
+    }
+}
+
+/// A message with headers, for the topic `orders`.
+pub fn message(order: &str, value: &str) -> Message {
+    Message {
+        topic: "orders".into(),
+        key: id(order),
+        headers: vec![
+            ("ce_id".to_owned(), format!("{order}/{value}")),
+            ("ce_type".to_owned(), String::new()),
+        ],
+        value: value.as_bytes().to_vec(),
+    }
+}
+
+/// A task that waits.
+pub fn task(name: &str, order: &str, due_at: i64) -> Task {
+    Task {
+        id: name.to_owned(),
+        order: id(order),
+        work: Work::Wait,
+        due_at: at(due_at),
+        lease_until: at(0),
+        attempts: 0,
+    }
+}
+
+/// Where an event came from: a position of `payments`.
+pub fn origin(position: u64) -> Origin {
+    Origin { source: "payments".into(), lane: 0, position }
+}
+
+/// A parked event from [`origin`].
+pub fn parked(order: &str, position: u64, event_id: Option<Uuid>) -> Parked {
+    Parked {
+        delivery: Delivery {
+            origin: origin(position),
+            incarnation: Uuid::from_u128(7),
+            key: order.as_bytes().to_vec(),
+            headers: vec![("eventType".to_owned(), "PaymentAuthorizedV1".to_owned())],
+            value: format!("event {position}").into_bytes(),
+        },
+        event_id,
+        reason: "its order is unknown".to_owned(),
+        parked_at: at(1_000 + (position % 1_000) as i64),
+    }
+}
+
+/// The name of an answer.
+pub fn answer_key(order: &str, caller: &str, key: &str) -> AnswerKey {
+    AnswerKey { order: id(order), caller: caller.to_owned(), key: key.to_owned() }
+}
+
+/// An answer.
+pub fn answer(text: &str, saved_at: i64) -> SavedAnswer {
+    SavedAnswer {
+        fingerprint: [saved_at as u8; 32],
+        record: text.as_bytes().to_vec(),
+        saved_at: at(saved_at),
+    }
+}
+
+/// How far lane 0 of `payments` is read.
+pub fn cursor(position: u64) -> Cursor {
+    Cursor { source: "payments".into(), lane: 0, incarnation: Uuid::from_u128(7), position }
+}

@@ -1,0 +1,277 @@
+//! The `Store` port in memory: a model to test against and to simulate with, not to be fast.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use cartwright_core::{
+    domain::{ids::OrderId, time::Timestamp},
+    ports::{
+        AnswerKey, Batch, Commit, Cursor, Guard, HistoryEntry, JournalRow, OrderColumns, OrderQuery,
+        OrderSort, Outcome, Parked, Row, SavedAnswer, Store, StoreError, StoreStats, Stored, Task, TaskId,
+    },
+};
+use uuid::Uuid;
+
+/// A store in memory. Clones share what they hold, so a test that "crashes" keeps one.
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    incarnation: Uuid,
+    state: Arc<Mutex<State>>,
+}
+
+impl MemoryStore {
+    /// An empty store with this incarnation.
+    pub fn new(incarnation: Uuid) -> Self {
+        Self { incarnation, state: Arc::default() }
+    }
+
+    /// As a store that is opened again: all leases end.
+    pub fn end_leases(&self) {
+        for task in self.state().tasks.values_mut() {
+            task.lease_until = Timestamp::default();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    records: BTreeMap<OrderId, (u64, Row)>,
+    journal: Vec<JournalRow>,
+    history: HashMap<OrderId, Vec<Vec<u8>>>,
+    tasks: BTreeMap<TaskId, Task>,
+    answers: HashMap<AnswerKey, SavedAnswer>,
+    parked: Vec<(OrderId, Parked)>,
+    cursors: BTreeMap<(Arc<str>, u32), Cursor>,
+    last_number: u64,
+}
+
+impl State {
+    fn stored(&self, id: &OrderId) -> Stored {
+        self.records.get(id).map_or_else(Stored::default, |(revision, row)| Stored {
+            revision: *revision,
+            record: row.record.clone(),
+            has_parked: self.parked.iter().any(|(order, _)| order == id),
+        })
+    }
+
+    fn listed(&self) -> impl Iterator<Item = (&OrderId, &OrderColumns)> {
+        self.records
+            .iter()
+            .filter(|(_, (_, row))| row.record.is_some())
+            .filter_map(|(id, (_, row))| Some((id, row.columns.as_ref()?)))
+    }
+
+    fn commit(&mut self, commit: Commit) -> Outcome {
+        let revision = self.records.get(&commit.id).map(|(revision, _)| *revision);
+        match (commit.guard, revision) {
+            (Guard::Absent, None) => {}
+            (Guard::Revision(expected), Some(found)) if expected == found => {}
+            _ => return Outcome::Conflict,
+        }
+        if let Some(outcome) = self.obstacle(&commit) {
+            return outcome;
+        }
+        let Commit { id, row, journal, history, put_tasks, drop_tasks, answers, park, unpark, .. } = commit;
+        let entries = history.into_iter().map(|entry| match entry {
+            HistoryEntry::Own(n) => journal[n].value.clone(),
+            HistoryEntry::Foreign(value) => value,
+        });
+        self.history.entry(id.clone()).or_default().extend(entries);
+        let position = if journal.is_empty() { 0 } else { (self.journal.len() + journal.len()) as u64 };
+        for message in journal {
+            self.journal.push(JournalRow { position: self.journal.len() as u64 + 1, message });
+        }
+        for task in drop_tasks {
+            self.tasks.remove(&task);
+        }
+        self.tasks.extend(put_tasks.into_iter().map(|task| (task.id.clone(), task)));
+        self.answers.extend(answers);
+        for origin in unpark {
+            let found = self.parked.iter().position(|(order, p)| *order == id && p.delivery.origin == origin);
+            if let Some(n) = found {
+                self.parked.remove(n);
+            }
+        }
+        for event in park {
+            if !self.parked.iter().any(|(_, p)| is_same_event(p, &event)) {
+                self.parked.push((id.clone(), event));
+            }
+        }
+        self.records.insert(id, (revision.unwrap_or(0) + 1, row));
+        Outcome::Committed { position }
+    }
+
+    /// What keeps a commit from being written although its guard holds: another order has what must be unique.
+    fn obstacle(&self, commit: &Commit) -> Option<Outcome> {
+        let new = commit.row.record.as_ref().and(commit.row.columns.as_ref())?;
+        let others = || self.listed().filter(|(id, _)| **id != commit.id);
+        let by = others().find(|(_, c)| {
+            new.external_id.is_some() && (&c.channel, &c.external_id) == (&new.channel, &new.external_id)
+        });
+        match by {
+            Some((by, _)) => Some(Outcome::Taken { by: by.clone() }),
+            None => others().any(|(_, c)| c.number == new.number).then_some(Outcome::Conflict),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn incarnation(&self) -> Uuid {
+        self.incarnation
+    }
+
+    async fn load(&self, ids: &[OrderId]) -> Result<Vec<Stored>, StoreError> {
+        let state = self.state();
+        Ok(ids.iter().map(|id| state.stored(id)).collect())
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
+        let mut state = self.state();
+        let outcomes: Vec<Outcome> = batch.commits.into_iter().map(|c| state.commit(c)).collect();
+        if outcomes.iter().all(|o| matches!(o, Outcome::Committed { .. })) {
+            let cursors = batch.cursors.into_iter().map(|c| ((Arc::clone(&c.source), c.lane), c));
+            state.cursors.extend(cursors);
+        }
+        Ok(outcomes)
+    }
+
+    async fn journal(&self, after: u64, limit: usize) -> Result<Vec<JournalRow>, StoreError> {
+        Ok(self.state().journal.iter().filter(|row| row.position > after).take(limit).cloned().collect())
+    }
+
+    async fn journal_bounds(&self) -> Result<(u64, u64), StoreError> {
+        Ok((1, self.state().journal.len() as u64))
+    }
+
+    async fn cursors(&self) -> Result<Vec<Cursor>, StoreError> {
+        Ok(self.state().cursors.values().cloned().collect())
+    }
+
+    async fn history(&self, id: &OrderId, after: u64, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+        let state = self.state();
+        let events = state.history.get(id).map(Vec::as_slice).unwrap_or_default();
+        Ok(events.iter().skip(usize::try_from(after).unwrap_or(usize::MAX)).take(limit).cloned().collect())
+    }
+
+    async fn claim_tasks(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Task>, StoreError> {
+        let mut state = self.state();
+        let mut ready: Vec<&mut Task> =
+            state.tasks.values_mut().filter(|t| t.due_at.max(t.lease_until) <= now).collect();
+        ready.sort_by_key(|t| (t.due_at.max(t.lease_until), t.id.clone()));
+        Ok(ready
+            .into_iter()
+            .take(limit)
+            .map(|task| {
+                task.lease_until = lease_until;
+                task.clone()
+            })
+            .collect())
+    }
+
+    async fn answer(&self, key: &AnswerKey) -> Result<Option<SavedAnswer>, StoreError> {
+        Ok(self.state().answers.get(key).cloned())
+    }
+
+    async fn purge_answers(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let mut state = self.state();
+        let mut old: Vec<(Timestamp, AnswerKey)> = state
+            .answers
+            .iter()
+            .filter(|(_, answer)| answer.saved_at < before)
+            .map(|(key, answer)| (answer.saved_at, key.clone()))
+            .collect();
+        old.sort_by_key(|(saved_at, _)| *saved_at);
+        old.truncate(limit);
+        for (_, key) in &old {
+            state.answers.remove(key);
+        }
+        Ok(old.len())
+    }
+
+    async fn parked(&self, id: &OrderId) -> Result<Vec<Parked>, StoreError> {
+        Ok(self.state().parked.iter().filter(|(order, _)| order == id).map(|(_, p)| p.clone()).collect())
+    }
+
+    async fn due_sweeps(&self, now: Timestamp, limit: usize) -> Result<Vec<OrderId>, StoreError> {
+        let state = self.state();
+        let mut due: Vec<(Timestamp, &OrderId)> = state
+            .listed()
+            .filter_map(|(id, c)| Some((c.sweep_at?, id)))
+            .filter(|(sweep_at, _)| *sweep_at <= now)
+            .collect();
+        due.sort();
+        Ok(due.into_iter().take(limit).map(|(_, id)| id.clone()).collect())
+    }
+
+    async fn orders(&self, query: &OrderQuery) -> Result<Vec<Stored>, StoreError> {
+        let state = self.state();
+        let place = |c: &OrderColumns| match query.sort {
+            OrderSort::CreatedAt => (c.created_at, c.number),
+            OrderSort::UpdatedAt => (c.updated_at, c.number),
+        };
+        let mut found: Vec<(&OrderId, &OrderColumns)> = state
+            .listed()
+            .filter(|(_, c)| matches(query, c))
+            .filter(|(_, c)| query.after.is_none_or(|after| place(c) < after))
+            .collect();
+        found.sort_by_key(|(_, c)| Reverse(place(c)));
+        Ok(found.into_iter().take(query.limit).map(|(id, _)| state.stored(id)).collect())
+    }
+
+    async fn reserve_numbers(&self, count: u32) -> Result<u64, StoreError> {
+        let mut state = self.state();
+        let first = state.last_number + 1;
+        state.last_number += u64::from(count);
+        Ok(first)
+    }
+
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        let state = self.state();
+        Ok(StoreStats {
+            open_orders: state.listed().filter(|(_, c)| c.counted).count() as u64,
+            tasks: state.tasks.len() as u64,
+            parked: state.parked.len() as u64,
+            head: state.journal.len() as u64,
+        })
+    }
+}
+
+fn is_same_event(a: &Parked, b: &Parked) -> bool {
+    match (a.event_id, b.event_id) {
+        (Some(a), Some(b)) => a == b,
+        (None, None) => {
+            (&a.delivery.origin, a.delivery.incarnation) == (&b.delivery.origin, b.delivery.incarnation)
+        }
+        _ => false,
+    }
+}
+
+fn matches(query: &OrderQuery, c: &OrderColumns) -> bool {
+    fn any<T: PartialEq>(wanted: &[T], value: &T) -> bool {
+        wanted.is_empty() || wanted.contains(value)
+    }
+    any(&query.status, &c.status)
+        && any(&query.milestone, &c.milestone)
+        && any(&query.customer, &c.customer)
+        && any(&query.flow, &c.flow)
+        && any(&query.number, &c.number)
+        && (query.external_id.is_empty()
+            || c.external_id.as_ref().is_some_and(|external_id| query.external_id.contains(external_id)))
+        && query.created_after.is_none_or(|moment| c.created_at >= moment)
+        && query.created_before.is_none_or(|moment| c.created_at < moment)
+        && query.updated_after.is_none_or(|moment| c.updated_at >= moment)
+}

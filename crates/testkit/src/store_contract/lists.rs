@@ -1,0 +1,230 @@
+//! Lists, numbers, sweeps, counts.
+
+use cartwright_core::{
+    domain::{order::OrderStatus, time::Timestamp},
+    ports::{Commit, OrderColumns, OrderQuery, OrderSort, Store},
+};
+
+use super::{Fixture, both, over, stands};
+use crate::build::{at, columns, commit, id, parked, placed, task};
+
+async fn list(store: &dyn Store, query: OrderQuery) -> Vec<String> {
+    let limit = if query.limit == 0 { 100 } else { query.limit };
+    let rows = store.orders(&OrderQuery { limit, ..query }).await.expect("a list");
+    rows.into_iter()
+        .map(|row| {
+            let record = String::from_utf8(row.record.expect("a record")).expect("text");
+            record.trim_start_matches(r#"{"id":""#).trim_end_matches(r#""}"#).to_owned()
+        })
+        .collect()
+}
+
+fn owned<const N: usize>(texts: [&str; N]) -> Vec<String> {
+    texts.map(str::to_owned).to_vec()
+}
+
+/// Filters narrow together; several values of one filter match any of them.
+pub async fn lists_filter_by_every_column(fixture: Fixture) {
+    let store = fixture.store();
+    let a = OrderColumns {
+        customer: "ann".to_owned(),
+        external_id: Some("X1".to_owned()),
+        channel: "web".to_owned(),
+        ..columns(1, 100)
+    };
+    let b = OrderColumns { customer: "bob".to_owned(), status: OrderStatus::Failed, ..columns(2, 200) };
+    let c = OrderColumns { customer: "ann".to_owned(), flow: "manual".to_owned(), ..columns(3, 300) };
+    let d = OrderColumns {
+        milestone: "shipped".to_owned(),
+        status: OrderStatus::Completed,
+        external_id: Some("X1".to_owned()),
+        updated_at: at(900),
+        ..columns(4, 400)
+    };
+    for (order, columns) in [("a", a), ("b", b), ("c", c), ("d", d)] {
+        stands(store, placed(order, columns)).await;
+    }
+    stands(store, commit("payment")).await;
+    let all = OrderQuery::default;
+    let cases = [
+        (all(), "dcba"),
+        (OrderQuery { status: vec![OrderStatus::Open], ..all() }, "ca"),
+        (OrderQuery { status: vec![OrderStatus::Failed, OrderStatus::Completed], ..all() }, "db"),
+        (OrderQuery { status: vec![OrderStatus::Cancelled], ..all() }, ""),
+        (OrderQuery { milestone: owned(["shipped"]), ..all() }, "d"),
+        (OrderQuery { customer: owned(["ann"]), ..all() }, "ca"),
+        (OrderQuery { customer: owned(["bob", "ann"]), ..all() }, "cba"),
+        (OrderQuery { customer: owned([""]), ..all() }, "d"),
+        (OrderQuery { customer: owned(["", "bob"]), ..all() }, "db"),
+        (OrderQuery { flow: owned(["manual"]), ..all() }, "c"),
+        (OrderQuery { number: vec![4, 1, 99], ..all() }, "da"),
+        (OrderQuery { external_id: owned(["X1"]), ..all() }, "da"),
+        (OrderQuery { external_id: owned(["x1", "X2"]), ..all() }, ""),
+        (OrderQuery { created_after: Some(at(200)), created_before: Some(at(400)), ..all() }, "cb"),
+        (OrderQuery { updated_after: Some(at(301)), ..all() }, "d"),
+        (OrderQuery { customer: owned(["ann"]), flow: owned(["standard"]), ..all() }, "a"),
+        (OrderQuery { customer: owned(["ann"]), sort: OrderSort::UpdatedAt, ..all() }, "ca"),
+        (OrderQuery { limit: 3, ..all() }, "dcb"),
+    ];
+    for (query, expected) in cases {
+        let what = format!("{query:?}");
+        assert_eq!(list(store, query).await.concat(), expected, "{what}");
+    }
+}
+
+/// Both times sort newest first, and a change moves an order to the top of the one.
+pub async fn lists_are_newest_first_by_either_time(fixture: Fixture) {
+    let store = fixture.store();
+    for (n, order) in (1..).zip(["a", "b", "c"]) {
+        stands(store, placed(order, columns(n, 100 * n as i64))).await;
+    }
+    let changed = OrderColumns { updated_at: at(5_000), ..columns(1, 100) };
+    stands(store, over(store, placed("a", changed)).await).await;
+    let by = |sort| OrderQuery { sort, ..OrderQuery::default() };
+    assert_eq!(list(store, by(OrderSort::CreatedAt)).await, ["c", "b", "a"]);
+    assert_eq!(list(store, by(OrderSort::UpdatedAt)).await, ["a", "c", "b"]);
+    let moved = OrderColumns { updated_at: at(5_000), ..columns(1, 9_000) };
+    stands(store, over(store, placed("a", moved)).await).await;
+    assert_eq!(list(store, by(OrderSort::CreatedAt)).await, ["a", "c", "b"], "every column can change");
+}
+
+/// Paging by sort time and number sees each order that was there at the first page once.
+pub async fn pages_have_no_gaps_and_no_repeats_while_orders_are_placed(fixture: Fixture) {
+    let store = fixture.store();
+    let name = |n: u64| format!("o{n:03}");
+    // Three share a moment each, so that a page's end may cut a moment in two.
+    let moment = |n: u64| (n / 3) as i64;
+    for n in 1..=50 {
+        stands(store, placed(&name(n), columns(n, moment(n)))).await;
+    }
+    let (mut seen, mut after): (Vec<String>, Option<(Timestamp, u64)>) = (Vec::new(), None);
+    for round in 0.. {
+        let page = list(store, OrderQuery { after, limit: 4, ..OrderQuery::default() }).await;
+        let Some(last) = page.last() else { break };
+        let number: u64 = last[1..].parse().expect("a number");
+        after = Some((at(moment(number)), number));
+        seen.extend(page);
+        // New orders come at the top, old ones change below.
+        let new = 100 + round;
+        stands(store, placed(&name(new), columns(new, 1_000))).await;
+        let old = 1 + round * 3 % 50;
+        let changed = OrderColumns { updated_at: at(2_000), ..columns(old, moment(old)) };
+        stands(store, over(store, placed(&name(old), changed)).await).await;
+    }
+    assert_eq!(seen, (1..=50).rev().map(name).collect::<Vec<_>>());
+}
+
+/// By change: an order that changes while one pages moves up; those that stay are seen once.
+pub async fn pages_by_change_repeat_nothing_that_stays(fixture: Fixture) {
+    let store = fixture.store();
+    for n in 1..=20 {
+        stands(store, placed(&format!("o{n:02}"), columns(n, n as i64))).await;
+    }
+    let query = OrderQuery { sort: OrderSort::UpdatedAt, limit: 6, ..OrderQuery::default() };
+    let first = list(store, query.clone()).await;
+    assert_eq!(first.last().map(String::as_str), Some("o15"));
+    let changed = OrderColumns { updated_at: at(99), ..columns(10, 10) };
+    stands(store, over(store, placed("o10", changed)).await).await;
+    let rest = list(store, OrderQuery { after: Some((at(15), 15)), limit: 100, ..query.clone() }).await;
+    let expected: Vec<String> = (1..=14).rev().filter(|n| *n != 10).map(|n| format!("o{n:02}")).collect();
+    assert_eq!(rest, expected);
+    assert_eq!(list(store, query).await[0], "o10");
+}
+
+/// Numbers settle the order of one moment.
+pub async fn orders_of_one_moment_are_listed_by_number(fixture: Fixture) {
+    let store = fixture.store();
+    for (order, number) in [("b", 2), ("c", 10), ("a", 1)] {
+        stands(store, placed(order, columns(number, 5))).await;
+    }
+    for sort in [OrderSort::CreatedAt, OrderSort::UpdatedAt] {
+        let query = OrderQuery { sort, ..OrderQuery::default() };
+        assert_eq!(list(store, query.clone()).await, ["c", "b", "a"]);
+        assert_eq!(list(store, OrderQuery { after: Some((at(5), 10)), ..query }).await, ["b", "a"]);
+    }
+}
+
+/// Runs of numbers rise and never overlap, also when several ask at once.
+pub async fn numbers_are_given_once(fixture: Fixture) {
+    let store = fixture.store();
+    let reserve = async |count| (store.reserve_numbers(count).await.expect("numbers"), count);
+    let mut runs = vec![reserve(1).await, reserve(10).await];
+    for _ in 0..10 {
+        let (left, right) = both(reserve(3), reserve(5)).await;
+        runs.extend([left, right]);
+    }
+    runs.push(reserve(1).await);
+    assert!(runs[0].0 >= 1, "numbers count from 1");
+    assert!(
+        runs[0].0 < runs[1].0 && runs.iter().all(|r| r.0 <= runs[runs.len() - 1].0),
+        "they rise: {runs:?}"
+    );
+    runs.sort_unstable();
+    for pair in runs.windows(2) {
+        assert!(pair[0].0 + u64::from(pair[0].1) <= pair[1].0, "{pair:?} overlap");
+    }
+}
+
+/// Sweeps are asked for when due, the longest due first; a sweep that moved or ended is not.
+pub async fn sweeps_are_due_in_order(fixture: Fixture) {
+    let store = fixture.store();
+    let sweep =
+        |number, sweep_at: Option<i64>| OrderColumns { sweep_at: sweep_at.map(at), ..columns(number, 1) };
+    for (order, number, due) in [("a", 1, Some(30)), ("b", 2, Some(10)), ("c", 3, None), ("d", 4, Some(20))] {
+        stands(store, placed(order, sweep(number, due))).await;
+    }
+    let due = async |now, limit| store.due_sweeps(at(now), limit).await.expect("sweeps");
+    assert_eq!(due(9, 10).await, []);
+    assert_eq!(due(30, 10).await, ["b", "d", "a"].map(id));
+    assert_eq!(due(29, 10).await, ["b", "d"].map(id));
+    assert_eq!(due(30, 1).await, [id("b")]);
+    stands(store, over(store, placed("b", sweep(2, Some(50)))).await).await;
+    stands(store, over(store, placed("d", sweep(4, None))).await).await;
+    stands(store, over(store, placed("c", sweep(3, Some(40)))).await).await;
+    assert_eq!(due(100, 10).await, ["a", "c", "b"].map(id));
+}
+
+/// `counted` orders are counted once, as long as they are.
+pub async fn open_orders_are_counted(fixture: Fixture) {
+    let store = fixture.store();
+    let open = async || store.stats().await.expect("stats").open_orders;
+    let counted = |number, counted| OrderColumns { counted, ..columns(number, 1) };
+    stands(store, placed("a", counted(1, true))).await;
+    stands(store, placed("b", counted(2, true))).await;
+    stands(store, placed("c", counted(3, false))).await;
+    stands(store, commit("payment")).await;
+    assert_eq!(open().await, 2);
+    super::one(store, placed("a", counted(9, true))).await;
+    assert_eq!(open().await, 2, "a conflict counts nothing");
+    stands(store, over(store, placed("a", counted(1, true))).await).await;
+    assert_eq!(open().await, 2);
+    stands(store, over(store, placed("a", counted(1, false))).await).await;
+    stands(store, over(store, placed("a", counted(1, false))).await).await;
+    assert_eq!(open().await, 1);
+    stands(store, over(store, placed("c", counted(3, true))).await).await;
+    assert_eq!(open().await, 2);
+    stands(
+        store,
+        over(store, placed("b", OrderColumns { external_id: Some("X".into()), ..counted(2, false) })).await,
+    )
+    .await;
+    assert_eq!(open().await, 1);
+}
+
+/// Tasks, parked events and the head of the journal.
+pub async fn tasks_and_parked_events_are_counted(fixture: Fixture) {
+    let store = fixture.store();
+    let new = Commit {
+        journal: vec![crate::build::message("a", "1"), crate::build::message("a", "2")],
+        put_tasks: vec![task("t", "a", 1), task("u", "a", 1)],
+        park: vec![parked("a", 1, None), parked("a", 1, None)],
+        ..commit("a")
+    };
+    let position = stands(store, new).await;
+    store.claim_tasks(at(10), at(20), 1).await.expect("a claim");
+    let stats = store.stats().await.expect("stats");
+    assert_eq!((stats.tasks, stats.parked, stats.head, stats.open_orders), (2, 1, position, 0));
+    let drop = Commit { drop_tasks: vec!["t".to_owned(), "t".to_owned()], ..commit("a") };
+    stands(store, over(store, drop).await).await;
+    assert_eq!(store.stats().await.expect("stats").tasks, 1);
+}

@@ -1,0 +1,218 @@
+//! `cargo xtask test`: the dependency directions, one build, every test.
+
+use std::{
+    io::{BufRead, BufReader, Write, pipe},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+
+use crate::{
+    Failure,
+    cargo::{build, cargo, path_of},
+    directions,
+    table::{table, text},
+};
+
+/// What tests that drive the real program read; without it they take the one that cargo built beside them.
+const PROGRAM: &str = "CARTWRIGHT_BIN";
+
+#[derive(Args)]
+pub struct TestArgs {
+    /// Handed on to `cargo test`, such as a part of a test's name
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+/// Runs everything. `false` if anything failed.
+///
+/// # Errors
+/// Cargo can't be run.
+pub fn run(args: &TestArgs) -> Result<bool, Failure> {
+    let mut parts = vec![check_directions()?];
+    let began = Instant::now();
+    let everything = ["--workspace", "--all-targets", "--profile", "ci"];
+    let built = build(&everything)?;
+    parts.push(Part::chore("build", began.elapsed(), built.is_some()));
+    if let Some(built) = &built {
+        parts.extend(run_tests(path_of(built, "cartwright")?, &args.args)?);
+    }
+    Ok(conclude(&parts))
+}
+
+/// One row of the table at the end.
+#[derive(Debug, Default, PartialEq)]
+struct Part {
+    name: String,
+    took: Duration,
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+    /// Whether it holds tests, or is a chore that went well or not.
+    tests: bool,
+}
+
+impl Part {
+    fn chore(name: &str, took: Duration, well: bool) -> Self {
+        Self { name: name.to_owned(), took, failed: u64::from(!well), ..Self::default() }
+    }
+}
+
+fn check_directions() -> Result<Part, Failure> {
+    let began = Instant::now();
+    let wrong = directions::check()?;
+    for line in &wrong {
+        eprintln!("wrong direction: {line}");
+    }
+    Ok(Part::chore("dependency directions", began.elapsed(), wrong.is_empty()))
+}
+
+fn run_tests(program: &Path, args: &[String]) -> Result<Vec<Part>, Failure> {
+    let (output, errors) = pipe()?; // both in one, since the headings come by the one and the results by the other
+    let mut command = cargo(&["test", "--workspace", "--profile", "ci", "--no-fail-fast"]);
+    command.args(args).env(PROGRAM, program).stdout(errors.try_clone()?).stderr(errors);
+    let mut child = command.spawn()?;
+    drop(command); // it holds the writing ends of the pipe
+    let mut reading = Reading::default();
+    let mut lines = BufReader::new(output);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        std::io::stdout().write_all(&line)?;
+        reading.line(String::from_utf8_lossy(&line).trim_end(), Instant::now());
+        line.clear();
+    }
+    let well = child.wait()?.success();
+    let mut parts = reading.end(Instant::now());
+    if !well && parts.iter().all(|part| part.failed == 0) {
+        parts.push(Part::chore("cargo test", Duration::ZERO, false));
+    }
+    Ok(parts)
+}
+
+/// Reads what `cargo test` says.
+#[derive(Default)]
+struct Reading {
+    parts: Vec<Part>,
+    under_way: Option<(String, Instant)>,
+}
+
+impl Reading {
+    fn line(&mut self, line: &str, now: Instant) {
+        if let Some(name) = heading(line) {
+            self.broken_off(now);
+            self.under_way = Some((name, now));
+        } else if let Some([passed, failed, ignored]) = result(line)
+            && let Some((name, began)) = self.under_way.take()
+        {
+            let took = now.saturating_duration_since(began);
+            self.parts.push(Part { name, took, passed, failed, ignored, tests: true });
+        }
+    }
+
+    /// A test program without a result has crashed: that counts as a failure.
+    fn broken_off(&mut self, now: Instant) {
+        if let Some((name, began)) = self.under_way.take() {
+            let took = now.saturating_duration_since(began);
+            let name = format!("{name} (broke off)");
+            self.parts.push(Part { name, took, failed: 1, tests: true, ..Part::default() });
+        }
+    }
+
+    fn end(mut self, now: Instant) -> Vec<Part> {
+        self.broken_off(now);
+        self.parts
+    }
+}
+
+/// The name of the test program whose results follow.
+fn heading(line: &str) -> Option<String> {
+    let line = line.trim_start();
+    if let Some(library) = line.strip_prefix("Doc-tests ") {
+        return Some(format!("{library} examples"));
+    }
+    let (source, program) = line.strip_prefix("Running ")?.strip_suffix(')')?.split_once(" (")?;
+    let file = Path::new(program).file_name()?.to_str()?;
+    let name = file.rsplit_once('-').map_or(file, |(name, _)| name);
+    match source.strip_prefix("unittests ") {
+        Some("src/lib.rs") => Some(name.to_owned()),
+        Some(source) => Some(format!("{name} {source}")),
+        None => Some(source.to_owned()),
+    }
+}
+
+/// Passed, failed and ignored tests of one program.
+fn result(line: &str) -> Option<[u64; 3]> {
+    let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
+    let count = |what: &str| {
+        let count = counts.split("; ").find_map(|part| part.trim().strip_suffix(what));
+        count.and_then(|count| count.trim().parse().ok())
+    };
+    Some([count("passed")?, count("failed")?, count("ignored")?])
+}
+
+/// The table and the last line.
+fn conclude(parts: &[Part]) -> bool {
+    let mut shown = table(&["part", "seconds", "passed", "failed", "ignored"], &[1, 2, 3, 4]);
+    for part in parts.iter().filter(|part| !part.tests || part.passed + part.failed + part.ignored > 0) {
+        let count = |n: u64| if part.tests { n.to_string() } else { String::new() };
+        let failed = if !part.tests && part.failed > 0 { "failed".to_owned() } else { count(part.failed) };
+        shown.add_row([
+            part.name.clone(),
+            format!("{:.1}", part.took.as_secs_f64()),
+            count(part.passed),
+            failed,
+            count(part.ignored),
+        ]);
+    }
+    let sum = |of: fn(&Part) -> u64| parts.iter().map(of).sum::<u64>();
+    let (passed, failed) = (sum(|part| part.passed), sum(|part| part.failed));
+    println!("\n{}\n{passed} passed, {failed} failed", text(&shown));
+    failed == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUT: &str = "
+     Running unittests src/lib.rs (target/ci/deps/cartwright_core-0123456789abcdef)
+running 2 tests
+test a ... ok
+test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s
+     Running unittests src/main.rs (target/ci/deps/cartwright-0123456789abcdef)
+test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
+     Running tests/crash.rs (target/ci/deps/crash-0123456789abcdef)
+error: test failed
+     Running tests/http_v1.rs (target/ci/deps/http_v1-0123456789abcdef)
+test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
+   Doc-tests cartwright_core
+test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
+";
+
+    #[test]
+    fn results_are_summed_by_program_and_a_crash_is_a_failure() {
+        let mut reading = Reading::default();
+        let now = Instant::now();
+        OUTPUT.lines().for_each(|line| reading.line(line, now));
+        let parts = reading.end(now);
+        let shown: Vec<_> = parts.iter().map(|p| (p.name.as_str(), p.passed, p.failed, p.ignored)).collect();
+        assert_eq!(
+            shown,
+            [
+                ("cartwright_core", 2, 0, 1),
+                ("cartwright src/main.rs", 0, 0, 0),
+                ("tests/crash.rs (broke off)", 0, 1, 0),
+                ("tests/http_v1.rs", 3, 2, 0),
+                ("cartwright_core examples", 4, 0, 0),
+            ]
+        );
+        assert!(!conclude(&parts));
+    }
+
+    #[test]
+    fn a_failed_chore_fails_the_run() {
+        assert!(conclude(&[Part::chore("build", Duration::ZERO, true)]));
+        assert!(!conclude(&[Part::chore("build", Duration::ZERO, false)]));
+    }
+}
