@@ -44,8 +44,8 @@ pub struct InFlight {
     orders: Mutex<OrdersInFlight>,
 }
 
-#[derive(Default)]
 struct OrdersInFlight {
+    last_change: Instant,
     placed: HashSet<CompactId>,
     /// Final before their answer came to us; or somebody else's, so only the newest are kept.
     early: HashSet<CompactId>,
@@ -54,7 +54,13 @@ struct OrdersInFlight {
 
 impl InFlight {
     pub fn new(orders: usize) -> Self {
-        Self { free: Semaphore::new(orders), orders: Mutex::default() }
+        let orders_in_flight = OrdersInFlight {
+            last_change: Instant::now(),
+            placed: HashSet::new(),
+            early: HashSet::new(),
+            early_order: VecDeque::new(),
+        };
+        Self { free: Semaphore::new(orders), orders: Mutex::new(orders_in_flight) }
     }
 
     /// Waits until there is room for one more. `None`: it is over.
@@ -63,9 +69,20 @@ impl InFlight {
         Some(())
     }
 
+    /// Gives back room that was not needed.
+    pub fn hand_back(&self) {
+        self.free.add_permits(1);
+    }
+
+    /// Since when nothing has come or gone.
+    pub fn idle_for(&self) -> Duration {
+        lock(&self.orders).last_change.elapsed()
+    }
+
     pub fn placed(&self, id: &str) {
         let id = CompactId::from(id);
         let mut orders = lock(&self.orders);
+        orders.last_change = Instant::now();
         if orders.early.remove(&id) {
             self.free.add_permits(1);
         } else {
@@ -80,6 +97,7 @@ impl InFlight {
     fn finished(&self, id: CompactId) {
         let mut orders = lock(&self.orders);
         if orders.placed.remove(&id) {
+            orders.last_change = Instant::now();
             self.free.add_permits(1);
             return;
         }

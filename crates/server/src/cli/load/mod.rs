@@ -272,10 +272,12 @@ impl Shared {
         if self.is_over() {
             return None;
         }
-        if let Some(in_flight) = &self.in_flight {
-            in_flight.admit().await?;
-        }
+        self.wait_for_room().await?;
         if self.is_over() {
+            // Not needed here; without it the others would wait for ever.
+            if let Some(in_flight) = &self.in_flight {
+                in_flight.hand_back();
+            }
             return None;
         }
         let n = self.next.replace(self.next.get() + 1);
@@ -286,6 +288,26 @@ impl Shared {
         }
         pace.wait().await?;
         (!self.stopped.get()).then_some((n, due))
+    }
+
+    /// Waits until one more order may be in flight. `None`: it is over.
+    async fn wait_for_room(&self) -> Option<()> {
+        let Some(in_flight) = &self.in_flight else { return Some(()) };
+        /// How often a sender looks up while it waits.
+        const LOOK_UP: Duration = Duration::from_millis(200);
+        loop {
+            if let Ok(room) = tokio::time::timeout(LOOK_UP, in_flight.admit()).await {
+                return room;
+            }
+            if self.is_over() {
+                return None;
+            }
+            if in_flight.idle_for() >= self.give_up {
+                let why = format!("no order became final for {} s", self.give_up.as_secs());
+                self.failure.borrow_mut().get_or_insert(Failure::Local(why));
+                self.stop();
+            }
+        }
     }
 
     fn is_over(&self) -> bool {

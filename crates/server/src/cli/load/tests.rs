@@ -112,7 +112,7 @@ fn the_report_keeps_the_names_that_others_parse() {
     assert!(!serde_json::to_string(&report).unwrap().contains("shipped"));
 }
 
-/// A server whose orders are final at once, with a feed that knows nothing of "latest" and has an old event.
+/// A server whose orders are final at once unless they are manual, with a feed that knows nothing of "latest" and has an old event.
 async fn feeding_server() -> String {
     let event = |kind: &str, id: &str, milestone: &str, us: i64| {
         let at = cartwright_core::domain::time::Timestamp::from_micros(1_700_000_000_000_000 + us);
@@ -120,11 +120,13 @@ async fn feeding_server() -> String {
     };
     let feed = Arc::new(Mutex::new(vec![event("OrderCreatedV1", "old", "created", 0)]));
     let written = feed.clone();
-    let place = move |headers: HeaderMap| async move {
+    let place = move |headers: HeaderMap, Json(order): Json<serde_json::Value>| async move {
         let id = headers["idempotency-key"].to_str().unwrap().to_owned();
         let mut feed = written.lock().unwrap();
         feed.push(event("OrderCreatedV1", &id, "created", 0));
-        feed.push(event("OrderCompletedV1", &id, "shipped", 3_000));
+        if order["flow"] != "manual" {
+            feed.push(event("OrderCompletedV1", &id, "shipped", 3_000));
+        }
         (StatusCode::CREATED, Json(json!({"id": id})))
     };
     let read = move |Query(query): Query<HashMap<String, String>>| async move {
@@ -153,6 +155,29 @@ async fn following_measures_to_the_last_order_and_limits_what_is_in_flight() {
     assert!(failure.is_none());
     assert_eq!((report.orders, report.shipped), (300, Some(300)));
     assert!((2.9..=3.1).contains(&report.created_to_shipped_p50_ms.unwrap()));
+}
+
+#[tokio::test]
+async fn more_senders_than_room_all_come_to_an_end() {
+    let server = feeding_server().await;
+    for orders in [1, 3, 10] {
+        let line = format!("--orders {orders} --connections 32 --in-flight 2 --no-answered --json");
+        let (report, _) = run_load(args(&server, &line)).await.unwrap();
+        assert_eq!(report.orders, orders);
+    }
+}
+
+#[tokio::test]
+async fn orders_that_never_become_final_end_the_load_with_a_reason() {
+    let server = feeding_server().await;
+    let dir = tempfile::tempdir().unwrap();
+    let body = dir.path().join("order.json");
+    std::fs::write(&body, r#"{"flow":"manual"}"#).unwrap();
+    let line =
+        format!("--in-flight 2 --give-up 1 --connections 4 --no-answered --json --body {}", body.display());
+    let (report, failure) = run_load(args(&server, &line)).await.unwrap();
+    assert_eq!(report.orders, 2);
+    assert!(matches!(failure, Some(Failure::Local(why)) if why.contains("became final")));
 }
 
 /// Not a check but a measurement: `cargo test --release -p cartwright load_speed -- --ignored --nocapture`.

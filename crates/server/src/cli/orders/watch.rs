@@ -119,7 +119,8 @@ impl Watched {
         let mut lines = Vec::new();
         for event in events.iter().skip(self.seen) {
             let placed = *self.placed.get_or_insert(event.occurred_at);
-            let ms = event.occurred_at.since(placed).as_secs_f64() * 1_000.0;
+            let us = u32::try_from(event.occurred_at.since(placed).as_micros()).unwrap_or(u32::MAX);
+            let ms = f64::from(us) / 1_000.0;
             let milestone = text(&event.payload, "/milestone");
             if !milestone.is_empty() && milestone != self.milestone {
                 milestone.clone_into(&mut self.milestone);
