@@ -12,10 +12,11 @@ mod report;
 mod system;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use clap::Args;
@@ -65,6 +66,9 @@ pub struct BenchArgs {
     /// Where the data is kept meanwhile: the disk to be measured [default: beside what cargo builds]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Measure this program instead of building it
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
 }
 
 /// Measures everything. `false` if a figure is short of what is asked for.
@@ -73,9 +77,8 @@ pub struct BenchArgs {
 /// Something can't be built, started or understood.
 pub fn run(args: &BenchArgs) -> Result<bool, Failure> {
     say("building with --release");
-    let built = build(&["--release", "-p", "cartwright", "-p", "xtask"])?.ok_or("it can't be built")?;
-    let (program, xtask) = (path_of(&built, "cartwright")?, path_of(&built, "xtask")?);
-    let beside = program.parent().unwrap_or(Path::new("."));
+    let (program, xtask) = programs(args.program.as_deref())?;
+    let beside = xtask.parent().unwrap_or(Path::new("."));
     let data =
         tempfile::Builder::new().prefix("bench-").tempdir_in(args.data.as_deref().unwrap_or(beside))?;
     let bench = Bench { program, xtask, data: data.path(), times: Times::new(args.quick) };
@@ -87,6 +90,17 @@ pub fn run(args: &BenchArgs) -> Result<bool, Failure> {
         println!("{}", report.table());
     }
     Ok(report.all_well())
+}
+
+/// The program to be measured, and this one as fast as it can be.
+fn programs(given: Option<&Path>) -> Result<(PathBuf, PathBuf), Failure> {
+    let mut packages = vec!["--release", "-p", "xtask"];
+    if given.is_none() {
+        packages.extend(["-p", "cartwright"]);
+    }
+    let built = build(&packages)?.ok_or("it can't be built")?;
+    let program = given.map_or_else(|| path_of(&built, "cartwright"), Ok)?;
+    Ok((program.to_owned(), path_of(&built, "xtask")?.to_owned()))
 }
 
 /// How long the parts take.
@@ -109,8 +123,8 @@ impl Times {
 }
 
 struct Bench<'a> {
-    program: &'a Path,
-    xtask: &'a Path,
+    program: PathBuf,
+    xtask: PathBuf,
     data: &'a Path,
     times: Times,
 }
@@ -133,7 +147,7 @@ impl Bench<'_> {
     /// (a)
     fn bare(&self) -> Result<LoadReport, Failure> {
         say("a. a bare handler");
-        let server = Server::bare(self.xtask)?;
+        let server = Server::bare(&self.xtask)?;
         self.load(&server, &["--duration", &self.times.accept.to_string(), "--connections", CONNECTIONS])
     }
 
@@ -142,13 +156,13 @@ impl Bench<'_> {
         say("b. the limit of the files");
         let dir = self.data.join("limit");
         let seconds = self.times.limit.to_string();
-        let output = Command::new(self.xtask)
+        let output = Command::new(&self.xtask)
             .args(["limit", "--seconds", &seconds, "--data"])
             .arg(&dir)
             .env("CARGO_MANIFEST_DIR", root().join("xtask"))
-            .stderr(std::process::Stdio::inherit())
+            .stderr(Stdio::inherit())
             .output()?;
-        std::fs::remove_dir_all(&dir)?;
+        fs::remove_dir_all(&dir)?;
         serde_json::from_slice(&output.stdout).map_err(|error| format!("xtask limit: {error}").into())
     }
 
@@ -157,29 +171,13 @@ impl Bench<'_> {
         let duration = self.times.accept.to_string();
         let load = ["--duration", &duration, "--connections", CONNECTIONS];
         say("c. accepting, the other services paused");
-        let server = self.server("paused", &[PAUSED])?;
-        let paused = self.load(&server, &load)?;
-        server.stop()?;
-        let ratio = paused.per_second / bare;
-        report.add(
-            "c. accepted, others paused",
-            paused.per_second,
-            "orders/s",
-            Some((ratio, "of a")),
-            Asked::Ratio(0.5),
-        );
+        let paused = self.with_server("paused", &[PAUSED], |server| self.load(server, &load))?;
         say("c. accepting, everything on");
-        let server = self.server("everything", &[])?;
-        let all = self.load(&server, &load)?;
-        server.stop()?;
-        let ratio = all.per_second / bare;
-        report.add(
-            "   accepted, everything on",
-            all.per_second,
-            "orders/s",
-            Some((ratio, "of a")),
-            Asked::Ratio(0.3),
-        );
+        let all = self.with_server("everything", &[], |server| self.load(server, &load))?;
+        let ratio = |load: &LoadReport| Some((load.per_second / bare, "of a"));
+        let (name, unit) = ("c. accepted, others paused", "orders/s");
+        report.add(name, paused.per_second, unit, ratio(&paused), Asked::Ratio(0.5));
+        report.add("   accepted, everything on", all.per_second, unit, ratio(&all), Asked::Ratio(0.3));
         report.errors(paused.errors + all.errors);
         Ok(())
     }
@@ -187,38 +185,26 @@ impl Bench<'_> {
     /// (d)
     fn sustained(&self, limit: &Limit, report: &mut Report) -> Result<(), Failure> {
         say(&format!("d. placed to shipped, {} s", self.times.sustain));
-        let server = self.server("sustained", AT_ONCE)?;
-        let watched = server.memory();
-        let began = Instant::now();
-        let first = thread::spawn(move || {
-            thread::sleep(SETTLED);
-            watched.now()
-        });
         let duration = self.times.sustain.to_string();
         let load =
             ["--duration", &duration, "--connections", CONNECTIONS, "--in-flight", IN_FLIGHT, "--follow"];
-        let sustained = self.load(&server, &load)?;
-        let end = server.memory().now();
-        let first = first.join().unwrap_or_default();
-        say(&format!("   took {:.0} s", began.elapsed().as_secs_f64()));
-        server.stop()?;
-        let shipped = sustained.shipped_per_second.unwrap_or_default();
-        let ratio = shipped / limit.orders_per_second;
-        report.add(
-            "d. shipped",
-            shipped,
-            "orders/s",
-            Some((ratio, "of b")),
-            Asked::Both { figure: 2_500.0, ratio: 0.25 },
-        );
+        let (sustained, first, end) = self.with_server("sustained", AT_ONCE, |server| {
+            let memory = server.memory();
+            let first = thread::spawn(move || {
+                thread::sleep(SETTLED);
+                memory.now()
+            });
+            let sustained = self.load(server, &load)?;
+            let end = memory.now();
+            let first = first.join().map_err(|_| "the look at the memory panicked")?;
+            Ok((sustained, first, end))
+        })?;
+        let shipped = sustained.shipped_per_second.unwrap_or(f64::NAN);
+        let ratio = Some((shipped / limit.orders_per_second, "of b"));
+        report.add("d. shipped", shipped, "orders/s", ratio, Asked::Both { figure: 2_500.0, ratio: 0.25 });
         report.add("   memory at 10 s", first, "MiB", None, Asked::Nothing);
-        report.add(
-            "   memory at the end",
-            end,
-            "MiB",
-            Some((end / first, "of 10 s")),
-            Asked::RatioAtMost(FLAT),
-        );
+        let ratio = Some((end / first, "of that"));
+        report.add("   memory at the end", end, "MiB", ratio, Asked::RatioAtMost(FLAT));
         report.errors(sustained.errors);
         Ok(())
     }
@@ -226,11 +212,9 @@ impl Bench<'_> {
     /// (e), one at a time
     fn one_by_one(&self, limit: &Limit, report: &mut Report) -> Result<(), Failure> {
         say("e. one order at a time");
-        let server = self.server("one", AT_ONCE)?;
         let orders = self.times.one_by_one.to_string();
-        let one =
-            self.load(&server, &["--orders", &orders, "--connections", "1", "--in-flight", "1", "--follow"])?;
-        server.stop()?;
+        let load = ["--orders", &orders, "--connections", "1", "--in-flight", "1", "--follow"];
+        let one = self.with_server("one", AT_ONCE, |server| self.load(server, &load))?;
         let p50 = one.created_to_shipped_p50_ms.unwrap_or(f64::NAN);
         let fsyncs = p50 / 1_000.0 * limit.fsyncs_per_second;
         let asked = Asked::EitherAtMost { figure: 8.0, ratio: 14.0 };
@@ -242,26 +226,35 @@ impl Bench<'_> {
     /// (e), at a steady rate
     fn steady(&self, report: &mut Report) -> Result<(), Failure> {
         say("e. 500 orders a second");
-        let server = self.server("steady", AT_ONCE)?;
         let duration = self.times.steady.to_string();
         let load = ["--duration", &duration, "--rate", "500", "--connections", CONNECTIONS, "--follow"];
-        let steady = self.load(&server, &load)?;
-        server.stop()?;
-        let shipped = |p: Option<f64>| p.unwrap_or(f64::NAN);
-        let (p50, p99) = (steady.created_to_shipped_p50_ms, steady.created_to_shipped_p99_ms);
-        report.add("   created to shipped at 500/s, p50", shipped(p50), "ms", None, Asked::AtMost(20.0));
-        report.add("   created to shipped at 500/s, p99", shipped(p99), "ms", None, Asked::AtMost(150.0));
+        let steady = self.with_server("steady", AT_ONCE, |server| self.load(server, &load))?;
+        let p50 = steady.created_to_shipped_p50_ms.unwrap_or(f64::NAN);
+        let p99 = steady.created_to_shipped_p99_ms.unwrap_or(f64::NAN);
+        report.add("   created to shipped at 500/s, p50", p50, "ms", None, Asked::AtMost(20.0));
+        report.add("   created to shipped at 500/s, p99", p99, "ms", None, Asked::AtMost(150.0));
         report.add("   accepted at 500/s, p99", steady.p99_ms, "ms", None, Asked::AtMost(10.0));
         report.errors(steady.errors);
         Ok(())
     }
 
-    fn server(&self, name: &str, settings: &[(&str, &str)]) -> Result<Server, Failure> {
-        Server::cartwright(self.program, &self.data.join(name), settings)
+    /// Does something to a fresh system. Its files go before the next one comes, so that each finds the disk alike.
+    fn with_server<T>(
+        &self,
+        name: &str,
+        settings: &[(&str, &str)],
+        work: impl FnOnce(&Server) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let dir = self.data.join(name);
+        let server = Server::cartwright(&self.program, &dir, settings)?;
+        let worked = work(&server).and_then(|result| server.stop().map(|()| result));
+        let log = fs::read_to_string(dir.join(system::LOG)).unwrap_or_default();
+        fs::remove_dir_all(&dir)?;
+        worked.map_err(|error| format!("{error}\nThe server said:\n{log}").into())
     }
 
     fn load(&self, server: &Server, args: &[&str]) -> Result<LoadReport, Failure> {
-        Load { program: self.program, server: server.url() }.run(args)
+        Load { program: &self.program, server: server.url() }.run(args)
     }
 }
 

@@ -13,6 +13,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Failure;
 
+/// The file in a server's directory with what it says.
+pub const LOG: &str = "server.log";
+
 /// How long a server may take to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -30,10 +33,10 @@ impl Server {
     /// The whole system with its data in `dir` and these settings in its environment.
     ///
     /// # Errors
-    /// It can't be started; its own words are on stderr or in `server.log`.
+    /// It can't be started; the failure holds what it said.
     pub fn cartwright(program: &Path, dir: &Path, settings: &[(&str, &str)]) -> Result<Self, Failure> {
         fs::create_dir_all(dir)?;
-        let log = dir.join("server.log");
+        let log = dir.join(LOG);
         let mut command = Command::new(program);
         command.args(["up", "--listen", "127.0.0.1:0", "--data"]).arg(dir.join("data"));
         command.envs(settings.iter().copied()).stderr(File::create(&log)?);
