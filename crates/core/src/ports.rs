@@ -424,6 +424,9 @@ pub struct AuthorizeCall {
     pub amount: Amount,
     /// The currency.
     pub currency: Currency,
+    /// Decimals of `amount`, where they differ from the currency's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scale: Option<u8>,
     /// Which provider the order asked for.
     pub provider: String,
     /// What stands for the means of payment.

@@ -16,16 +16,18 @@ pub struct OrderId(Arc<str>);
 
 /// Why a text is not an order id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be text of 1 to {MAX_ID_BYTES} bytes without control characters")]
+#[error("must be text of 1 to {MAX_ID_BYTES} bytes without control characters, and not `.` or `..`")]
 pub struct BadId;
 
 impl OrderId {
     /// Reads an id as a client sent it.
     ///
     /// # Errors
-    /// [`BadId`] when it is empty, longer than [`MAX_ID_BYTES`] or contains a control character.
+    /// [`BadId`] when it is empty, `.`, `..`, longer than [`MAX_ID_BYTES`] or contains a control character.
     pub fn parse(text: &str) -> Result<Self, BadId> {
-        if text.is_empty() || text.len() > MAX_ID_BYTES || text.chars().any(char::is_control) {
+        // `.` and `..` would be unreachable: URL parsers resolve them away.
+        let reachable = !matches!(text, "" | "." | "..");
+        if !reachable || text.len() > MAX_ID_BYTES || text.chars().any(char::is_control) {
             return Err(BadId);
         }
         if text.len() == 36 && text.bytes().any(|b| b.is_ascii_uppercase()) && Uuid::try_parse(text).is_ok() {
@@ -142,7 +144,7 @@ mod tests {
 
     #[test]
     fn bad_ids_are_refused() {
-        for bad in ["", "a\nb", "\u{7f}", &"x".repeat(129)] {
+        for bad in ["", ".", "..", "a\nb", "\u{7f}", &"x".repeat(129)] {
             assert_eq!(OrderId::parse(bad), Err(BadId), "{bad:?}");
         }
         assert!(OrderId::parse(&"x".repeat(128)).is_ok());

@@ -109,6 +109,9 @@ pub enum Work {
         amount: Amount,
         /// In which currency.
         currency: Currency,
+        /// Decimals of `amount`, where they differ from the currency's own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        scale: Option<u8>,
         /// At which provider.
         provider: String,
         /// What stands for the means of payment.

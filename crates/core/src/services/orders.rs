@@ -490,6 +490,7 @@ fn work(order: &Order, step: &Step) -> Work {
             payment_id: order.payment_id(step.number),
             amount: order.placed.totals.total,
             currency: order.placed.currency,
+            scale: order.placed.scale,
             provider: order.intent.provider.clone().unwrap_or_default(),
             token: order.intent.token.clone(),
             scenario: scenario.filter(|word| !word.starts_with(SHIP_SCENARIO)).map(str::to_owned),

@@ -131,7 +131,9 @@ fn request(
     ctx: &mut Ctx<'_>,
     turn: &mut Turn,
 ) {
-    let Work::Pay { payment_id, amount, currency, provider, token, scenario } = &asked.work else { return };
+    let Work::Pay { payment_id, amount, currency, scale, provider, token, scenario } = &asked.work else {
+        return;
+    };
     let record = record.get_or_insert_with(|| new_record(&asked.step, event));
     if let Some(i) = record.payments.iter().position(|p| p.step == asked.step.number) {
         if let Some(answer) = record.payments[i].operation.repeat() {
@@ -154,6 +156,7 @@ fn request(
         order_id: asked.step.order.clone(),
         amount: *amount,
         currency: *currency,
+        scale: *scale,
         provider: provider.clone(),
         token: token.clone(),
         scenario: scenario.clone(),

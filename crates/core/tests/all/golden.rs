@@ -135,6 +135,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
                 payment_id: subject,
                 amount: 260_498,
                 currency: Currency::parse("USD").unwrap(),
+                scale: None,
                 provider: "simulated".into(),
                 token: Some("tok_1".into()),
                 scenario: None,

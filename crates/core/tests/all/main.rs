@@ -1,4 +1,5 @@
 //! The core's integration tests, in one binary.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod golden;
 mod order_life;

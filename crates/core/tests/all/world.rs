@@ -378,7 +378,7 @@ impl Provider {
                 CallOutcome::Done(_) => CallOutcome::Done(()),
                 other => rename(other),
             }),
-            Work::CancelShipment(call) => CallResult::Cancel(self.undo(call, dice, dice % 2 == 0)),
+            Work::CancelShipment(call) => CallResult::Cancel(self.undo(call, dice, dice.is_multiple_of(2))),
             Work::Wait => CallResult::Waited,
         };
         TaskDone { task, result }

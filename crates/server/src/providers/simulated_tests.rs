@@ -41,6 +41,7 @@ fn pay(key: &str, scenario: Option<&str>) -> AuthorizeCall {
         order_id: order("o-1"),
         amount: 260_498,
         currency: Currency::parse("USD").unwrap(),
+        scale: None,
         provider: "simulated".into(),
         token: None,
         scenario: scenario.map(Into::into),

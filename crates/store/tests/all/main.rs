@@ -1,3 +1,5 @@
 //! One test binary for the adapters: the contract on each of them, and what only one of them promises.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
 mod sqlite;

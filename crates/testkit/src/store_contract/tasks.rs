@@ -28,6 +28,7 @@ pub async fn tasks_come_back_as_they_were(fixture: Fixture) {
             order_id: id("a"),
             amount: i64::MAX,
             currency: Currency::NONE,
+            scale: None,
             provider: "simulated".to_owned(),
             token: Some("tök\"en".to_owned()),
             scenario: None,

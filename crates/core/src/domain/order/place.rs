@@ -228,10 +228,6 @@ impl Placed {
 impl Order {
     /// A new order, version 1, with nothing asked for yet. `steps_of(placed.flow)` must exist; an unknown flow has
     /// no steps.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a fact of its own, and this is called in one place"
-    )]
     pub fn place(
         id: OrderId,
         number: u64,

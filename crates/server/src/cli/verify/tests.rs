@@ -47,6 +47,7 @@ async fn charge(payments: &SimulatedPayments, id: &str, key: &str) {
         order_id: OrderId::parse(id).unwrap(),
         amount: 1,
         currency: Currency::parse("USD").unwrap(),
+        scale: None,
         provider: "simulated".into(),
         token: None,
         scenario: None,

@@ -51,7 +51,7 @@ pub async fn history(State(api): State<Arc<Api>>, id: PathId) -> Result<Response
 /// A topic, from its beginning or from a position.
 #[utoipa::path(get, path = "/v1/events", tag = "events",
     params(("topic" = String, Query, description = "orders, payments or fulfillment"),
-        ("after" = Option<String>, Query, description = "the next of an earlier page"),
+        ("after" = Option<String>, Query, description = "the next of an earlier page, or latest for what comes from now on"),
         ("limit" = Option<u32>, Query, maximum = 1000)),
     responses((status = 200, body = docs::EventList), (status = 400, body = Problem), (status = 410, body = Problem)))]
 pub async fn topic(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
@@ -59,7 +59,8 @@ pub async fn topic(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Re
     let incarnation = asked.store.incarnation();
     let position = match asked.after {
         None => 0,
-        Some((of, position)) => {
+        Some(After::Latest) => asked.store.journal_bounds().await?.1,
+        Some(After::Position(of, position)) => {
             let (oldest, head) = asked.store.journal_bounds().await?;
             if of != incarnation || position > head || position + 1 < oldest {
                 let first = write_cursor(incarnation, oldest.saturating_sub(1));
@@ -77,8 +78,16 @@ pub async fn topic(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Re
 
 struct TopicQuery {
     store: Arc<dyn Store>,
-    after: Option<(Uuid, u64)>,
+    after: Option<After>,
     limit: usize,
+}
+
+/// Where to go on.
+enum After {
+    /// Behind what is there now.
+    Latest,
+    /// Behind this position of this journal.
+    Position(Uuid, u64),
 }
 
 fn read_query(text: &str, topics: &[(&'static str, Arc<dyn Store>)]) -> Result<TopicQuery, Problem> {
@@ -99,7 +108,7 @@ fn read_query(text: &str, topics: &[(&'static str, Arc<dyn Store>)]) -> Result<T
             }
             "after" => match read_cursor(&value) {
                 Some(cursor) => after = Some(cursor),
-                None => bad("after", "must be the next of an earlier page"),
+                None => bad("after", "must be the next of an earlier page, or latest"),
             },
             "limit" => match value.parse() {
                 Ok(number) if (1..=MAX_PAGE).contains(&number) => limit = number,
@@ -126,9 +135,12 @@ fn write_cursor(incarnation: Uuid, position: u64) -> String {
     format!("{}-{position}", incarnation.simple())
 }
 
-fn read_cursor(text: &str) -> Option<(Uuid, u64)> {
+fn read_cursor(text: &str) -> Option<After> {
+    if text == "latest" {
+        return Some(After::Latest);
+    }
     let (incarnation, position) = text.rsplit_once('-')?;
-    Some((Uuid::try_parse(incarnation).ok()?, position.parse().ok()?))
+    Some(After::Position(Uuid::try_parse(incarnation).ok()?, position.parse().ok()?))
 }
 
 /// The events' bytes, exactly as they were sent.

@@ -106,7 +106,8 @@ pub fn json_body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Re
         ),
         _ => Problem::new(StatusCode::BAD_REQUEST, "body-unreadable", "the body did not arrive whole"),
     })?;
-    if !is_json && !(body.is_empty() && kind.is_empty()) {
+    let absent = body.is_empty() && kind.is_empty();
+    if !is_json && !absent {
         let detail = "the body must be JSON, with the header Content-Type: application/json";
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not-json", detail));
     }
