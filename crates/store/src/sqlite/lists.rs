@@ -17,6 +17,18 @@ use super::{
 /// A page of orders, newest first. Sort time and number name a place in the list that stays where it is, whatever
 /// is written between two pages.
 pub(super) fn orders(conn: &Connection, query: &OrderQuery) -> rusqlite::Result<Vec<Stored>> {
+    let page = select(query);
+    conn.prepare_cached(&page.sql)?.query_map(params_from_iter(page.values), stored)?.collect()
+}
+
+/// Orders whose sweep is due, the longest due first.
+pub(super) fn due_sweeps(conn: &Connection, now: Timestamp, limit: usize) -> rusqlite::Result<Vec<OrderId>> {
+    conn.prepare_cached("SELECT id FROM record WHERE sweep_at <= ?1 ORDER BY sweep_at, key LIMIT ?2")?
+        .query_and_then([now.as_micros(), sql_limit(limit)], |row| order_id(row.get_ref(0)?.as_str()?))?
+        .collect()
+}
+
+fn select(query: &OrderQuery) -> Select {
     let time = match query.sort {
         OrderSort::CreatedAt => "created_at",
         OrderSort::UpdatedAt => "updated_at",
@@ -45,14 +57,7 @@ pub(super) fn orders(conn: &Connection, query: &OrderQuery) -> rusqlite::Result<
     // Writing into a String can't fail.
     let _ = write!(page.sql, " ORDER BY {time} DESC, number DESC LIMIT ?");
     page.values.push(Value::Integer(sql_limit(query.limit)));
-    conn.prepare_cached(&page.sql)?.query_map(params_from_iter(page.values), stored)?.collect()
-}
-
-/// Orders whose sweep is due, the longest due first.
-pub(super) fn due_sweeps(conn: &Connection, now: Timestamp, limit: usize) -> rusqlite::Result<Vec<OrderId>> {
-    conn.prepare_cached("SELECT id FROM record WHERE sweep_at <= ?1 ORDER BY sweep_at, key LIMIT ?2")?
-        .query_and_then([now.as_micros(), sql_limit(limit)], |row| order_id(row.get_ref(0)?.as_str()?))?
-        .collect()
+    page
 }
 
 struct Select {
@@ -89,4 +94,52 @@ impl Select {
 
 fn text(text: impl AsRef<str>) -> Value {
     Value::Text(text.as_ref().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{StoreKind, sqlite::SqliteOptions};
+
+    /// A page must cost as much as it is long, not as much as the table.
+    #[test]
+    fn pages_come_from_an_index_in_its_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SqliteOptions::default();
+        let path = dir.path().join("orders.db");
+        let conn = crate::sqlite::open::prepare(&path, StoreKind::Orders, &options).unwrap().conn;
+        let after = Some((Timestamp::default(), 1));
+        let updated = OrderQuery { sort: OrderSort::UpdatedAt, ..OrderQuery::default() };
+        let one = || vec!["a".to_owned()];
+        for (query, index) in [
+            (OrderQuery::default(), "record_created"),
+            (OrderQuery { after, ..OrderQuery::default() }, "record_created"),
+            (
+                OrderQuery {
+                    flow: one(),
+                    created_after: Some(Timestamp::default()),
+                    ..OrderQuery::default()
+                },
+                "record_created",
+            ),
+            (updated.clone(), "record_updated"),
+            (OrderQuery { after, milestone: one(), ..updated }, "record_updated"),
+            (OrderQuery { customer: one(), ..OrderQuery::default() }, "record_customer"),
+            (OrderQuery { after, customer: one(), ..OrderQuery::default() }, "record_customer"),
+        ] {
+            let plan = plan(&conn, &query);
+            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{query:?}: {plan}");
+        }
+        let number = OrderQuery { number: vec![1, 2], ..OrderQuery::default() };
+        assert!(plan(&conn, &number).contains("record_number"));
+        let external = OrderQuery { external_id: one(), ..OrderQuery::default() };
+        assert!(plan(&conn, &external).contains("record_external"));
+    }
+
+    fn plan(conn: &Connection, query: &OrderQuery) -> String {
+        let page = select(query);
+        let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {}", page.sql)).unwrap();
+        let steps = explain.query_map(params_from_iter(page.values), |row| row.get::<_, String>(3)).unwrap();
+        steps.map(Result::unwrap).collect::<Vec<_>>().join("; ")
+    }
 }

@@ -18,7 +18,7 @@ use cartwright_testkit::{
 store_contract!(contract, fixture(SqliteOptions::default()).await);
 
 async fn fixture(options: SqliteOptions) -> Fixture {
-    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let dir = Arc::new(tempfile::tempdir().expect("a test's file"));
     Fixture::reopening(move || {
         let (dir, options) = (Arc::clone(&dir), options.clone());
         async move { open(dir.path(), &options) }
@@ -27,7 +27,7 @@ async fn fixture(options: SqliteOptions) -> Fixture {
 }
 
 fn open(dir: &Path, options: &SqliteOptions) -> SqliteStore {
-    SqliteStore::open(&dir.join("orders.db"), StoreKind::Orders, options).unwrap()
+    SqliteStore::open(&dir.join("orders.db"), StoreKind::Orders, options).expect("a test's file")
 }
 
 fn try_open(dir: &Path, kind: StoreKind) -> Result<SqliteStore, OpenError> {
@@ -36,7 +36,10 @@ fn try_open(dir: &Path, kind: StoreKind) -> Result<SqliteStore, OpenError> {
 
 /// Runs SQL on the file of a closed store.
 fn tamper(dir: &Path, sql: &str) {
-    rusqlite::Connection::open(dir.join("orders.db")).unwrap().execute_batch(sql).unwrap();
+    rusqlite::Connection::open(dir.join("orders.db"))
+        .expect("a test's file")
+        .execute_batch(sql)
+        .expect("a test's file");
 }
 
 fn noted(order: &str, guard: Guard, bytes: usize) -> Commit {
