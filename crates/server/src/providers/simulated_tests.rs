@@ -234,35 +234,3 @@ async fn a_shipment_within_the_window_is_called_back() {
     assert!(matches!(carrier.ship(&ship("s", None)).await, CallOutcome::Refused(_)));
     assert_eq!(world.count("effects WHERE kind = 'cancel' AND undoes = 's'"), 1);
 }
-
-/// Not a check but a measurement: `cargo test --release -p cartwright ledger_speed -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures the disk"]
-async fn ledger_speed() {
-    const CALLS: u32 = 300_000;
-    const AT_ONCE: u32 = 512;
-    let world = World::new();
-    let payments = std::sync::Arc::new(world.open().0);
-    let start = std::time::Instant::now();
-    let tasks: Vec<_> = (0..AT_ONCE)
-        .map(|task| {
-            let payments = payments.clone();
-            tokio::spawn(async move {
-                for n in 0..CALLS / AT_ONCE {
-                    let id = cartwright_core::domain::ids::derive_uuid("t", &[&format!("{task}-{n}")]);
-                    let call = AuthorizeCall {
-                        key: format!("payments:{id}:1:authorize"),
-                        order_id: id.into(),
-                        ..pay("", None)
-                    };
-                    assert!(matches!(payments.authorize(&call).await, CallOutcome::Done(_)));
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
-    }
-    let seconds = start.elapsed().as_secs_f64();
-    println!("{:.0} calls/s", f64::from(CALLS / AT_ONCE * AT_ONCE) / seconds);
-}

@@ -29,7 +29,7 @@ pub use self::{commits::*, journal::*, lists::*, parking::*, reopening::*, tasks
 /// Makes a test of every point of the contract, in a module of this name. The expression is evaluated for each test,
 /// inside a tokio runtime, and gives a [`Fixture`] around an empty store.
 ///
-/// ```ignore
+/// ```text
 /// cartwright_testkit::store_contract!(memory, Fixture::new(MemoryStore::new(Uuid::now_v7())));
 /// ```
 #[macro_export]

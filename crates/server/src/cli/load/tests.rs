@@ -179,17 +179,3 @@ async fn orders_that_never_become_final_end_the_load_with_a_reason() {
     assert_eq!(report.orders, 2);
     assert!(matches!(failure, Some(Failure::Local(why)) if why.contains("became final")));
 }
-
-/// Not a check but a measurement: `cargo test --release -p cartwright load_speed -- --ignored --nocapture`.
-#[tokio::test]
-#[ignore = "measures the machine"]
-async fn load_speed() {
-    let server = feeding_server().await;
-    let dir = tempfile::tempdir().unwrap();
-    for line in ["--no-answered".to_owned(), format!("--answered {}", dir.path().join("a").display())] {
-        let (report, _) = run_load(args(&server, &format!("--orders 200000 --json {line}"))).await.unwrap();
-        println!("{line}: {report:?}");
-    }
-    let (report, _) = run_load(args(&server, "--rate 5000 --duration 4 --no-answered --json")).await.unwrap();
-    println!("{report:?}");
-}
