@@ -262,17 +262,18 @@ impl Assembly {
             stats.open_orders,
         );
         let around = Surroundings { head, reading, runner: tasks, state };
-        self.loops.spawn(service::run(engine, inbox, around, self.stop_loops.clone()));
+        self.loops.spawn(vital(L::NAME, service::run(engine, inbox, around, self.stop_loops.clone())));
         if self.config.workers.paused.iter().any(|paused| paused == L::NAME) {
             tracing::warn!(service = L::NAME, "is paused (setting workers.paused)");
             self.loops.spawn(keep_open(intakes.results.clone(), self.stop_loops.clone()));
             return Ok(intakes.commands);
         }
-        self.intake.spawn(runner.run(self.stop_intake.clone()));
+        self.intake.spawn(vital("task runner", runner.run(self.stop_intake.clone())));
         for source in sources {
             let deliveries = intakes.deliveries.clone();
             let (readings, stop) = (readings.clone(), self.stop_intake.clone());
-            self.intake.spawn(journal::follow(source, store.clone(), readings, deliveries, stop));
+            self.intake
+                .spawn(vital("bus", journal::follow(source, store.clone(), readings, deliveries, stop)));
         }
         let retention = Duration::from_secs(u64::from(self.config.idempotency.retention_days) * 24 * 3600);
         let sweeps = intakes.sweeps.clone();
@@ -340,6 +341,17 @@ impl Assembly {
                 tracing::error!(%error, "the HTTP server ended");
             }
         })
+    }
+}
+
+/// A part that the others rely on: if it panics, the process ends rather than take orders that nobody works on. What
+/// is durable is taken up again by the next start.
+async fn vital(name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
+    if let Err(error) = tokio::spawn(part).await
+        && error.is_panic()
+    {
+        tracing::error!(part = name, %error, "a part of the system panicked: please report this; ending the process");
+        std::process::abort();
     }
 }
 

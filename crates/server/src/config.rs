@@ -194,8 +194,8 @@ impl Config {
         if !(1..=24 * 365).contains(&self.providers.deadline_hours) {
             return wrong("providers.deadline_hours", "must be between 1 and 8760");
         }
-        if self.sweeper.after_seconds == 0 {
-            return wrong("sweeper.after_seconds", "must be at least 1");
+        if !(1..=30 * 24 * 3600).contains(&self.sweeper.after_seconds) {
+            return wrong("sweeper.after_seconds", "must be between 1 and 2592000 (30 days)");
         }
         for service in &self.workers.paused {
             if !["payments", "fulfillment"].contains(&service.as_str()) {

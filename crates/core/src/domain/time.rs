@@ -10,6 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The last moment that can be written and read back: 9999-12-30T00:00:00Z.
+    pub const LAST: Self = Self(253_402_128_000_000_000);
+
     /// A moment from its microseconds since 1970.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
@@ -20,10 +23,11 @@ impl Timestamp {
         self.0
     }
 
-    /// This moment and then some; the end of time if that is past it.
+    /// This moment and then some, but no later than [`Timestamp::LAST`].
     #[must_use]
     pub fn plus(self, later: Duration) -> Self {
-        Self(self.0.saturating_add(i64::try_from(later.as_micros()).unwrap_or(i64::MAX)))
+        let later = i64::try_from(later.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(later)).min(Self::LAST)
     }
 
     /// How long after `earlier` this is; zero when it is not.
@@ -69,5 +73,7 @@ mod tests {
         assert_eq!(t.to_string(), "2023-11-14T22:13:20.123456Z");
         assert_eq!(Timestamp::parse("2023-11-14T23:13:20.123456+01:00"), Some(t));
         assert_eq!(Timestamp::parse("yesterday"), None);
+        let last = t.plus(Duration::MAX);
+        assert_eq!((Timestamp::parse(&last.to_string()), last), (Some(last), Timestamp::LAST));
     }
 }

@@ -37,6 +37,23 @@ pub enum CallResult {
     Waited,
 }
 
+impl TaskDone {
+    /// A call whose outcome nobody knows.
+    pub fn unknown(task: Task, reason: &str) -> Self {
+        fn lost<T>(reason: &str) -> CallOutcome<T> {
+            CallOutcome::Unknown { reason: reason.to_owned(), retry_after: None }
+        }
+        let result = match &task.work {
+            Work::Authorize(_) => CallResult::Authorize(lost(reason)),
+            Work::Void(_) => CallResult::Void(lost(reason)),
+            Work::Ship(_) => CallResult::Ship(lost(reason)),
+            Work::CancelShipment(_) => CallResult::Cancel(lost(reason)),
+            Work::Wait => CallResult::Waited,
+        };
+        Self { task, result }
+    }
+}
+
 impl Providers {
     /// Carries out a task. Never inside a transaction; whatever happens, the result goes back to the service.
     pub async fn carry_out(&self, task: Task) -> TaskDone {

@@ -85,6 +85,8 @@ pub struct Engine<L: Logic> {
     cache: LruCache<OrderId, Known<L::Record>>,
     numbers: Range<u64>,
     cursors: BTreeMap<(Arc<str>, u32), Cursor>,
+    /// The positions that this process wrote last.
+    saved: BTreeMap<(Arc<str>, u32), u64>,
     open_orders: u64,
     /// Orders made in the round under way, before they count as open.
     admitted: u64,
@@ -152,6 +154,7 @@ impl<L: Logic> Engine<L> {
             cache: LruCache::new(NonZeroUsize::new(CACHED_RECORDS).unwrap_or(NonZeroUsize::MIN)),
             numbers: 0..0,
             cursors: BTreeMap::new(),
+            saved: BTreeMap::new(),
             open_orders,
             admitted: 0,
         }
@@ -359,6 +362,10 @@ impl<L: Logic> Engine<L> {
             topic: &self.topic,
         };
         work.items.push(i);
+        // What is parked may be readable by now, after an upgrade say: try it before anything new of its order.
+        if matches!(item.input, Input::Delivery(_) | Input::Sweep(_)) && !work.parked.waiting.is_empty() {
+            parking::release(&mut self.logic, work.parts(), &mut ctx);
+        }
         match (&item.input, &item.event) {
             (Input::Command { command, .. }, _) => {
                 let was_absent = work.record.is_none();
@@ -375,7 +382,8 @@ impl<L: Logic> Engine<L> {
                 answers.insert(i, answer);
                 work.answers.push(i);
                 if was_absent && work.record.is_some() {
-                    self.admitted += 1;
+                    self.admitted +=
+                        u64::from(work.record.as_ref().is_some_and(|new| self.logic.counts(new)));
                     // What came before its order is applied now, in the order of its arrival.
                     parking::release(&mut self.logic, work.parts(), &mut ctx);
                 }
@@ -402,12 +410,14 @@ impl<L: Logic> Engine<L> {
     ) -> Result<Vec<usize>, StoreError> {
         let mut commits = Vec::new();
         let mut written = Vec::new();
+        let mut room = room.saturating_sub(report.tasks.len());
         for (order, mut work) in works.list {
             if !work.turn.changed && !work.parked.changed() {
                 self.answer(&work, items, &mut answers, report);
                 continue;
             }
-            let tasks = self.lease(&mut work.turn, now, room.saturating_sub(report.tasks.len()));
+            let tasks = self.lease(&mut work.turn, now, room);
+            room -= tasks.0.len();
             commits.push(self.to_commit(&order, &mut work));
             written.push((order, work, tasks));
         }
@@ -449,7 +459,8 @@ impl<L: Logic> Engine<L> {
             }
         }
         if again.is_empty() {
-            self.cursors.clear();
+            let saved = std::mem::take(&mut self.cursors).into_iter();
+            self.saved.extend(saved.map(|(source, cursor)| (source, cursor.position)));
         }
         again.sort_unstable();
         Ok(again)
@@ -458,7 +469,10 @@ impl<L: Logic> Engine<L> {
     /// A cursor alone is written now and then: what it passed over concerned nobody here and is passed over again.
     fn worth_saving(&self, cursors: &[Cursor]) -> bool {
         const EVERY: u64 = 4_096;
-        cursors.iter().any(|cursor| cursor.position.is_multiple_of(EVERY))
+        cursors.iter().any(|cursor| {
+            let saved = self.saved.get(&(cursor.source.clone(), cursor.lane)).copied().unwrap_or(0);
+            cursor.position.saturating_sub(saved) >= EVERY
+        })
     }
 
     fn answer(

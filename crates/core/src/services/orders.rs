@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
-        flow::{By, Life, Step, StepKind},
+        flow::{By, Life, MANUAL_FLOW, Step, StepKind},
         ids::{OrderId, StepId, digest},
         order::{
             Actor, Facts, Milestone, ORDER_SCHEMA, Order, OrderCommand, OrderEvent, PaymentIntent, Placed,
@@ -273,7 +273,8 @@ fn place_order(
     if let Some(other) = taken_by {
         return Err(Rejection::ExternalIdTaken(other.clone()));
     }
-    if ctx.open_orders >= ctx.settings.max_open_orders {
+    let counts = place.placed.flow != MANUAL_FLOW;
+    if counts && ctx.open_orders >= ctx.settings.max_open_orders {
         return Err(Rejection::Full(ctx.open_orders));
     }
     let number = ctx.numbers.next().unwrap_or_default();

@@ -411,8 +411,12 @@ impl Provider {
         if dice % 8 == 1 {
             return unknown();
         }
+        // A repeat of an undo that happened is the same undo.
+        let again = self.undone.contains(&call.operation);
         match self.done.get(&call.operation) {
-            Some(shipped) if !in_time => return CallOutcome::Done(CancelOutcome::TooLate(shipped.clone())),
+            Some(shipped) if !in_time && !again => {
+                return CallOutcome::Done(CancelOutcome::TooLate(shipped.clone()));
+            }
             _ => self.undone.insert(call.operation.clone()),
         };
         if dice % 8 == 4 { unknown() } else { CallOutcome::Done(CancelOutcome::Cancelled) }

@@ -146,12 +146,18 @@ impl<L: Logic> Inbox<L> {
         {
             taken.command(command);
         }
-        while taken.inputs.len() < MAX_BATCH
+        // Deliveries get half of what is left, sweeps a place.
+        let left = MAX_BATCH - taken.inputs.len();
+        let results = taken.inputs.len() + left
+            - self.deliveries.len().min(left / 2)
+            - self.sweeps.len().min(left / 16);
+        while taken.inputs.len() < results
             && let Ok(done) = self.results.try_recv()
         {
             taken.inputs.push(Input::Task(done));
         }
-        while taken.inputs.len() < MAX_BATCH
+        let deliveries = MAX_BATCH - self.sweeps.len().min(left / 16);
+        while taken.inputs.len() < deliveries
             && let Ok(read) = self.deliveries.try_recv()
         {
             taken.delivery(read, reading);

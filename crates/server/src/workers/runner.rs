@@ -15,7 +15,7 @@ use cartwright_core::{
 };
 use tokio::{
     sync::mpsc,
-    time::{Instant, MissedTickBehavior},
+    time::{Instant, MissedTickBehavior, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,8 @@ use tokio_util::sync::CancellationToken;
 pub const MAX_TASKS: usize = 16_384;
 /// How often the table is asked for tasks that nobody holds.
 const POLL: Duration = Duration::from_secs(1);
+/// How long a call may take in all: less than any lease.
+const CALL_LIMIT: Duration = Duration::from_secs(40);
 /// Tasks taken from the table at once.
 const CLAIM: usize = 256;
 
@@ -52,6 +54,20 @@ impl Orders {
         for handed in all.chain(instead.into_iter().map(Handed::Instead)) {
             let _ = self.to.send(handed); // a runner that has stopped leaves them to the next process
         }
+    }
+}
+
+/// Carries a task out. A call that hangs or panics has an unknown outcome, like any other that is not answered.
+async fn within_limit(providers: Providers, task: Task) -> TaskDone {
+    let copy = task.clone();
+    let call = tokio::spawn(async move { providers.carry_out(copy).await });
+    match timeout(CALL_LIMIT, call).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(error)) => {
+            tracing::error!(task = task.id, %error, "a provider panicked: please report this");
+            TaskDone::unknown(task, "the provider's adapter failed")
+        }
+        Err(_) => TaskDone::unknown(task, "no answer in time"),
     }
 }
 
@@ -115,7 +131,9 @@ impl Runner {
                 }
                 Some(id) = done.recv() => self.finish(&id),
                 () = tokio::time::sleep_until(next) => {}
-                _ = poll.tick() => self.claim().await,
+                _ = poll.tick() => if self.claim().await {
+                    poll.reset_immediately(); // a full page: there is more, as after a crash
+                },
             }
         }
         while !self.under_way.is_empty() {
@@ -161,9 +179,14 @@ impl Runner {
             let (providers, results, done) = (self.providers.clone(), self.results.clone(), done.clone());
             tokio::spawn(async move {
                 let id = task.id.clone();
-                let result = providers.carry_out(task).await;
-                let _ = done.send(id); // before the result: what follows from it may start at once
-                let _ = results.send(result).await;
+                let result = within_limit(providers, task).await;
+                // A place for the result first, so that calls which wait for it count as under way; then the end of
+                // the call, since what follows from its result may start at once.
+                let place = results.reserve_owned().await;
+                let _ = done.send(id);
+                if let Ok(place) = place {
+                    place.send(result);
+                }
             });
         }
         for mut task in later {
@@ -182,22 +205,28 @@ impl Runner {
     }
 
     /// Takes tasks from the table that nobody holds: after a crash, or when memory was full.
-    async fn claim(&mut self) {
+    /// Says whether there may be more.
+    async fn claim(&mut self) -> bool {
         let room = MAX_TASKS.saturating_sub(self.held.load(Ordering::Relaxed)).min(CLAIM);
         if room == 0 {
-            return;
+            return false;
         }
         let now = self.clock.now();
         match self.store.claim_tasks(now, now.plus(self.settings.lease), room).await {
             Ok(tasks) => {
+                let full = tasks.len() == CLAIM;
                 for task in tasks {
                     if !self.under_way.contains(&task.id) {
                         self.schedule.put(task);
                     }
                 }
                 self.count();
+                full
             }
-            Err(error) => tracing::warn!(%error, "can't read the tasks; trying again"),
+            Err(error) => {
+                tracing::warn!(%error, "can't read the tasks; trying again");
+                false
+            }
         }
     }
 }

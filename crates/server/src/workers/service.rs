@@ -88,6 +88,7 @@ async fn handle<L: Logic>(engine: &mut Engine<L>, taken: Taken<L>, around: &Surr
             tracing::error!(service = L::NAME, %error, "the batch was not written; its inputs will come again");
             drop(replies);
             around.reading.send_modify(|reading| *reading += 1);
+            around.head.send_modify(|_| {}); // an earlier round of the batch may stand: readers look again
             tokio::time::sleep(REST).await;
             false
         }

@@ -167,7 +167,7 @@ impl Store for SqliteStore {
 
     async fn history(&self, id: &OrderId, after: u64, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
         let id = id.clone();
-        self.readers.read(move |conn| reader::history(conn, &id, after, limit)).await
+        self.readers.read_long(move |conn| reader::history(conn, &id, after, limit)).await
     }
 
     async fn claim_tasks(
@@ -199,7 +199,7 @@ impl Store for SqliteStore {
 
     async fn orders(&self, query: &OrderQuery) -> Result<Vec<Stored>, StoreError> {
         let query = query.clone();
-        self.readers.read(move |conn| lists::orders(conn, &query)).await
+        self.readers.read_long(move |conn| lists::orders(conn, &query)).await
     }
 
     async fn reserve_numbers(&self, count: u32) -> Result<u64, StoreError> {

@@ -1,4 +1,4 @@
-//! The readers: two threads with connections of their own, and the short reads they do.
+//! The readers: two threads with connections of their own, and what they read.
 
 use std::{path::Path, thread::JoinHandle};
 
@@ -19,62 +19,85 @@ use super::{
     queue::{self, Queue},
 };
 
-/// One for the long list, and one for all that should not wait behind it.
-const READERS: usize = 2;
-
 type Read = Box<dyn FnOnce(&Connection) + Send>;
 
-/// The reader threads.
+/// The reader threads: one for what the service and the bus wait for, one for lists and histories, which may take
+/// long and must hold nobody up.
 pub(super) struct Readers {
     /// `None` once it is being closed.
-    queue: Option<Queue<Read>>,
+    short: Option<Queue<Read>>,
+    long: Option<Queue<Read>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Readers {
     pub(super) fn start(path: &Path, kind: StoreKind, options: &SqliteOptions) -> Result<Self, OpenError> {
-        let (queue, jobs) = queue::bounded::<Read>(options.queue);
-        let mut readers = Self { queue: Some(queue), threads: Vec::with_capacity(READERS) };
-        for n in 1..=READERS {
-            let conn = open::connect_reader(path).map_err(|e| open::trouble(path, e))?;
-            let jobs = jobs.clone();
-            let thread = std::thread::Builder::new()
-                .name(format!("{kind}-read-{n}"))
-                .spawn(move || {
-                    while let Some(read) = jobs.next() {
-                        read(&conn);
-                    }
-                })
-                .map_err(|e| OpenError::io(path, e))?;
-            readers.threads.push(thread);
-        }
+        let mut readers = Self { short: None, long: None, threads: Vec::with_capacity(2) };
+        readers.short = Some(readers.thread("read", path, kind, options)?);
+        readers.long = Some(readers.thread("list", path, kind, options)?);
         Ok(readers)
     }
 
-    /// Runs a read on one of the threads.
+    fn thread(
+        &mut self,
+        name: &str,
+        path: &Path,
+        kind: StoreKind,
+        options: &SqliteOptions,
+    ) -> Result<Queue<Read>, OpenError> {
+        let (queue, jobs) = queue::bounded::<Read>(options.queue);
+        let conn = open::connect_reader(path).map_err(|e| open::trouble(path, e))?;
+        let thread = std::thread::Builder::new()
+            .name(format!("{kind}-{name}"))
+            .spawn(move || {
+                while let Some(read) = jobs.next() {
+                    read(&conn);
+                }
+            })
+            .map_err(|e| OpenError::io(path, e))?;
+        self.threads.push(thread);
+        Ok(queue)
+    }
+
+    /// A short read, which others wait for.
     pub(super) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let Some(queue) = &self.queue else {
-            return Err(StoreError::Unavailable("the store is closed".to_owned()));
-        };
-        queue
-            .ask(|reply| {
-                Box::new(move |conn: &Connection| {
-                    // Nobody waits for a read whose caller has gone.
-                    if !reply.is_closed() {
-                        let _ = reply.send(read(conn).map_err(|e| store_error(&e)));
-                    }
-                }) as Read
-            })
-            .await
+        run(self.short.as_ref(), read).await
     }
+
+    /// A read that may take long.
+    pub(super) async fn read_long<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        run(self.long.as_ref(), read).await
+    }
+}
+
+async fn run<T: Send + 'static>(
+    queue: Option<&Queue<Read>>,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+) -> Result<T, StoreError> {
+    let Some(queue) = queue else {
+        return Err(StoreError::Unavailable("the store is closed".to_owned()));
+    };
+    queue
+        .ask(|reply| {
+            Box::new(move |conn: &Connection| {
+                // Nobody waits for a read whose caller has gone.
+                if !reply.is_closed() {
+                    let _ = reply.send(read(conn).map_err(|e| store_error(&e)));
+                }
+            }) as Read
+        })
+        .await
 }
 
 impl Drop for Readers {
     fn drop(&mut self) {
-        self.queue = None;
+        (self.short, self.long) = (None, None);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
