@@ -41,8 +41,6 @@ use crate::{
 
 /// How long stopping may take before what is left is left to the next start.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
-/// For how long a task taken from the table is leased: longer than a call's total time.
-const LEASE: Duration = Duration::from_secs(60);
 /// How often the gauges and the free disk are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -242,7 +240,8 @@ impl Assembly {
         head.send_replace(stats.head);
         let (intakes, inbox): (Intakes<L>, Inbox<L>) = inbox();
         let store: Arc<dyn Store> = store.clone();
-        let settings = RunnerSettings { max_calls: self.config.providers.max_calls, lease: LEASE };
+        let services = self.config.services();
+        let settings = RunnerSettings { max_calls: self.config.providers.max_calls, lease: services.lease };
         let (runner, tasks) = Runner::new(
             store.clone(),
             self.clock.clone(),
@@ -258,7 +257,7 @@ impl Assembly {
             store.clone(),
             self.clock.clone(),
             Box::new(SystemIds),
-            self.config.services(),
+            services,
             stats.open_orders,
         );
         let around = Surroundings { head, reading, runner: tasks, state };

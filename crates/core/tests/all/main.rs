@@ -3,4 +3,5 @@
 
 mod golden;
 mod order_life;
+mod sample;
 mod world;

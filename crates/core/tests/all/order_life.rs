@@ -1,19 +1,20 @@
 //! No sequence of commands and reports, repeated, late or reordered, brings an order into an illegal state.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use cartwright_core::domain::{
     flow::{FLOWS, Life, MANUAL_FLOW},
     ids::OrderId,
-    money::Currency,
     order::{
-        Action, CancelReason, Customer, Facts, Line, Milestone, Order, OrderCommand, OrderEvent, OrderStatus,
-        PaymentIntent, PaymentStatus, Placed, PlacedBy, Report, StepReport, Totals,
+        Action, CancelReason, Facts, Milestone, Order, OrderCommand, OrderEvent, OrderStatus, PaymentIntent,
+        PaymentStatus, PlacedBy, Report, StepReport,
     },
     time::Timestamp,
 };
 use proptest::prelude::*;
 use uuid::Uuid;
+
+use crate::sample;
 
 /// Something that reaches an order.
 #[derive(Clone, Debug)]
@@ -228,31 +229,7 @@ fn reaches() -> impl Strategy<Value = Reaches> {
 const TOTAL: i64 = 200;
 
 fn new_order(flow: &str) -> Order {
-    let line = Line {
-        id: "1".into(),
-        sku: "sku".into(),
-        name: None,
-        quantity: 2,
-        unit_price: Some(100),
-        discount: 0,
-        tax: 0,
-        total: 200,
-    };
-    let mut placed = Placed {
-        external_id: None,
-        channel: None,
-        flow: flow.to_owned(),
-        customer: Customer { id: "c".into(), ..Customer::default() },
-        currency: Currency::parse("USD").unwrap(),
-        scale: None,
-        lines: vec![line],
-        charges: vec![],
-        totals: Totals::default(),
-        ship_to: None,
-        bill_to: None,
-        metadata: BTreeMap::new(),
-    };
-    placed.add_up().unwrap();
+    let placed = sample::placed(flow);
     assert_eq!(placed.totals.total, TOTAL);
     let by = PlacedBy { caller: "test".into(), key: None, fingerprint: String::new() };
     let id = OrderId::parse("order").unwrap();

@@ -17,11 +17,7 @@ use cartwright_core::{
     domain::{
         flow::{self, MANUAL_FLOW},
         ids::OrderId,
-        money::Currency,
-        order::{
-            Actor, CancelReason, Customer, Line, Order, OrderCommand, OrderStatus, PaymentIntent, Placed,
-            PlacedBy, Totals,
-        },
+        order::{Actor, CancelReason, Order, OrderCommand, OrderStatus, PaymentIntent, PlacedBy},
         time::Timestamp,
     },
     ports::{CallOutcome, CancelOutcome, Clock, Delivery, Ids, Origin, Shipped, Store, Task, UndoCall, Work},
@@ -33,6 +29,8 @@ use cartwright_core::{
 use cartwright_testkit::MemoryStore;
 use proptest::prelude::*;
 use uuid::Uuid;
+
+use crate::sample;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
@@ -452,33 +450,9 @@ fn command(ask: Ask) -> Input<Ask> {
 }
 
 fn place(id: &OrderId, flow: &str) -> Ask {
-    let line = Line {
-        id: "1".into(),
-        sku: "sku".into(),
-        name: None,
-        quantity: 2,
-        unit_price: Some(100),
-        discount: 0,
-        tax: 0,
-        total: 200,
-    };
-    let placed = Placed {
-        external_id: None,
-        channel: None,
-        flow: flow.to_owned(),
-        customer: Customer { id: "c".into(), ..Customer::default() },
-        currency: Currency::parse("USD").unwrap(),
-        scale: None,
-        lines: vec![line],
-        charges: vec![],
-        totals: Totals { lines: 200, charges: 0, tax: 0, total: 200 },
-        ship_to: None,
-        bill_to: None,
-        metadata: BTreeMap::new(),
-    };
     Ask::Place(PlaceOrder {
         id: id.clone(),
-        placed: Arc::new(placed),
+        placed: Arc::new(sample::placed(flow)),
         intent: PaymentIntent::default(),
         placed_by: PlacedBy { caller: "test".into(), key: Some("key".into()), fingerprint: flow.to_owned() },
         correlation_id: Uuid::from_u128(9),
