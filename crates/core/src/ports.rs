@@ -3,12 +3,16 @@
 //! Adapters live in other crates. Everything here is plain data, so that a fake is a `Vec` and a simulator can
 //! decide every answer.
 
+mod headers;
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use self::headers::{BadHeaders, Headers};
 use crate::domain::{
     ids::OrderId,
     money::{Amount, Currency},
@@ -60,7 +64,7 @@ pub trait Store: Send + Sync {
 
     /// The events of an order as its service has seen them, oldest first: at most `limit` after number `after`
     /// (numbers count from 1 without gaps).
-    async fn history(&self, id: &OrderId, after: u64, limit: usize) -> Result<Vec<Vec<u8>>, StoreError>;
+    async fn history(&self, id: &OrderId, after: u64, limit: usize) -> Result<Vec<Bytes>, StoreError>;
 
     /// Takes tasks that are ready at `now`, the longest waiting first, and leases them until `lease_until`.
     async fn claim_tasks(
@@ -209,9 +213,9 @@ pub struct Message {
     /// The order.
     pub key: OrderId,
     /// Header names and values.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// The value.
-    pub value: Vec<u8>,
+    pub value: Bytes,
 }
 
 /// One row of a journal.
@@ -229,7 +233,7 @@ pub enum HistoryEntry {
     /// The `n`-th message of this commit's journal rows (from 0): the bytes are kept once.
     Own(usize),
     /// The bytes of another service's event.
-    Foreign(Vec<u8>),
+    Foreign(Bytes),
 }
 
 /// Where a delivery came from: the identity that makes it unique.
@@ -264,11 +268,11 @@ pub struct Delivery {
     /// The incarnation of the source, for the cursor.
     pub incarnation: Uuid,
     /// The key: an order id, if the sender kept to the rules.
-    pub key: Vec<u8>,
+    pub key: Bytes,
     /// Headers.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// The value.
-    pub value: Vec<u8>,
+    pub value: Bytes,
 }
 
 /// An event set aside.

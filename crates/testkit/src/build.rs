@@ -79,11 +79,8 @@ pub fn message(order: &str, value: &str) -> Message {
     Message {
         topic: "orders".into(),
         key: id(order),
-        headers: vec![
-            ("ce_id".to_owned(), format!("{order}/{value}")),
-            ("ce_type".to_owned(), String::new()),
-        ],
-        value: value.as_bytes().to_vec(),
+        headers: [("ce_id", format!("{order}/{value}")), ("ce_type", String::new())].into_iter().collect(),
+        value: value.to_owned().into(),
     }
 }
 
@@ -110,9 +107,9 @@ pub fn parked(order: &str, position: u64, event_id: Option<Uuid>) -> Parked {
         delivery: Delivery {
             origin: origin(position),
             incarnation: Uuid::from_u128(7),
-            key: order.as_bytes().to_vec(),
-            headers: vec![("eventType".to_owned(), "PaymentAuthorizedV1".to_owned())],
-            value: format!("event {position}").into_bytes(),
+            key: order.to_owned().into(),
+            headers: [("eventType", "PaymentAuthorizedV1")].into_iter().collect(),
+            value: format!("event {position}").into(),
         },
         event_id,
         reason: "its order is unknown".to_owned(),

@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
     ports::{
@@ -45,7 +46,7 @@ impl MemoryStore {
 struct State {
     records: BTreeMap<OrderId, (u64, Row)>,
     journal: Vec<JournalRow>,
-    history: HashMap<OrderId, Vec<Vec<u8>>>,
+    history: HashMap<OrderId, Vec<Bytes>>,
     tasks: BTreeMap<TaskId, Task>,
     answers: HashMap<AnswerKey, SavedAnswer>,
     parked: Vec<(OrderId, Parked)>,
@@ -156,7 +157,7 @@ impl Store for MemoryStore {
         Ok(self.state().cursors.values().cloned().collect())
     }
 
-    async fn history(&self, id: &OrderId, after: u64, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+    async fn history(&self, id: &OrderId, after: u64, limit: usize) -> Result<Vec<Bytes>, StoreError> {
         let state = self.state();
         let events = state.history.get(id).map(Vec::as_slice).unwrap_or_default();
         Ok(events.iter().skip(usize::try_from(after).unwrap_or(usize::MAX)).take(limit).cloned().collect())

@@ -1,6 +1,7 @@
 //! Orders, payments, shipments, money and flows: pure state and pure transitions.
 
 pub mod flow;
+pub mod frozen;
 pub mod fulfillment;
 pub mod ids;
 pub mod money;

@@ -30,6 +30,14 @@ impl Timestamp {
         Self(self.0.saturating_add(later)).min(Self::LAST)
     }
 
+    /// The first moment at or after this one that is a whole number of `grain`s since 1970.
+    #[must_use]
+    pub fn round_up(self, grain: Duration) -> Self {
+        let grain = i64::try_from(grain.as_micros()).unwrap_or(i64::MAX).max(1);
+        let over = self.0.rem_euclid(grain);
+        if over == 0 { self } else { Self(self.0.saturating_add(grain - over)).min(Self::LAST) }
+    }
+
     /// How long after `earlier` this is; zero when it is not.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -66,6 +74,14 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rounding_up_never_goes_back() {
+        let up =
+            |micros, grain| Timestamp::from_micros(micros).round_up(Duration::from_micros(grain)).as_micros();
+        assert_eq!((up(0, 10), up(1, 10), up(10, 10), up(-1, 10), up(7, 0)), (0, 10, 10, 0, 7));
+        assert_eq!(Timestamp::LAST.round_up(Duration::from_secs(7)), Timestamp::LAST);
+    }
 
     #[test]
     fn times_are_written_in_utc_with_microseconds_and_read_with_any_offset() {

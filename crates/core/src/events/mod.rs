@@ -65,18 +65,18 @@ impl Envelope {
     /// their Kafka binding, and the two that the old systems know.
     pub fn message(&self, topic: &std::sync::Arc<str>, key: &OrderId) -> Message {
         let kind = self.payload.event_type();
-        let header = |name: &str, value: String| (name.to_owned(), value);
-        let mut headers = vec![
-            header("eventType", kind.to_owned()),
-            header("correlationId", self.correlation_id.to_string()),
-            header("ce_specversion", "1.0".to_owned()),
-            header("ce_id", self.event_id.to_string()),
-            header("ce_type", kind.to_owned()),
-            header("ce_source", format!("/cartwright/{}", self.source)),
+        let (mut id, mut correlation) = (Uuid::encode_buffer(), Uuid::encode_buffer());
+        let source = ["/cartwright/", &self.source].concat();
+        let always = [
+            ("eventType", kind),
+            ("correlationId", &*self.correlation_id.hyphenated().encode_lower(&mut correlation)),
+            ("ce_specversion", "1.0"),
+            ("ce_id", &*self.event_id.hyphenated().encode_lower(&mut id)),
+            ("ce_type", kind),
+            ("ce_source", &source),
         ];
-        if let Some(step) = self.payload.asks_for() {
-            headers.push(header("stepKind", step.as_str().to_owned()));
-        }
-        Message { topic: topic.clone(), key: key.clone(), headers, value: encode(self) }
+        let step = self.payload.asks_for().map(|step| ("stepKind", step.as_str()));
+        let headers = always.into_iter().chain(step).collect();
+        Message { topic: topic.clone(), key: key.clone(), headers, value: encode(self).into() }
     }
 }

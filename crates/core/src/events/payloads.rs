@@ -1,13 +1,12 @@
 //! The payloads, version 1.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
     domain::{
         flow::StepKind,
+        frozen::Frozen,
         ids::{OrderId, StepId},
         money::{Amount, Currency},
         order::{Address, CancelReason, Milestone, OrderStatus, Placed},
@@ -81,7 +80,7 @@ pub struct OrderCreatedV1 {
     /// Our short number.
     pub number: u64,
     /// Everything the client stated, but for the means of payment.
-    pub order: Arc<Placed>,
+    pub order: Frozen<Placed>,
 }
 
 /// `StepRequestedV1`: all the facts that the step needs, since its service asks nobody.

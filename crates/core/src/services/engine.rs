@@ -93,7 +93,6 @@ pub struct Engine<L: Logic> {
 }
 
 /// A record as we know it to stand in the store.
-#[derive(Clone)]
 struct Known<R> {
     revision: u64,
     record: R,
@@ -295,8 +294,8 @@ impl<L: Logic> Engine<L> {
             if works.index.contains_key(&item.order) {
                 continue;
             }
-            let known =
-                if conflicted.contains(&item.order) { None } else { self.cache.get(&item.order).cloned() };
+            // Taken out rather than copied; what stands or stays as it was is put back.
+            let known = self.cache.pop(&item.order).filter(|_| !conflicted.contains(&item.order));
             let work = match known {
                 Some(known) => self.working(Guard::Revision(known.revision), Some(known.record)),
                 None => {
@@ -414,6 +413,9 @@ impl<L: Logic> Engine<L> {
         for (order, mut work) in works.list {
             if !work.turn.changed && !work.parked.changed() {
                 self.answer(&work, items, &mut answers, report);
+                if let Guard::Revision(revision) = work.guard {
+                    self.keep(order, revision, work);
+                }
                 continue;
             }
             let tasks = self.lease(&mut work.turn, now, room);
@@ -527,14 +529,17 @@ impl<L: Logic> Engine<L> {
         };
         let counts = work.record.as_ref().is_some_and(|record| self.logic.counts(record));
         self.open_orders = (self.open_orders + u64::from(counts)).saturating_sub(u64::from(work.counted));
-        let parked = work.parked.queue;
-        match work.record {
-            Some(record) if self.settings.exclusive && !parked && self.logic.is_live(&record) => {
-                self.cache.put(order, Known { revision, record });
-            }
-            _ => {
-                self.cache.pop(&order);
-            }
+        self.keep(order, revision, work);
+    }
+
+    /// Keeps a record in memory if it will be wanted again, and nobody else can change it.
+    fn keep(&mut self, order: OrderId, revision: u64, work: Working<L::Record>) {
+        if let Some(record) = work.record
+            && self.settings.exclusive
+            && !work.parked.queue
+            && self.logic.is_live(&record)
+        {
+            self.cache.put(order, Known { revision, record });
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The fulfillment service: plans shipments and hands goods to the carrier. Acts on requests alone.
 
+use bytes::Bytes;
+
 use super::{
     CallResult, Ctx, Logic, NoCommand, TaskDone, Turn, steps,
     turn::{About, Target},
@@ -83,7 +85,7 @@ impl Logic for Fulfillment {
         &mut self,
         record: &mut Option<FulfillmentRecord>,
         event: &Envelope,
-        _: &[u8],
+        _: &Bytes,
         ctx: &mut Ctx<'_>,
         turn: &mut Turn,
     ) -> Result<(), String> {
@@ -111,6 +113,7 @@ impl Logic for Fulfillment {
         let Some(i) = record.steps.iter().position(|s| step_id(record, s.step).to_string() == *task) else {
             return turn.drop_task(task.clone());
         };
+        turn.changed = true; // also where nothing follows from it, what it told is kept
         let step = &mut record.steps[i];
         let failed = step.operation.attempts + 1;
         let wait = |asked| ctx.settings.retry.next_try(ctx.now, task, failed, asked);

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -12,6 +13,7 @@ use super::{
 use crate::{
     domain::{
         flow::{By, Life, MANUAL_FLOW, Step, StepKind},
+        frozen::Frozen,
         ids::{OrderId, StepId, digest},
         order::{
             Actor, Facts, Milestone, ORDER_SCHEMA, Order, OrderCommand, OrderEvent, PaymentIntent, Placed,
@@ -28,6 +30,9 @@ use crate::{
 
 /// How often the sweeper's wait doubles, at most.
 const MAX_SWEEP_DOUBLINGS: u32 = 6;
+
+/// Moments for the sweeper lie this many to its patience.
+const SWEEP_GRAINS: u32 = 16;
 
 /// The name of the observation of how long an order took from placed to shipped.
 pub const CREATED_TO_SHIPPED: &str = "created_to_shipped";
@@ -50,7 +55,7 @@ pub struct PlaceOrder {
     /// Its id: the client's, derived from its key, or fresh.
     pub id: OrderId,
     /// What the client stated, added up.
-    pub placed: Arc<Placed>,
+    pub placed: Frozen<Placed>,
     /// How it is to be paid.
     pub intent: PaymentIntent,
     /// By whom, under which key.
@@ -138,7 +143,7 @@ impl Request {
 pub struct Orders;
 
 impl Logic for Orders {
-    type Record = Order;
+    type Record = Arc<Order>;
     type Command = Ask;
     type Answer = OrderAnswer;
 
@@ -157,14 +162,14 @@ impl Logic for Orders {
         *delivery.origin.source != *events::ORDERS
     }
 
-    fn read(&self, json: &[u8]) -> Result<Order, serde_json::Error> {
+    fn read(&self, json: &[u8]) -> Result<Arc<Order>, serde_json::Error> {
         serde_json::from_slice(json)
     }
 
-    fn row(&self, order: &Order) -> Row {
+    fn row(&self, order: &Arc<Order>) -> Row {
         Row {
             schema: ORDER_SCHEMA,
-            record: Some(serde_json::to_vec(order).unwrap_or_default()),
+            record: Some(to_json(order)),
             columns: Some(OrderColumns {
                 number: order.number,
                 channel: order.placed.channel.clone().unwrap_or_default(),
@@ -181,17 +186,17 @@ impl Logic for Orders {
         }
     }
 
-    fn is_live(&self, order: &Order) -> bool {
+    fn is_live(&self, order: &Arc<Order>) -> bool {
         order.must_end()
     }
 
-    fn counts(&self, order: &Order) -> bool {
+    fn counts(&self, order: &Arc<Order>) -> bool {
         order.must_end()
     }
 
     fn command(
         &mut self,
-        record: &mut Option<Order>,
+        record: &mut Option<Arc<Order>>,
         command: &Ask,
         saved: Option<&SavedAnswer>,
         taken_by: Option<&OrderId>,
@@ -206,9 +211,9 @@ impl Logic for Orders {
 
     fn event(
         &mut self,
-        record: &mut Option<Order>,
+        record: &mut Option<Arc<Order>>,
         event: &Envelope,
-        bytes: &[u8],
+        bytes: &Bytes,
         ctx: &mut Ctx<'_>,
         turn: &mut Turn,
     ) -> Result<(), String> {
@@ -225,28 +230,36 @@ impl Logic for Orders {
         let first = order.fold(&report)?;
         if !first.is_empty() {
             turn.remember_foreign(bytes);
-            advance(order, first, Some(event.event_id), &Actor::service(events::ORDERS), ctx, turn);
+            advance(
+                Arc::make_mut(order),
+                first,
+                Some(event.event_id),
+                &Actor::service(events::ORDERS),
+                ctx,
+                turn,
+            );
         }
         Ok(())
     }
 
-    fn task(&mut self, record: &mut Option<Order>, done: &TaskDone, ctx: &mut Ctx<'_>, turn: &mut Turn) {
+    fn task(&mut self, record: &mut Option<Arc<Order>>, done: &TaskDone, ctx: &mut Ctx<'_>, turn: &mut Turn) {
         turn.drop_task(done.task.id.clone());
         let Some(order) = record else { return };
         let waited = order.steps.iter().find(|step| wait_task(order, step.number) == done.task.id);
         let Some(step) = waited.map(|step| step.number) else { return };
         let report = StepReport { step, report: Report::Done, facts: Facts::None };
         if let Ok(first) = order.fold(&report) {
-            advance(order, first, None, &Actor::service(events::ORDERS), ctx, turn);
+            advance(Arc::make_mut(order), first, None, &Actor::service(events::ORDERS), ctx, turn);
         }
     }
 
-    fn sweep(&mut self, record: &mut Option<Order>, ctx: &mut Ctx<'_>, turn: &mut Turn) {
+    fn sweep(&mut self, record: &mut Option<Arc<Order>>, ctx: &mut Ctx<'_>, turn: &mut Turn) {
         let Some(order) = record else { return };
         if order.sweep_at.is_none_or(|at| at > ctx.now) {
             return;
         }
         let Some((number, life)) = order.awaited().map(|step| (step.number, step.life)) else { return };
+        let order = Arc::make_mut(order);
         if let Some(step) = order.steps.iter_mut().find(|step| step.number == number) {
             step.asked_again += 1;
         }
@@ -261,7 +274,7 @@ impl Logic for Orders {
 }
 
 fn place_order(
-    record: &mut Option<Order>,
+    record: &mut Option<Arc<Order>>,
     place: &PlaceOrder,
     taken_by: Option<&OrderId>,
     ctx: &mut Ctx<'_>,
@@ -290,18 +303,17 @@ fn place_order(
         ctx.now,
     );
     begin(&mut order, ctx, turn);
-    let answer = Answered { order: Arc::new(order.clone()), created: true, replayed: false };
-    *record = Some(order);
-    Ok(answer)
+    let order = record.insert(Arc::new(order));
+    Ok(Answered { order: order.clone(), created: true, replayed: false })
 }
 
 /// What a request to place means when its id is there already.
-fn repeat_of(order: &Order, place: &PlaceOrder) -> OrderAnswer {
+fn repeat_of(order: &Arc<Order>, place: &PlaceOrder) -> OrderAnswer {
     let identical = order.placed_by.fingerprint == place.placed_by.fingerprint;
     let same_key = place.placed_by.key.is_some()
         && order.placed_by.key == place.placed_by.key
         && order.placed_by.caller == place.placed_by.caller;
-    let found = || Answered { order: Arc::new(order.clone()), created: false, replayed: same_key };
+    let found = || Answered { order: order.clone(), created: false, replayed: same_key };
     match (same_key, identical) {
         (true, true) => Ok(found()),
         (true, false) => Err(Rejection::KeyReused),
@@ -311,7 +323,7 @@ fn repeat_of(order: &Order, place: &PlaceOrder) -> OrderAnswer {
 }
 
 fn change_order(
-    record: &mut Option<Order>,
+    record: &mut Option<Arc<Order>>,
     request: &Request,
     saved: Option<&SavedAnswer>,
     ctx: &mut Ctx<'_>,
@@ -330,15 +342,25 @@ fn change_order(
         return Err(Rejection::Stale(order.version));
     }
     let first = order.decide(&request.command).map_err(|refusal| Rejection::NotNow(refusal.why))?;
-    advance(order, first, None, &request.actor, ctx, turn);
+    if !first.is_empty() {
+        advance(Arc::make_mut(order), first, None, &request.actor, ctx, turn);
+    }
     if let Some(key) = &request.key {
-        let record = serde_json::to_vec(order).unwrap_or_default();
+        let record = to_json(order);
         turn.save_answer(
             key.clone(),
             SavedAnswer { fingerprint: request.fingerprint(), record, saved_at: ctx.now },
         );
     }
-    Ok(Answered { order: Arc::new(order.clone()), created: false, replayed: false })
+    Ok(Answered { order: order.clone(), created: false, replayed: false })
+}
+
+/// An order's record as JSON.
+fn to_json(order: &Order) -> Vec<u8> {
+    let mut json = Vec::with_capacity(2_048);
+    // Plain structs with text keys: writing them into memory has no way to fail.
+    serde_json::to_writer(&mut json, order).unwrap_or_default();
+    json
 }
 
 /// The first events of a new order.
@@ -365,9 +387,6 @@ fn advance(
     ctx: &mut Ctx<'_>,
     turn: &mut Turn,
 ) {
-    if first.is_empty() {
-        return;
-    }
     order.version += 1;
     let was_shipped = order.milestone == Milestone::Shipped;
     let mut happened = first;
@@ -511,7 +530,9 @@ fn work(order: &Order, step: &Step) -> Work {
 fn next_sweep(order: &Order, ctx: &Ctx<'_>) -> Option<Timestamp> {
     let step = order.awaited().filter(|step| step.by == By::Us && step.kind != StepKind::Wait)?;
     let patience = ctx.settings.sweep_after.saturating_mul(1 << step.asked_again.min(MAX_SWEEP_DOUBLINGS));
-    Some(step.next_try_at.unwrap_or(ctx.now).max(ctx.now).plus(patience))
+    let at = step.next_try_at.unwrap_or(ctx.now).max(ctx.now).plus(patience);
+    // Rounded up, so that most changes of an order leave its moment, and the index over it, as they are.
+    Some(at.round_up(ctx.settings.sweep_after / SWEEP_GRAINS))
 }
 
 fn wait_task(order: &Order, step: u32) -> String {

@@ -1,5 +1,7 @@
 //! The payments service: acts on requests alone and knows nothing of flows.
 
+use bytes::Bytes;
+
 use super::{
     CallResult, Ctx, Logic, NoCommand, TaskDone, Turn, steps,
     turn::{About, Target},
@@ -75,7 +77,7 @@ impl Logic for Payments {
         &mut self,
         record: &mut Option<PaymentRecord>,
         event: &Envelope,
-        _: &[u8],
+        _: &Bytes,
         ctx: &mut Ctx<'_>,
         turn: &mut Turn,
     ) -> Result<(), String> {
@@ -102,6 +104,7 @@ impl Logic for Payments {
         else {
             return turn.drop_task(task.clone());
         };
+        turn.changed = true; // also where nothing follows from it, what it told is kept
         let payment = &mut record.payments[i];
         let failed = payment.operation.attempts + 1;
         let wait = |asked| ctx.settings.retry.next_try(ctx.now, task, failed, asked);

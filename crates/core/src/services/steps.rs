@@ -15,11 +15,9 @@ use crate::{
 
 /// Whether a delivery may ask for one of these kinds of steps, judged by its headers.
 pub(super) fn asks_for(delivery: &Delivery, kinds: &[StepKind]) -> bool {
-    let header =
-        |name: &str| delivery.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
-    match header("eventType") {
+    match delivery.headers.get("eventType") {
         Some("StepRequestedV1" | "StepUndoRequestedV1") | None => {
-            header("stepKind").is_none_or(|kind| kinds.iter().any(|k| k.as_str() == kind))
+            delivery.headers.get("stepKind").is_none_or(|kind| kinds.iter().any(|k| k.as_str() == kind))
         }
         Some(kind) => !Payload::TYPES.contains(&kind),
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 use super::{Settings, TaskDone};
@@ -67,7 +68,7 @@ pub trait Logic: Send + Sync {
         &mut self,
         record: &mut Option<Self::Record>,
         event: &Envelope,
-        bytes: &[u8],
+        bytes: &Bytes,
         ctx: &mut Ctx<'_>,
         turn: &mut Turn,
     ) -> Result<(), String>;
@@ -165,8 +166,8 @@ impl Turn {
     }
 
     /// Makes another service's event part of the order's history.
-    pub fn remember_foreign(&mut self, bytes: &[u8]) {
-        self.history.push(HistoryEntry::Foreign(bytes.to_vec()));
+    pub fn remember_foreign(&mut self, bytes: &Bytes) {
+        self.history.push(HistoryEntry::Foreign(bytes.clone()));
     }
 
     /// Writes a task, over one of the same id.

@@ -1,10 +1,11 @@
 //! Every event's JSON, as released. Neighbours and stored journals rely on it for ever.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use cartwright_core::{
     domain::{
         flow::StepKind,
+        frozen::Frozen,
         ids::{OrderId, StepId},
         money::Currency,
         order::{
@@ -127,7 +128,11 @@ fn samples() -> Vec<(&'static str, Payload)> {
     vec![
         (
             "OrderCreatedV1",
-            Payload::OrderCreated(OrderCreatedV1 { at: at.clone(), number: 1001, order: Arc::new(placed()) }),
+            Payload::OrderCreated(OrderCreatedV1 {
+                at: at.clone(),
+                number: 1001,
+                order: Frozen::new(placed()),
+            }),
         ),
         (
             "StepRequestedV1.pay",

@@ -1,9 +1,8 @@
 //! No sequence of commands and reports, repeated, late or reordered, brings an order into an illegal state.
 
-use std::sync::Arc;
-
 use cartwright_core::domain::{
     flow::{FLOWS, Life, MANUAL_FLOW},
+    frozen::Frozen,
     ids::OrderId,
     order::{
         Action, CancelReason, Facts, Milestone, Order, OrderCommand, OrderEvent, OrderStatus, PaymentIntent,
@@ -233,7 +232,7 @@ fn new_order(flow: &str) -> Order {
     assert_eq!(placed.totals.total, TOTAL);
     let by = PlacedBy { caller: "test".into(), key: None, fingerprint: String::new() };
     let id = OrderId::parse("order").unwrap();
-    Order::place(id, 1, Arc::new(placed), PaymentIntent::default(), by, Uuid::nil(), Timestamp::default())
+    Order::place(id, 1, Frozen::new(placed), PaymentIntent::default(), by, Uuid::nil(), Timestamp::default())
 }
 
 /// What the service does with a decision, without its events and tasks.

@@ -16,6 +16,7 @@ use std::{
 use cartwright_core::{
     domain::{
         flow::{self, MANUAL_FLOW},
+        frozen::Frozen,
         ids::OrderId,
         order::{Actor, CancelReason, Order, OrderCommand, OrderStatus, PaymentIntent, PlacedBy},
         time::Timestamp,
@@ -324,7 +325,7 @@ impl<L: Logic> Process<L> {
             Input::Delivery(Delivery {
                 origin: Origin { source: source.into(), lane: 0, position: row.position },
                 incarnation: from.incarnation(),
-                key: row.message.key.as_str().as_bytes().to_vec(),
+                key: row.message.key.as_str().to_owned().into(),
                 headers: row.message.headers,
                 value: row.message.value,
             })
@@ -452,7 +453,7 @@ fn command(ask: Ask) -> Input<Ask> {
 fn place(id: &OrderId, flow: &str) -> Ask {
     Ask::Place(PlaceOrder {
         id: id.clone(),
-        placed: Arc::new(sample::placed(flow)),
+        placed: Frozen::new(sample::placed(flow)),
         intent: PaymentIntent::default(),
         placed_by: PlacedBy { caller: "test".into(), key: Some("key".into()), fingerprint: flow.to_owned() },
         correlation_id: Uuid::from_u128(9),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cartwright_core::ports::{Delivery, Origin, Store, StoreError};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -84,7 +85,7 @@ async fn read_on(
             let delivery = Delivery {
                 origin: Origin { source: source.topic.clone(), lane: 0, position },
                 incarnation,
-                key: row.message.key.as_str().as_bytes().to_vec(),
+                key: Bytes::copy_from_slice(row.message.key.as_str().as_bytes()),
                 headers: row.message.headers,
                 value: row.message.value,
             };

@@ -2,15 +2,11 @@
 
 use cartwright_core::{
     domain::ids::OrderId,
-    ports::{Batch, Commit, Cursor, Guard, HistoryEntry, OrderColumns, Outcome, StoreError},
+    ports::{Batch, Commit, Cursor, Guard, HistoryEntry, Message, OrderColumns, Outcome, StoreError},
 };
 use rusqlite::{Connection, ErrorCode, OptionalExtension, ToSql, params};
 
-use super::{
-    codec::{encode_headers, integer},
-    open::Head,
-    parked, tasks,
-};
+use super::{codec::integer, open::Head, parked, tasks};
 
 /// A batch that no statement will choke on half-way: what can be refused is refused before the transaction.
 #[derive(Debug)]
@@ -30,6 +26,13 @@ impl Checked {
         Ok(Self { batch, works })
     }
 
+    /// The journal rows of the commits that stand, in the order in which they were written.
+    pub(super) fn messages(self, outcomes: &[Outcome]) -> impl Iterator<Item = Message> {
+        let stands = outcomes.iter().map(|outcome| matches!(outcome, Outcome::Committed { .. }));
+        let stood = self.batch.commits.into_iter().zip(stands).filter(|(_, stands)| *stands);
+        stood.flat_map(|(commit, _)| commit.journal)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.batch.commits.is_empty() && self.batch.cursors.is_empty()
     }
@@ -41,10 +44,9 @@ pub(super) fn write(
     head: &mut Head,
     checked: &Checked,
 ) -> rusqlite::Result<(bool, Vec<Outcome>)> {
-    let mut scratch = Vec::new();
     let mut outcomes = Vec::with_capacity(checked.batch.commits.len());
     for (commit, works) in checked.batch.commits.iter().zip(&checked.works) {
-        outcomes.push(write_one(conn, head, commit, works, &mut scratch)?);
+        outcomes.push(write_one(conn, head, commit, works)?);
     }
     let stood = outcomes.iter().filter(|o| matches!(o, Outcome::Committed { .. })).count();
     let move_cursors = stood == outcomes.len() && !checked.batch.cursors.is_empty();
@@ -73,7 +75,6 @@ fn write_one(
     head: &mut Head,
     commit: &Commit,
     works: &[String],
-    scratch: &mut Vec<u8>,
 ) -> rusqlite::Result<Outcome> {
     let written = match commit.guard {
         Guard::Absent => insert(conn, head, commit)?,
@@ -84,7 +85,7 @@ fn write_one(
         Written::Falls(outcome) => return Ok(outcome),
     };
     let first = head.position + 1;
-    write_journal(conn, head, commit, scratch)?;
+    write_journal(conn, head, commit)?;
     write_history(conn, key, entries, first, &commit.history)?;
     tasks::drop(conn, head, &commit.drop_tasks)?;
     tasks::put(conn, head, &commit.put_tasks, works)?;
@@ -105,7 +106,7 @@ fn write_one(
         ])?;
     }
     if !commit.park.is_empty() || !commit.unpark.is_empty() {
-        parked::change(conn, head, key, commit, scratch)?;
+        parked::change(conn, head, key, commit)?;
     }
     let position = if commit.journal.is_empty() { 0 } else { head.position };
     Ok(Outcome::Committed { position })
@@ -312,25 +313,18 @@ fn obstacle(conn: &Connection, commit: &Commit) -> rusqlite::Result<Outcome> {
     })
 }
 
-fn write_journal(
-    conn: &Connection,
-    head: &mut Head,
-    commit: &Commit,
-    scratch: &mut Vec<u8>,
-) -> rusqlite::Result<()> {
+fn write_journal(conn: &Connection, head: &mut Head, commit: &Commit) -> rusqlite::Result<()> {
     let mut insert = conn.prepare_cached(
         "INSERT INTO journal (position, topic, key, headers, value) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
     for message in &commit.journal {
         head.position += 1;
-        scratch.clear();
-        encode_headers(&message.headers, scratch);
         insert.execute(params![
             head.position.cast_signed(),
             &*message.topic,
             message.key.as_str(),
-            &*scratch,
-            message.value
+            message.headers.as_bytes(),
+            &*message.value
         ])?;
     }
     Ok(())
@@ -350,7 +344,7 @@ fn write_history(
             HistoryEntry::Own(row) => {
                 insert.execute(params![key, n, (first + *row as u64).cast_signed(), None::<&[u8]>])?
             }
-            HistoryEntry::Foreign(value) => insert.execute(params![key, n, None::<i64>, value])?,
+            HistoryEntry::Foreign(value) => insert.execute(params![key, n, None::<i64>, &**value])?,
         };
     }
     Ok(())

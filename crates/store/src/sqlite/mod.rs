@@ -6,7 +6,7 @@
 //!
 //! * [`open`](SqliteStore::open) … the file: pragmas, migrations, its identity.
 //! * `writer` … the thread, and what it does when a commit's fate is unknown; `commit`, `tasks`, `parked` … its statements.
-//! * `reader`, `lists` … the reads.
+//! * `reader`, `lists` … the reads; `tail` … the end of the journal in memory.
 
 mod checkpoint;
 mod codec;
@@ -17,6 +17,7 @@ mod open;
 mod parked;
 mod queue;
 mod reader;
+mod tail;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -26,12 +27,13 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
     ports::{
@@ -43,7 +45,7 @@ use uuid::Uuid;
 
 use crate::{OpenError, StoreKind};
 
-use self::{commit::Checked, reader::Readers, writer::Writer};
+use self::{commit::Checked, reader::Readers, tail::Tail, writer::Writer};
 
 /// What can be set about a store.
 #[derive(Clone, Debug)]
@@ -82,6 +84,7 @@ pub struct SqliteStore {
 /// What callers may know without asking a thread.
 struct Shared {
     stats: Mutex<StoreStats>,
+    tail: Mutex<Tail>,
     /// The last order number given out. Every transaction writes it along: an order that uses a number is only
     /// durable together with it, and a number lost in a crash was used by nobody.
     numbers: AtomicU64,
@@ -99,6 +102,7 @@ impl SqliteStore {
         let opened = open::prepare(path, kind, options)?;
         let shared = Arc::new(Shared {
             stats: Mutex::new(opened.head.stats()),
+            tail: Mutex::default(),
             numbers: AtomicU64::new(opened.head.number),
             #[cfg(test)]
             faults: tests::Faults::default(),
@@ -124,6 +128,10 @@ impl fmt::Debug for SqliteStore {
 impl Shared {
     fn stats(&self) -> StoreStats {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tail(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set_stats(&self, stats: StoreStats) {
@@ -154,6 +162,9 @@ impl Store for SqliteStore {
         if after >= self.shared.stats().head {
             return Ok(Vec::new());
         }
+        if let Some(rows) = self.shared.tail().after(after, limit) {
+            return Ok(rows);
+        }
         self.readers.read(move |conn| reader::journal(conn, after, limit)).await
     }
 
@@ -165,7 +176,7 @@ impl Store for SqliteStore {
         self.readers.read(reader::cursors).await
     }
 
-    async fn history(&self, id: &OrderId, after: u64, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+    async fn history(&self, id: &OrderId, after: u64, limit: usize) -> Result<Vec<Bytes>, StoreError> {
         let id = id.clone();
         self.readers.read_long(move |conn| reader::history(conn, &id, after, limit)).await
     }

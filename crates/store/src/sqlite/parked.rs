@@ -7,7 +7,7 @@ use cartwright_core::{
 use rusqlite::{Connection, params};
 
 use super::{
-    codec::{decode_headers, encode_headers, uuid},
+    codec::{bytes, headers, uuid},
     open::Head,
 };
 
@@ -18,7 +18,6 @@ pub(super) fn change(
     head: &mut Head,
     record: i64,
     commit: &Commit,
-    scratch: &mut Vec<u8>,
 ) -> rusqlite::Result<()> {
     let mut gone = 0;
     for origin in &commit.unpark {
@@ -33,8 +32,6 @@ pub(super) fn change(
     let mut added = 0;
     for event in &commit.park {
         let Delivery { origin, incarnation, key, headers, value } = &event.delivery;
-        scratch.clear();
-        encode_headers(headers, scratch);
         added += conn
             .prepare_cached(
                 "INSERT INTO parked (record, source, lane, position, incarnation, key, headers, event_id, reason,
@@ -47,12 +44,12 @@ pub(super) fn change(
                 origin.lane,
                 origin.position.cast_signed(),
                 incarnation.as_bytes().as_slice(),
-                key,
-                &*scratch,
+                &**key,
+                headers.as_bytes(),
                 event.event_id.as_ref().map(|id| id.as_bytes().as_slice()),
                 event.reason,
                 event.parked_at.as_micros(),
-                value,
+                &**value,
             ])?;
     }
     if gone != added {
@@ -78,9 +75,9 @@ pub(super) fn list(conn: &Connection, id: &OrderId) -> rusqlite::Result<Vec<Park
                     position: row.get::<_, i64>(2)?.cast_unsigned(),
                 },
                 incarnation: uuid(row.get_ref(3)?.as_blob()?)?,
-                key: row.get(4)?,
-                headers: decode_headers(row.get_ref(5)?.as_blob()?)?,
-                value: row.get(9)?,
+                key: bytes(row.get_ref(4)?)?,
+                headers: headers(row.get_ref(5)?)?,
+                value: bytes(row.get_ref(9)?)?,
             },
             event_id: row.get_ref(6)?.as_blob_or_null()?.map(uuid).transpose()?,
             reason: row.get(7)?,

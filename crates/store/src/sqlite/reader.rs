@@ -2,6 +2,7 @@
 
 use std::{path::Path, thread::JoinHandle};
 
+use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
     ports::{AnswerKey, Cursor, JournalRow, Message, SavedAnswer, StoreError, Stored},
@@ -12,7 +13,7 @@ use crate::{OpenError, StoreKind};
 
 use super::{
     SqliteOptions,
-    codec::{decode_headers, integer, limit as sql_limit, uuid},
+    codec::{bytes, headers, integer, limit as sql_limit, uuid},
     commit::order_id,
     failure::{store_error, unreadable},
     open,
@@ -137,8 +138,8 @@ pub(super) fn journal(conn: &Connection, after: u64, limit: usize) -> rusqlite::
             message: Message {
                 topic: row.get_ref(1)?.as_str()?.into(),
                 key: order_id(row.get_ref(2)?.as_str()?)?,
-                headers: decode_headers(row.get_ref(3)?.as_blob()?)?,
-                value: row.get(4)?,
+                headers: headers(row.get_ref(3)?)?,
+                value: bytes(row.get_ref(4)?)?,
             },
         })
     })?
@@ -174,14 +175,14 @@ pub(super) fn history(
     id: &OrderId,
     after: u64,
     limit: usize,
-) -> rusqlite::Result<Vec<Vec<u8>>> {
+) -> rusqlite::Result<Vec<Bytes>> {
     conn.prepare_cached(
         "SELECT coalesce(h.value, (SELECT value FROM journal j WHERE j.position = h.position)), h.position
          FROM history h WHERE h.record = (SELECT key FROM record WHERE id = ?1) AND h.n > ?2
          ORDER BY h.n LIMIT ?3",
     )?
     .query_and_then(params![id.as_str(), integer(after), sql_limit(limit)], |row| {
-        row.get::<_, Option<Vec<u8>>>(0)?.ok_or_else(|| {
+        row.get::<_, Option<Vec<u8>>>(0)?.map(Bytes::from).ok_or_else(|| {
             let position: Option<i64> = row.get(1).unwrap_or_default();
             unreadable(format!("the history of order {id} names journal row {position:?}, which is gone"))
         })

@@ -153,16 +153,23 @@ impl Thread {
         {
             match job {
                 Job::Commit { batch, reply } => {
-                    self.transact(reply, |conn, head| commit::write(conn, head, &batch));
+                    let first = self.head.position + 1;
+                    let written = self.transact(|conn, head| commit::write(conn, head, &batch));
+                    match &written {
+                        Ok(outcomes) => self.shared.tail().extend(first, batch.messages(outcomes)),
+                        Err(_) => self.shared.tail().clear(),
+                    }
+                    self.answer(reply, written);
                 }
                 Job::Claim { now, lease_until, limit, reply } => {
                     self.claim(now, lease_until, limit, reply);
                 }
                 Job::PurgeAnswers { before, limit, reply } => {
-                    self.transact(reply, |conn, _| {
+                    let gone = self.transact(|conn, _| {
                         let gone = purge_answers(conn, before, limit)?;
                         Ok((gone > 0, gone))
                     });
+                    self.answer(reply, gone);
                 }
                 Job::StartLogOver => self.start_log_over(),
                 Job::Close => self.closing = true,
@@ -175,21 +182,20 @@ impl Thread {
             Some(Ok(false)) => {
                 let _ = reply.send(Ok(Vec::new()));
             }
-            _ => self.transact(reply, |conn, _| tasks::claim(conn, now, lease_until, limit)),
+            _ => {
+                let claimed = self.transact(|conn, _| tasks::claim(conn, now, lease_until, limit));
+                self.answer(reply, claimed);
+            }
         }
     }
 
-    /// Runs `work` as one transaction and answers once its fate is known. `work` says whether it wrote anything.
+    /// Runs `work` as one transaction; its fate is known when this returns. `work` says whether it wrote anything.
     fn transact<T>(
         &mut self,
-        reply: Reply<T>,
         work: impl FnOnce(&Connection, &mut Head) -> rusqlite::Result<(bool, T)>,
-    ) {
-        let Some(conn) = &self.conn else {
-            let _ = reply.send(Err(closing()));
-            return;
-        };
-        let answer = match transaction(conn, self.head, &self.shared, work) {
+    ) -> Result<T, StoreError> {
+        let conn = self.conn.as_ref().ok_or_else(closing)?;
+        match transaction(conn, self.head, &self.shared, work) {
             End::Stands(value, head) => {
                 self.stands(head);
                 Ok(value)
@@ -204,7 +210,10 @@ impl Thread {
                     _ => Err(StoreError::Unavailable(reason)),
                 }
             }
-        };
+        }
+    }
+
+    fn answer<T>(&mut self, reply: Reply<T>, answer: Result<T, StoreError>) {
         let _ = reply.send(answer);
         self.call_checkpointer();
     }

@@ -43,7 +43,7 @@ fn tamper(dir: &Path, sql: &str) {
 }
 
 fn noted(order: &str, guard: Guard, bytes: usize) -> Commit {
-    let message = Message { value: vec![b'v'; bytes], ..message(order, "") };
+    let message = Message { value: vec![b'v'; bytes].into(), ..message(order, "") };
     Commit { guard, journal: vec![message], history: vec![HistoryEntry::Own(0)], ..commit(order) }
 }
 

@@ -6,6 +6,7 @@ use std::{
     task::Poll,
 };
 
+use bytes::Bytes;
 use cartwright_core::{
     domain::order::OrderStatus,
     ports::{Batch, Commit, Cursor, Guard, HistoryEntry, OrderColumns, OrderQuery, Outcome, Stored},
@@ -22,7 +23,11 @@ use crate::build::{
 fn full(order: &str) -> Commit {
     Commit {
         journal: vec![message(order, "created"), message(order, "step requested")],
-        history: vec![HistoryEntry::Own(0), HistoryEntry::Foreign(b"foreign".to_vec()), HistoryEntry::Own(1)],
+        history: vec![
+            HistoryEntry::Own(0),
+            HistoryEntry::Foreign(Bytes::from_static(b"foreign")),
+            HistoryEntry::Own(1),
+        ],
         put_tasks: vec![task(&format!("{order}:1"), order, 100)],
         answers: vec![(answer_key(order, "caller", "key"), answer("answered", 50))],
         park: vec![parked(order, 1, Some(Uuid::from_u128(1)))],
@@ -321,12 +326,12 @@ pub async fn big_values_come_back_whole(fixture: Fixture) {
     let big: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
     let mut new = Commit {
         journal: vec![message("a", "small"), message("a", "big")],
-        history: vec![HistoryEntry::Foreign(big.clone()), HistoryEntry::Own(1)],
+        history: vec![HistoryEntry::Foreign(big.clone().into()), HistoryEntry::Own(1)],
         ..commit("a")
     };
     new.row.record = Some(big.clone());
-    new.journal[1].value = big.clone();
-    new.journal[1].headers = vec![("long".to_owned(), "ü".repeat(50_000)), (String::new(), String::new())];
+    new.journal[1].value = big.clone().into();
+    new.journal[1].headers = [("long", "ü".repeat(50_000)), ("", String::new())].into_iter().collect();
     stands(store, new.clone()).await;
     assert!(stored(store, &id("a")).await.record.as_ref() == Some(&big));
     assert!(store.journal(1, 1).await.expect("a journal")[0].message == new.journal[1]);

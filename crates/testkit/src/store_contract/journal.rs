@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cartwright_core::ports::{Commit, HistoryEntry, JournalRow, Message};
+use bytes::Bytes;
+use cartwright_core::ports::{Commit, Headers, HistoryEntry, JournalRow, Message};
 
 use super::{Fixture, both, many, over, stands};
 use crate::build::{batch, commit, id, message};
@@ -95,13 +96,12 @@ pub async fn a_reader_that_follows_misses_nothing(fixture: Fixture) {
 /// Topic, key, headers and value are kept to the byte: they are sent as they lie.
 pub async fn messages_come_back_as_they_were(fixture: Fixture) {
     let store = fixture.store();
-    let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let messages = vec![
-        Message { headers: Vec::new(), value: Vec::new(), ..message("a", "") },
+        Message { headers: Headers::default(), value: Bytes::new(), ..message("a", "") },
         Message { topic: "ecommerce.orders".into(), key: id("another"), ..message("a", "x") },
-        Message { value: vec![0, 255, 0, 10], ..message("a", "") },
+        Message { value: vec![0, 255, 0, 10].into(), ..message("a", "") },
         Message {
-            headers: vec![header("twice", "1"), header("twice", "2"), header("", "ü\0")],
+            headers: [("twice", "1".as_bytes()), ("twice", b"2"), ("", &[0, 255])].into_iter().collect(),
             ..message("a", "y")
         },
     ];
@@ -114,7 +114,7 @@ pub async fn messages_come_back_as_they_were(fixture: Fixture) {
 /// Own and foreign events stand in the order in which commits named them.
 pub async fn history_keeps_its_order_across_commits(fixture: Fixture) {
     let store = fixture.store();
-    let foreign = |value: &str| HistoryEntry::Foreign(value.as_bytes().to_vec());
+    let foreign = |value: &str| HistoryEntry::Foreign(value.to_owned().into());
     let first = Commit {
         history: vec![foreign("f1"), HistoryEntry::Own(1), foreign("f2"), HistoryEntry::Own(0)],
         ..noted("a", &["own0", "own1", "for a neighbour only"])
@@ -128,7 +128,7 @@ pub async fn history_keeps_its_order_across_commits(fixture: Fixture) {
     stands(store, over(store, third).await).await;
     let history = store.history(&id("a"), 0, 100).await.expect("a history");
     assert_eq!(history, [&b"f1"[..], b"own1", b"f2", b"own0", b"f3", b"own2", b"own2"]);
-    assert_eq!(store.history(&id("b"), 0, 100).await.expect("a history"), [b"b"]);
+    assert_eq!(store.history(&id("b"), 0, 100).await.expect("a history"), [&b"b"[..]]);
     assert!(store.history(&id("unknown"), 0, 100).await.expect("a history").is_empty());
 }
 
@@ -136,11 +136,11 @@ pub async fn history_keeps_its_order_across_commits(fixture: Fixture) {
 pub async fn history_is_read_in_pages(fixture: Fixture) {
     let store = fixture.store();
     for n in 0..9_u8 {
-        let entry = Commit { history: vec![HistoryEntry::Foreign(vec![n])], ..commit("a") };
+        let entry = Commit { history: vec![HistoryEntry::Foreign(vec![n].into())], ..commit("a") };
         stands(store, over(store, entry).await).await;
     }
-    assert_eq!(store.history(&id("a"), 0, 2).await.expect("a history"), [[0], [1]]);
-    assert_eq!(store.history(&id("a"), 2, 3).await.expect("a history"), [[2], [3], [4]]);
-    assert_eq!(store.history(&id("a"), 8, 9).await.expect("a history"), [[8]]);
+    assert_eq!(store.history(&id("a"), 0, 2).await.expect("a history"), [vec![0], vec![1]]);
+    assert_eq!(store.history(&id("a"), 2, 3).await.expect("a history"), [vec![2], vec![3], vec![4]]);
+    assert_eq!(store.history(&id("a"), 8, 9).await.expect("a history"), [vec![8]]);
     assert!(store.history(&id("a"), 9, 9).await.expect("a history").is_empty());
 }

@@ -1,5 +1,6 @@
 //! What a store keeps when it is closed and opened again. Adapters that can't be opened again pass by default.
 
+use bytes::Bytes;
 use cartwright_core::ports::{Batch, Commit, HistoryEntry, OrderColumns, OrderQuery};
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ pub async fn reopening_keeps_everything(mut fixture: Fixture) {
     let columns = OrderColumns { external_id: Some("X".to_owned()), sweep_at: Some(at(5)), ..columns(1, 10) };
     let full = Commit {
         journal: vec![message("a", "1"), message("a", "2")],
-        history: vec![HistoryEntry::Foreign(b"f".to_vec()), HistoryEntry::Own(1)],
+        history: vec![HistoryEntry::Foreign(Bytes::from_static(b"f")), HistoryEntry::Own(1)],
         put_tasks: vec![task("t", "a", 100)],
         answers: vec![(answer_key("a", "caller", "key"), answer("x", 50))],
         park: vec![parked("a", 1, Some(Uuid::from_u128(1))), parked("a", 2, None)],

@@ -29,6 +29,7 @@ pub use self::{
 };
 use super::{
     flow::{Life, MANUAL_FLOW, Step, StepKind},
+    frozen::Frozen,
     ids::{OrderId, StepId, derive_uuid},
     time::Timestamp,
 };
@@ -49,7 +50,7 @@ pub struct Order {
     /// Counts the events of this record; the last one's number.
     pub sequence: u64,
     /// What the client stated; never changes.
-    pub placed: std::sync::Arc<Placed>,
+    pub placed: Frozen<Placed>,
     /// How it is to be paid. Apart from `placed`, since a token is nobody else's business.
     pub intent: PaymentIntent,
     /// Who placed it, under which key.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{Actor, Address, Milestone, Order, OrderStatus, Quantities};
 use crate::domain::{
     flow,
+    frozen::Frozen,
     ids::OrderId,
     money::{self, Amount, Currency, MAX_AMOUNT},
     time::Timestamp,
@@ -231,7 +232,7 @@ impl Order {
     pub fn place(
         id: OrderId,
         number: u64,
-        placed: std::sync::Arc<Placed>,
+        placed: Frozen<Placed>,
         intent: PaymentIntent,
         placed_by: PlacedBy,
         correlation_id: Uuid,

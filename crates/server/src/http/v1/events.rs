@@ -8,6 +8,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use cartwright_core::ports::Store;
 use uuid::Uuid;
 
@@ -72,7 +73,7 @@ pub async fn topic(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Re
     };
     let rows = asked.store.journal(position, asked.limit).await?;
     let next = rows.last().map_or(position, |row| row.position);
-    let events: Vec<Vec<u8>> = rows.into_iter().map(|row| row.message.value).collect();
+    let events: Vec<Bytes> = rows.into_iter().map(|row| row.message.value).collect();
     Ok(answer(&events, Some(write_cursor(incarnation, next))))
 }
 
@@ -144,7 +145,7 @@ fn read_cursor(text: &str) -> Option<After> {
 }
 
 /// The events' bytes, exactly as they were sent.
-fn answer(events: &[Vec<u8>], next: Option<String>) -> Response {
+fn answer(events: &[Bytes], next: Option<String>) -> Response {
     let mut body = Vec::with_capacity(events.iter().map(|event| event.len() + 1).sum::<usize>() + 80);
     body.extend_from_slice(b"{\"events\":[");
     for (i, event) in events.iter().enumerate() {

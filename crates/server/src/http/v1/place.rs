@@ -1,10 +1,11 @@
 //! A new order as a client states it.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
 
 use cartwright_core::{
     domain::{
         flow,
+        frozen::Frozen,
         ids::OrderId,
         money::{Currency, MAX_AMOUNT, MAX_SCALE},
         order::{
@@ -76,7 +77,7 @@ pub fn read_order(body: &[u8], asked: &Asked<'_>, fresh: impl Fn() -> Uuid) -> R
         });
         Some(PlaceOrder {
             id,
-            placed: Arc::new(placed),
+            placed: Frozen::new(placed),
             intent,
             placed_by: PlacedBy {
                 caller: asked.caller.to_owned(),
