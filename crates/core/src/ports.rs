@@ -36,6 +36,9 @@ pub trait Ids: Send + Sync {
 
 // ------------------------------------------------------------------------------------------------- the store
 
+/// A page of anything ends once it holds this many bytes, however many rows were asked for.
+pub const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
 /// One service's durable state: records, journal, history, tasks, saved answers, parked events and cursors.
 ///
 /// The one way to write is [`Store::commit`]. An adapter guarantees: a commit is all or nothing; what it answered
@@ -53,7 +56,8 @@ pub trait Store: Send + Sync {
     /// The batch's cursors are written if and only if every commit of the batch stood.
     async fn commit(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError>;
 
-    /// Journal rows after `position`, at most `limit`, in position order.
+    /// Journal rows after `position`, in position order: at most `limit`, fewer when they are large, and none only
+    /// if there is none.
     async fn journal(&self, after: u64, limit: usize) -> Result<Vec<JournalRow>, StoreError>;
 
     /// The oldest kept and the newest position; (1, 0) when the journal is empty.
@@ -74,8 +78,8 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Task>, StoreError>;
 
-    /// The answer saved for a key, if there is one.
-    async fn answer(&self, key: &AnswerKey) -> Result<Option<SavedAnswer>, StoreError>;
+    /// The answers saved for these keys, in the order asked.
+    async fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<SavedAnswer>>, StoreError>;
 
     /// Forgets answers saved before `before`, at most `limit`; says how many.
     async fn purge_answers(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
@@ -86,7 +90,7 @@ pub trait Store: Send + Sync {
     /// Orders whose sweep is due at `now`, the longest due first.
     async fn due_sweeps(&self, now: Timestamp, limit: usize) -> Result<Vec<OrderId>, StoreError>;
 
-    /// Order records that match, newest first.
+    /// Order records that match, newest first: at most as many as asked, fewer when they come to [`PAGE_BYTES`].
     async fn orders(&self, query: &OrderQuery) -> Result<Vec<Stored>, StoreError>;
 
     /// `count` fresh order numbers, rising; gaps are allowed. Returns the first of a contiguous run.
@@ -101,6 +105,8 @@ pub trait Store: Send + Sync {
 pub struct Stored {
     /// Counts every write of the row, from 1; 0: there is no row.
     pub revision: u64,
+    /// The shape of `record`, as the row that was written said.
+    pub schema: u32,
     /// The record's JSON; `None` for no row and for the placeholder that parked events hang on.
     pub record: Option<Vec<u8>>,
     /// Whether events of this order are parked, so that later ones must queue behind them.
@@ -132,8 +138,8 @@ pub struct Commit {
     pub id: OrderId,
     /// What the row must be now.
     pub guard: Guard,
-    /// The new row.
-    pub row: Row,
+    /// The new row; `None` leaves it as it is but for its revision, and needs a row to be there.
+    pub row: Option<Row>,
     /// Rows for the service's journal, in order.
     pub journal: Vec<Message>,
     /// What the order's history gains, in order.
@@ -280,7 +286,7 @@ pub struct Delivery {
 pub struct Parked {
     /// The event as it came.
     pub delivery: Delivery,
-    /// The event's own id if it could be read; unique together with nothing else.
+    /// The event's own id if it could be read; unique in its order. An event without one is itself by its origin.
     pub event_id: Option<Uuid>,
     /// Why it is parked.
     pub reason: String,
@@ -371,6 +377,9 @@ pub enum StoreError {
     /// There is no room left.
     #[error("the store is full: {0}")]
     Full(String),
+    /// A list took longer than lists may. Nothing was changed.
+    #[error("the list took longer than {} s", .0.as_secs())]
+    TooLong(Duration),
     /// What it holds can't be read. Nothing was changed.
     #[error("the store holds something that can't be read: {0}")]
     Corrupt(String),

@@ -7,11 +7,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use cartwright_core::{
-    domain::time::Timestamp,
+    domain::ids::OrderId,
     events,
     ports::{Clock, Ids, Store, StoreError},
     services::{Engine, Fulfillment, Logic, Orders, Payments, Providers},
@@ -21,14 +21,20 @@ use cartwright_store::{
     sqlite::{SqliteOptions, SqliteStore},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 use crate::{
     bus::journal::{self, Source},
+    clock::SystemClock,
     config::Config,
-    http::{self, Api, Component},
+    http::{self, Api, Component, serve::serve},
     providers::{Ledger, LedgerError, SimulatedCarrier, SimulatedPayments},
     telemetry::metrics,
     workers::{
@@ -56,7 +62,6 @@ pub struct System {
     loops: TaskTracker,
     stores: Vec<Arc<SqliteStore>>,
     server: JoinHandle<()>,
-    _lock: DataDir,
 }
 
 /// Why the system did not start.
@@ -102,8 +107,8 @@ pub async fn start(config: &Config, prometheus: Option<PrometheusHandle>) -> Res
         .map_err(|error| StartError::Listen { listen: listen.clone(), error })?;
     let address =
         listener.local_addr().map_err(|error| StartError::Listen { listen: listen.clone(), error })?;
-    let lock = DataDir::lock(&config.data.dir)?;
-    let stores = Stores::open(config)?;
+    let dir = Arc::new(DataDir::lock(&config.data.dir)?);
+    let stores = Stores::open(&dir)?;
     stores.check(config).await?;
     let ledger = Ledger::open(config.data.dir.join("ledger.db"))?;
     let providers = Providers {
@@ -125,10 +130,11 @@ pub async fn start(config: &Config, prometheus: Option<PrometheusHandle>) -> Res
         source(events::FULFILLMENT, &stores.fulfillment, &fulfillment_bell),
     ];
     let orders = assembly.service(Orders, &stores.orders, from_others.into(), orders_head).await?;
+    assembly.sweep(&stores.orders, orders.sweeps);
     assembly.service(Payments, &stores.payments, vec![from_orders.clone()], payments_head).await?;
     assembly.service(Fulfillment, &stores.fulfillment, vec![from_orders], fulfillment_head).await?;
     let enough_disk = assembly.watch(config, &stores);
-    let server = assembly.serve(listener, &stores, orders, enough_disk, prometheus);
+    let server = assembly.serve(listener, &stores, orders.commands, enough_disk, prometheus);
     Ok(System {
         address,
         data: config.data.dir.clone(),
@@ -138,7 +144,6 @@ pub async fn start(config: &Config, prometheus: Option<PrometheusHandle>) -> Res
         loops: assembly.loops,
         stores: vec![stores.orders, stores.payments, stores.fulfillment],
         server,
-        _lock: lock,
     })
 }
 
@@ -160,7 +165,8 @@ impl System {
         if timeout(STOP_LIMIT / 2, self.loops.wait()).await.is_err() {
             tracing::warn!("some work is unfinished; the next start takes it up again");
         }
-        drop(self.stores);
+        // Closing waits for the threads of the files, which must not keep anybody from a second signal.
+        let _ = tokio::task::spawn_blocking(move || drop(self.stores)).await;
     }
 }
 
@@ -171,11 +177,10 @@ struct Stores {
 }
 
 impl Stores {
-    fn open(config: &Config) -> Result<Self, OpenError> {
-        let open = |name: &str, kind| {
-            let path = config.data.dir.join(name);
-            SqliteStore::open(&path, kind, &SqliteOptions::default()).map(Arc::new)
-        };
+    fn open(dir: &Arc<DataDir>) -> Result<Self, OpenError> {
+        let options = SqliteOptions { dir: Some(dir.clone()), ..SqliteOptions::default() };
+        let open =
+            |name: &str, kind| SqliteStore::open(&dir.path().join(name), kind, &options).map(Arc::new);
         Ok(Self {
             orders: open("orders.db", StoreKind::Orders)?,
             payments: open("payments.db", StoreKind::Payments)?,
@@ -214,12 +219,19 @@ struct Assembly {
     states: Vec<(&'static str, Arc<ServiceState>)>,
 }
 
+/// Where a service that runs takes things in.
+struct Started<L: Logic> {
+    commands: Commands<L>,
+    /// `None` while it is paused.
+    sweeps: Option<mpsc::Sender<OrderId>>,
+}
+
 impl Assembly {
     fn new(config: &Config, providers: Providers) -> Self {
         Self {
             config: config.clone(),
             providers,
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(SystemClock::start()),
             stop_intake: CancellationToken::new(),
             stop_loops: CancellationToken::new(),
             intake: TaskTracker::new(),
@@ -228,14 +240,14 @@ impl Assembly {
         }
     }
 
-    /// Starts a service: its loop, its task runner, its readers and its sweeper.
+    /// Starts a service: its loop, its task runner and its readers.
     async fn service<L: Logic + 'static>(
         &mut self,
         logic: L,
         store: &Arc<SqliteStore>,
         sources: Vec<Source>,
         head: watch::Sender<u64>,
-    ) -> Result<Commands<L>, StartError> {
+    ) -> Result<Started<L>, StartError> {
         let stats = store.stats().await?;
         head.send_replace(stats.head);
         let (intakes, inbox): (Intakes<L>, Inbox<L>) = inbox();
@@ -265,7 +277,7 @@ impl Assembly {
         if self.config.workers.paused.iter().any(|paused| paused == L::NAME) {
             tracing::warn!(service = L::NAME, "is paused (setting workers.paused)");
             self.loops.spawn(keep_open(intakes.results.clone(), self.stop_loops.clone()));
-            return Ok(intakes.commands);
+            return Ok(Started { commands: intakes.commands, sweeps: None });
         }
         self.intake.spawn(vital("task runner", runner.run(self.stop_intake.clone())));
         for source in sources {
@@ -274,16 +286,16 @@ impl Assembly {
             self.intake
                 .spawn(vital("bus", journal::follow(source, store.clone(), readings, deliveries, stop)));
         }
+        Ok(Started { commands: intakes.commands, sweeps: Some(intakes.sweeps) })
+    }
+
+    /// Starts the sweeper, unless the service is paused.
+    fn sweep(&self, store: &Arc<SqliteStore>, to: Option<mpsc::Sender<OrderId>>) {
+        let Some(to) = to else { return };
         let retention = Duration::from_secs(u64::from(self.config.idempotency.retention_days) * 24 * 3600);
-        let sweeps = intakes.sweeps.clone();
-        self.intake.spawn(sweeper::run(
-            store,
-            self.clock.clone(),
-            sweeps,
-            retention,
-            self.stop_intake.clone(),
-        ));
-        Ok(intakes.commands)
+        let sweeper =
+            sweeper::run(store.clone(), self.clock.clone(), to, retention, self.stop_intake.clone());
+        self.intake.spawn(vital("sweeper", sweeper));
     }
 
     /// Looks at the gauges and the free disk now and then. The answer tells whether there is room for new orders.
@@ -333,13 +345,8 @@ impl Assembly {
             metrics: prometheus,
         };
         let router = http::router(Arc::new(api));
-        let stop = self.stop_intake.clone();
-        tokio::spawn(async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-            if let Err(error) = served {
-                tracing::error!(%error, "the HTTP server ended");
-            }
-        })
+        let limit = self.config.http.max_connections;
+        tokio::spawn(serve(listener, router, limit, self.stop_intake.clone()))
     }
 }
 
@@ -355,7 +362,7 @@ async fn vital(name: &'static str, part: impl Future<Output = ()> + Send + 'stat
 }
 
 /// Keeps an inbox open that nobody fills.
-async fn keep_open<T>(intake: tokio::sync::mpsc::Sender<T>, stop: CancellationToken) {
+async fn keep_open<T>(intake: mpsc::Sender<T>, stop: CancellationToken) {
     stop.cancelled().await;
     drop(intake);
 }
@@ -385,15 +392,6 @@ async fn look(topics: &[(&'static str, Arc<dyn Store>)], states: &[(&'static str
     }
     if let Some((_, orders)) = states.iter().find(|(name, _)| *name == events::ORDERS) {
         metrics::open_orders(orders.open_orders());
-    }
-}
-
-struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Data {
 pub struct Http {
     /// Address and port.
     pub listen: String,
+    /// Connections at once.
+    pub max_connections: usize,
 }
 
 /// `[orders]`
@@ -188,6 +190,9 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         let wrong = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
+        if self.http.max_connections == 0 {
+            return wrong("http.max_connections", "must be at least 1");
+        }
         if !(1..=100_000).contains(&self.providers.max_calls) {
             return wrong("providers.max_calls", "must be between 1 and 100000");
         }

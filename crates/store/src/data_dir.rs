@@ -53,12 +53,15 @@ fn create(path: &Path) -> std::io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
+    let there = path.ancestors().find(|ancestor| ancestor.is_dir()).map(Path::to_owned).unwrap_or_default();
     fs::create_dir_all(path)?;
-    // A directory that a crash forgets takes its files along.
-    match path.canonicalize()?.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
+    // A directory that a crash forgets takes its files along: each new one is made durable in its parent.
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { &there }.canonicalize()?;
+    let new = path.canonicalize()?;
+    for parent in new.ancestors().skip(1).take_while(|parent| parent.starts_with(&there)) {
+        File::open(parent)?.sync_all()?;
     }
+    Ok(())
 }
 
 fn sign(lock: &mut File) -> std::io::Result<()> {

@@ -32,7 +32,7 @@ pub fn commit(order: &str) -> Commit {
     Commit {
         id: id(order),
         guard: Guard::Absent,
-        row: Row { schema: 1, record: Some(format!(r#"{{"id":"{order}"}}"#).into_bytes()), columns: None },
+        row: Some(row(order)),
         journal: Vec::new(),
         history: Vec::new(),
         put_tasks: Vec::new(),
@@ -43,17 +43,22 @@ pub fn commit(order: &str) -> Commit {
     }
 }
 
+/// A record without columns.
+pub fn row(order: &str) -> Row {
+    Row { schema: 1, record: Some(format!(r#"{{"id":"{order}"}}"#).into_bytes()), columns: None }
+}
+
 /// A commit that places a listed order.
 pub fn placed(order: &str, columns: OrderColumns) -> Commit {
     let mut commit = commit(order);
-    commit.row.columns = Some(columns);
+    commit.row = Some(Row { columns: Some(columns), ..row(order) });
     commit
 }
 
 /// A commit that writes a placeholder for parked events.
 pub fn placeholder(order: &str) -> Commit {
     let mut commit = commit(order);
-    commit.row.record = None;
+    commit.row = Some(Row { record: None, ..row(order) });
     commit
 }
 

@@ -58,6 +58,7 @@ impl State {
     fn stored(&self, id: &OrderId) -> Stored {
         self.records.get(id).map_or_else(Stored::default, |(revision, row)| Stored {
             revision: *revision,
+            schema: row.schema,
             record: row.record.clone(),
             has_parked: self.parked.iter().any(|(order, _)| order == id),
         })
@@ -102,17 +103,21 @@ impl State {
             }
         }
         for event in park {
-            if !self.parked.iter().any(|(_, p)| is_same_event(p, &event)) {
+            if !self.parked.iter().any(|(order, p)| *order == id && is_same_event(p, &event)) {
                 self.parked.push((id.clone(), event));
             }
         }
-        self.records.insert(id, (revision.unwrap_or(0) + 1, row));
+        let (revision, stored) = self.records.entry(id).or_default();
+        *revision += 1;
+        if let Some(row) = row {
+            *stored = row;
+        }
         Outcome::Committed { position }
     }
 
     /// What keeps a commit from being written although its guard holds: another order has what must be unique.
     fn obstacle(&self, commit: &Commit) -> Option<Outcome> {
-        let new = commit.row.record.as_ref().and(commit.row.columns.as_ref())?;
+        let new = commit.row.as_ref().filter(|row| row.record.is_some())?.columns.as_ref()?;
         let others = || self.listed().filter(|(id, _)| **id != commit.id);
         let by = others().find(|(_, c)| {
             new.external_id.is_some() && (&c.channel, &c.external_id) == (&new.channel, &new.external_id)
@@ -183,8 +188,9 @@ impl Store for MemoryStore {
             .collect())
     }
 
-    async fn answer(&self, key: &AnswerKey) -> Result<Option<SavedAnswer>, StoreError> {
-        Ok(self.state().answers.get(key).cloned())
+    async fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<SavedAnswer>>, StoreError> {
+        let state = self.state();
+        Ok(keys.iter().map(|key| state.answers.get(key).cloned()).collect())
     }
 
     async fn purge_answers(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {

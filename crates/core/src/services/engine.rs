@@ -9,7 +9,7 @@ use std::{
 
 use lru::LruCache;
 
-use super::{CACHED_RECORDS, Ctx, Logic, MAX_ROUNDS, Settings, TaskDone, Turn, parking, turn::corrupt};
+use super::{CACHED_RECORDS, Ctx, Logic, MAX_ROUNDS, Settings, TaskDone, Turn, parking};
 use crate::{
     domain::{ids::OrderId, time::Timestamp},
     events::{self, Envelope},
@@ -50,6 +50,10 @@ pub struct StepReport<A> {
     pub settled: Vec<Origin>,
     /// Events parked.
     pub parked: usize,
+    /// Events not even parked, because too many of their order are: they are asked for again once it goes on.
+    pub overflowed: usize,
+    /// Orders whose record can't be read, and why: they are left as they are, and their events are parked.
+    pub unreadable: Vec<(OrderId, String)>,
     /// Commits that stood.
     pub commits: usize,
     /// The newest journal position, if any row was written.
@@ -67,10 +71,26 @@ impl<A> Default for StepReport<A> {
             dropped: vec![],
             settled: vec![],
             parked: 0,
+            overflowed: 0,
+            unreadable: vec![],
             commits: 0,
             head: None,
             observations: vec![],
         }
+    }
+}
+
+/// A step that came to an end early.
+pub struct Unfinished<A> {
+    /// What an earlier round of it made durable. Deliveries are settled by no step that failed.
+    pub report: StepReport<A>,
+    /// Why it could not go on.
+    pub error: StoreError,
+}
+
+impl<A> std::fmt::Debug for Unfinished<A> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unfinished").field("error", &self.error).finish_non_exhaustive()
     }
 }
 
@@ -109,6 +129,8 @@ struct Working<R> {
     guard: Guard,
     counted: bool,
     record: Option<R>,
+    /// Why the record can't be read: nothing is decided about it, and its row stays as it is.
+    unreadable: Option<String>,
     parked: Parking,
     turn: Turn,
     items: Vec<usize>,
@@ -121,6 +143,7 @@ struct Parking {
     park: Vec<Parked>,
     unpark: Vec<Origin>,
     waiting: Vec<Parked>,
+    overflowed: usize,
 }
 
 /// An input with what is read from it once.
@@ -168,39 +191,43 @@ impl<L: Logic> Engine<L> {
     /// many tasks the caller can carry out from memory.
     ///
     /// # Errors
-    /// The store could not be read or written. Nothing is answered then; what was written in an earlier round of
-    /// the same step stays, and every input may be given again: repeats change nothing.
+    /// The store could not be read or written. What an earlier round of the same step made durable is reported;
+    /// every other input may be given again: repeats change nothing.
     pub async fn step(
         &mut self,
         inputs: Vec<Input<L::Command>>,
         room: usize,
-    ) -> Result<StepReport<L::Answer>, StoreError> {
-        let result = self.try_step(inputs, room).await;
-        if result.is_err() {
-            // Whether the commit stands is unknown now: look again, and read the sources again from where the
-            // store says they are.
-            self.cache.clear();
-            self.cursors.clear();
+    ) -> Result<StepReport<L::Answer>, Unfinished<L::Answer>> {
+        let mut report = StepReport::default();
+        match self.try_step(inputs, room, &mut report).await {
+            Ok(()) => Ok(report),
+            Err(error) => {
+                // Whether the commit stands is unknown now: look again, and read the sources again from where the
+                // store says they are.
+                self.cache.clear();
+                self.cursors.clear();
+                report.settled.clear();
+                Err(Unfinished { report, error })
+            }
         }
-        result
     }
 
     async fn try_step(
         &mut self,
         inputs: Vec<Input<L::Command>>,
         room: usize,
-    ) -> Result<StepReport<L::Answer>, StoreError> {
-        let mut report = StepReport::default();
+        report: &mut StepReport<L::Answer>,
+    ) -> Result<(), StoreError> {
         let now = self.clock.now();
         let mut items = Vec::with_capacity(inputs.len());
         for input in inputs {
-            self.take_in(input, &mut items, &mut report);
+            self.take_in(input, &mut items, report);
         }
         let mut pending: Vec<usize> = (0..items.len()).collect();
         let mut conflicted = HashSet::new();
         for _ in 0..MAX_ROUNDS {
             if pending.is_empty() && self.cursors.is_empty() {
-                return Ok(report);
+                return Ok(());
             }
             self.reserve_numbers(pending.iter().filter(|i| items[**i].creates).count()).await?;
             let mut works = self.load(&mut items, &pending, &conflicted).await?;
@@ -211,9 +238,9 @@ impl<L: Logic> Engine<L> {
                 self.decide(i, &items[i], work, now, &mut answers);
             }
             pending =
-                self.commit(&mut items, works, answers, now, room, &mut report, &mut conflicted).await?;
+                self.commit(&mut items, works, answers, now, room, report, &mut conflicted).await?;
             if pending.is_empty() {
-                return Ok(report);
+                return Ok(());
             }
         }
         Err(StoreError::Unavailable(format!("still in conflict after {MAX_ROUNDS} rounds")))
@@ -284,13 +311,9 @@ impl<L: Logic> Engine<L> {
         let creating = pending.iter().filter(|i| items[**i].creates).count() as u64;
         let full = self.open_orders.saturating_add(creating) > self.settings.max_open_orders;
         let mut missing = Vec::new();
+        self.load_answers(items, pending).await?;
         for &i in pending {
-            let item = &mut items[i];
-            if let Input::Command { command, .. } = &item.input
-                && let Some(key) = self.logic.target(command).answer
-            {
-                item.saved = self.store.answer(key).await?;
-            }
+            let item = &items[i];
             if works.index.contains_key(&item.order) {
                 continue;
             }
@@ -318,11 +341,32 @@ impl<L: Logic> Engine<L> {
         Ok(works)
     }
 
+    /// The answers that earlier commands with the same keys were given.
+    async fn load_answers(
+        &self,
+        items: &mut [Item<L::Command>],
+        pending: &[usize],
+    ) -> Result<(), StoreError> {
+        let key = |i: &usize| match &items[*i].input {
+            Input::Command { command, .. } => Some((*i, self.logic.target(command).answer?.clone())),
+            _ => None,
+        };
+        let (keyed, keys): (Vec<usize>, Vec<AnswerKey>) = pending.iter().filter_map(key).unzip();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        for (i, saved) in keyed.into_iter().zip(self.store.answers(&keys).await?) {
+            items[i].saved = saved;
+        }
+        Ok(())
+    }
+
     fn working(&self, guard: Guard, record: Option<L::Record>) -> Working<L::Record> {
         Working {
             guard,
             counted: record.as_ref().is_some_and(|record| self.logic.counts(record)),
             record,
+            unreadable: None,
             parked: Parking::default(),
             turn: Turn::default(),
             items: vec![],
@@ -331,17 +375,26 @@ impl<L: Logic> Engine<L> {
     }
 
     async fn read(&self, order: &OrderId, stored: Stored) -> Result<Working<L::Record>, StoreError> {
-        let record = match &stored.record {
-            Some(json) => Some(self.logic.read(json).map_err(|error| corrupt(order, &error))?),
-            None => None,
+        let (record, unreadable) = match stored.record.as_deref().map(|json| self.parse(json, stored.schema)) {
+            Some(Ok(record)) => (Some(record), None),
+            Some(Err(reason)) => (None, Some(reason)),
+            None => (None, None),
         };
         let guard = if stored.revision == 0 { Guard::Absent } else { Guard::Revision(stored.revision) };
-        let mut work = self.working(guard, record);
+        let mut work = Working { unreadable, ..self.working(guard, record) };
         if stored.has_parked {
             work.parked.queue = true;
             work.parked.waiting = self.store.parked(order).await?;
         }
         Ok(work)
+    }
+
+    fn parse(&self, json: &[u8], schema: u32) -> Result<L::Record, String> {
+        if schema > L::SCHEMA {
+            // Its new fields would be lost by writing it.
+            return Err(format!("it was written by a newer version: shape {schema}, known up to {}", L::SCHEMA));
+        }
+        self.logic.read(json).map_err(|error| error.to_string())
     }
 
     fn decide(
@@ -361,6 +414,21 @@ impl<L: Logic> Engine<L> {
             topic: &self.topic,
         };
         work.items.push(i);
+        if let Some(reason) = &work.unreadable {
+            let reason = format!("the order's record can't be read: {reason}");
+            return match &item.input {
+                Input::Command { .. } => {
+                    answers.insert(i, self.logic.unreadable(&item.order));
+                    work.answers.push(i);
+                }
+                Input::Delivery(delivery) => {
+                    let event_id = item.event.as_ref().and_then(|event| Some(event.as_ref().ok()?.event_id));
+                    parking::set_aside(&mut work.parts(), delivery, event_id, reason, now);
+                }
+                // The task stays in its table and comes again when its lease is over; a sweep as long as it is due.
+                Input::Task(_) | Input::Sweep(_) => {}
+            };
+        }
         // What is parked may be readable by now, after an upgrade say: try it before anything new of its order.
         if matches!(item.input, Input::Delivery(_) | Input::Sweep(_)) && !work.parked.waiting.is_empty() {
             parking::release(&mut self.logic, work.parts(), &mut ctx);
@@ -411,6 +479,10 @@ impl<L: Logic> Engine<L> {
         let mut written = Vec::new();
         let mut room = room.saturating_sub(report.tasks.len());
         for (order, mut work) in works.list {
+            report.overflowed += std::mem::take(&mut work.parked.overflowed);
+            if let Some(reason) = &work.unreadable {
+                report.unreadable.push((order.clone(), reason.clone()));
+            }
             if !work.turn.changed && !work.parked.changed() {
                 self.answer(&work, items, &mut answers, report);
                 if let Guard::Revision(revision) = work.guard {
@@ -511,7 +583,10 @@ impl<L: Logic> Engine<L> {
         Commit {
             id: order.clone(),
             guard: work.guard,
-            row: work.record.as_ref().map(|record| self.logic.row(record)).unwrap_or_default(),
+            row: match &work.unreadable {
+                Some(_) => None,
+                None => Some(work.record.as_ref().map(|record| self.logic.row(record)).unwrap_or_default()),
+            },
             journal: std::mem::take(&mut turn.journal),
             history: std::mem::take(&mut turn.history),
             put_tasks: std::mem::take(&mut turn.put_tasks),
@@ -570,6 +645,7 @@ impl<R> Working<R> {
             park: &mut self.parked.park,
             unpark: &mut self.parked.unpark,
             waiting: &mut self.parked.waiting,
+            overflowed: &mut self.parked.overflowed,
         }
     }
 }

@@ -36,6 +36,7 @@ impl Logic for Fulfillment {
     type Answer = ();
 
     const NAME: &'static str = events::FULFILLMENT;
+    const SCHEMA: u32 = FULFILLMENT_SCHEMA;
 
     fn target<'a>(&self, command: &'a NoCommand) -> Target<'a> {
         match *command {}
@@ -56,6 +57,8 @@ impl Logic for Fulfillment {
             columns: None,
         }
     }
+
+    fn unreadable(&self, _: &OrderId) {}
 
     fn is_live(&self, record: &FulfillmentRecord) -> bool {
         // A plan without a shipment will be asked to ship soon.

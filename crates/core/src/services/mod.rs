@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub use self::{
     calls::{CallResult, Providers, TaskDone},
-    engine::{Engine, Input, StepReport},
+    engine::{Engine, Input, StepReport, Unfinished},
     fulfillment::Fulfillment,
     orders::{Answered, Ask, CREATED_TO_SHIPPED, OrderAnswer, Orders, PlaceOrder, Rejection, Request},
     payments::Payments,
@@ -40,6 +40,9 @@ pub const MAX_ROUNDS: usize = 16;
 
 /// Records that a service keeps in memory between batches.
 pub const CACHED_RECORDS: usize = 8_192;
+
+/// Events of one order that may be parked; more are not kept.
+pub const MAX_PARKED: usize = 256;
 
 /// Open orders, at most.
 pub const MAX_OPEN_ORDERS: u64 = 1_000_000;

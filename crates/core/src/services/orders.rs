@@ -116,6 +116,9 @@ pub enum Rejection {
     /// The order has changed since the caller looked.
     #[error("the order has version {0} now")]
     Stale(u64),
+    /// What is stored of the order is beyond this binary: an operator must look.
+    #[error("the record of order {0} can't be read by this version")]
+    Unreadable(OrderId),
     /// As many orders are open as we allow.
     #[error("{0} orders are open, and no more are taken until some are through")]
     Full(u64),
@@ -148,6 +151,7 @@ impl Logic for Orders {
     type Answer = OrderAnswer;
 
     const NAME: &'static str = events::ORDERS;
+    const SCHEMA: u32 = ORDER_SCHEMA;
 
     fn target<'a>(&self, command: &'a Ask) -> Target<'a> {
         match command {
@@ -184,6 +188,10 @@ impl Logic for Orders {
                 counted: order.must_end(),
             }),
         }
+    }
+
+    fn unreadable(&self, order: &OrderId) -> OrderAnswer {
+        Err(Rejection::Unreadable(order.clone()))
     }
 
     fn is_live(&self, order: &Arc<Order>) -> bool {
@@ -281,7 +289,7 @@ fn place_order(
     turn: &mut Turn,
 ) -> OrderAnswer {
     if let Some(order) = record {
-        return repeat_of(order, place);
+        return repeat_of(order, place, &ctx.settings.default_provider);
     }
     if let Some(other) = taken_by {
         return Err(Rejection::ExternalIdTaken(other.clone()));
@@ -308,7 +316,7 @@ fn place_order(
 }
 
 /// What a request to place means when its id is there already.
-fn repeat_of(order: &Arc<Order>, place: &PlaceOrder) -> OrderAnswer {
+fn repeat_of(order: &Arc<Order>, place: &PlaceOrder, default_provider: &str) -> OrderAnswer {
     let identical = order.placed_by.fingerprint == place.placed_by.fingerprint;
     let same_key = place.placed_by.key.is_some()
         && order.placed_by.key == place.placed_by.key
@@ -317,7 +325,7 @@ fn repeat_of(order: &Arc<Order>, place: &PlaceOrder) -> OrderAnswer {
     match (same_key, identical) {
         (true, true) => Ok(found()),
         (true, false) => Err(Rejection::KeyReused),
-        (false, true) if place.put => Ok(found()),
+        (false, _) if place.put && stands(order, place, default_provider) => Ok(found()),
         (false, _) => Err(Rejection::IdTaken(order.id.clone())),
     }
 }
@@ -333,9 +341,11 @@ fn change_order(
         if saved.fingerprint != request.fingerprint() {
             return Err(Rejection::KeyReused);
         }
-        if let Ok(order) = serde_json::from_slice::<Order>(&saved.record) {
-            return Ok(Answered { order: Arc::new(order), created: false, replayed: true });
-        }
+        // An answer of another version may be beyond us: it was done all the same, and is not done again.
+        let then = serde_json::from_slice::<Order>(&saved.record).map(Arc::new);
+        let order = then.ok().or_else(|| record.clone());
+        let order = order.ok_or_else(|| Rejection::NotFound(request.order.clone()))?;
+        return Ok(Answered { order, created: false, replayed: true });
     }
     let order = record.as_mut().ok_or_else(|| Rejection::NotFound(request.order.clone()))?;
     if request.expected.is_some_and(|expected| expected != order.version) {
@@ -353,6 +363,15 @@ fn change_order(
         );
     }
     Ok(Answered { order: order.clone(), created: false, replayed: false })
+}
+
+/// Whether an order is what a request asks for, however it came to be.
+fn stands(order: &Order, place: &PlaceOrder, default_provider: &str) -> bool {
+    let PaymentIntent { provider, token, scenario } = &place.intent;
+    let provider = provider.as_deref().unwrap_or(default_provider);
+    order.placed == place.placed
+        && order.intent.provider.as_deref() == Some(provider)
+        && (&order.intent.token, &order.intent.scenario) == (token, scenario)
 }
 
 /// An order's record as JSON.

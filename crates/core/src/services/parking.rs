@@ -3,9 +3,12 @@
 
 use uuid::Uuid;
 
-use super::{Ctx, Logic, Turn};
+use super::{Ctx, Logic, MAX_PARKED, Turn};
 use crate::{
-    domain::ids::{OrderId, derive_uuid},
+    domain::{
+        ids::{OrderId, derive_uuid},
+        time::Timestamp,
+    },
     events::{self, Envelope},
     ports::{Delivery, Origin, Parked},
 };
@@ -20,6 +23,8 @@ pub(super) struct Parts<'a, R> {
     pub unpark: &'a mut Vec<Origin>,
     /// What the store had parked when the record was loaded, oldest first.
     pub waiting: &'a mut Vec<Parked>,
+    /// Deliveries for which there was no room.
+    pub overflowed: &'a mut usize,
 }
 
 /// The order that a delivery belongs to: its key. A key that is no order id gets a name of its own, so that its
@@ -34,14 +39,14 @@ pub(super) fn order_of(delivery: &Delivery) -> OrderId {
 /// Applies a delivery, or parks it.
 pub(super) fn deliver<L: Logic>(
     logic: &mut L,
-    parts: Parts<'_, L::Record>,
+    mut parts: Parts<'_, L::Record>,
     delivery: &Delivery,
     event: Option<&Result<Envelope, String>>,
     ctx: &mut Ctx<'_>,
 ) {
     let (event_id, reason) = match event {
         Some(Ok(event)) => {
-            if is_parked(&parts, delivery, event.event_id) {
+            if is_parked(&parts, delivery, Some(event.event_id)) {
                 return; // delivered again: it waits already
             }
             let reason = if *parts.queue {
@@ -57,8 +62,27 @@ pub(super) fn deliver<L: Logic>(
         Some(Err(reason)) => (None, reason.clone()),
         None => return,
     };
+    set_aside(&mut parts, delivery, event_id, reason, ctx.now);
+}
+
+/// Parks a delivery, if it does not wait already and there is room. What there is no room for is lost by nobody: its
+/// sender repeats it when the order, gone on, asks again.
+pub(super) fn set_aside<R>(
+    parts: &mut Parts<'_, R>,
+    delivery: &Delivery,
+    event_id: Option<Uuid>,
+    reason: String,
+    now: Timestamp,
+) {
     *parts.queue = true;
-    parts.park.push(Parked { delivery: delivery.clone(), event_id, reason, parked_at: ctx.now });
+    if is_parked(parts, delivery, event_id) {
+        return;
+    }
+    if parts.waiting.len() + parts.park.len() >= MAX_PARKED {
+        *parts.overflowed += 1;
+        return;
+    }
+    parts.park.push(Parked { delivery: delivery.clone(), event_id, reason, parked_at: now });
 }
 
 /// Applies what waits for this order, oldest first, up to the first that still can't be applied.
@@ -86,8 +110,9 @@ pub(super) fn release<L: Logic>(logic: &mut L, parts: Parts<'_, L::Record>, ctx:
     *parts.queue = blocked;
 }
 
-fn is_parked<R>(parts: &Parts<'_, R>, delivery: &Delivery, event_id: Uuid) -> bool {
-    let same =
-        |parked: &Parked| parked.event_id == Some(event_id) || parked.delivery.origin == delivery.origin;
+fn is_parked<R>(parts: &Parts<'_, R>, delivery: &Delivery, event_id: Option<Uuid>) -> bool {
+    let same = |parked: &Parked| {
+        (event_id.is_some() && parked.event_id == event_id) || parked.delivery.origin == delivery.origin
+    };
     parts.waiting.iter().chain(parts.park.iter()).any(same)
 }

@@ -32,6 +32,7 @@ impl Logic for Payments {
     type Answer = ();
 
     const NAME: &'static str = events::PAYMENTS;
+    const SCHEMA: u32 = PAYMENTS_SCHEMA;
 
     fn target<'a>(&self, command: &'a NoCommand) -> Target<'a> {
         match *command {}
@@ -52,6 +53,8 @@ impl Logic for Payments {
             columns: None,
         }
     }
+
+    fn unreadable(&self, _: &OrderId) {}
 
     fn is_live(&self, record: &PaymentRecord) -> bool {
         record.payments.iter().any(|p| matches!(p.operation.state, State::Doing | State::Undoing))

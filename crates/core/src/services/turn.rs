@@ -10,7 +10,7 @@ use crate::{
     domain::{ids::OrderId, order::Actor, time::Timestamp},
     events::{Envelope, Payload},
     ports::{
-        AnswerKey, Delivery, HistoryEntry, Ids, Message, Row, SavedAnswer, StoreError, Task, TaskId, Work,
+        AnswerKey, Delivery, HistoryEntry, Ids, Message, Row, SavedAnswer, Task, TaskId, Work,
     },
 };
 
@@ -25,6 +25,9 @@ pub trait Logic: Send + Sync {
 
     /// The service's name; also its topic's.
     const NAME: &'static str;
+
+    /// The newest shape of its record that this binary reads.
+    const SCHEMA: u32;
 
     /// The order that a command is about; whether it can be decided as if there were no record (the insert is the
     /// check then); and the key under which its answer is saved, if it has one.
@@ -41,6 +44,9 @@ pub trait Logic: Send + Sync {
 
     /// The row of a record.
     fn row(&self, record: &Self::Record) -> Row;
+
+    /// What to answer to a command whose order's record can't be read. Nothing was done.
+    fn unreadable(&self, order: &OrderId) -> Self::Answer;
 
     /// Whether a record is worth keeping in memory.
     fn is_live(&self, record: &Self::Record) -> bool;
@@ -208,9 +214,4 @@ impl Turn {
         self.answers.push((key, answer));
         self.changed = true;
     }
-}
-
-/// A record that can't be read any more.
-pub(super) fn corrupt(order: &OrderId, error: &serde_json::Error) -> StoreError {
-    StoreError::Corrupt(format!("the record of order {order}: {error}"))
 }

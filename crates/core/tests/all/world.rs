@@ -498,7 +498,7 @@ impl Ids for TestIds {
 }
 
 /// The model store is always ready.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub fn block_on<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
         Poll::Pending => panic!("the model store is always ready"),

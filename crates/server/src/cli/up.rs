@@ -65,8 +65,9 @@ async fn until_stopped(system: System) -> ExitCode {
     tracing::info!("stopping; a second signal stops at once");
     tokio::select! {
         () = system.stop() => tracing::info!("stopped"),
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+        // Nothing is waited for, not even what returning from main would wait for.
+        _ = term.recv() => std::process::exit(0),
+        _ = int.recv() => std::process::exit(0),
     }
     ExitCode::SUCCESS
 }

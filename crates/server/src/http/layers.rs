@@ -20,8 +20,7 @@ pub async fn observe(request: Request, next: Next) -> Response {
     let method = known(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let response = tokio::time::timeout(TIME_LIMIT, next.run(request)).await.unwrap_or_else(|_| {
-        Problem::busy("the request took too long; whether it was done is unknown, and a repeat finds out", 1)
-            .into_response()
+        Problem::unknown("the request took too long; whether it was done is unknown").into_response()
     });
     let route = route.as_ref().map_or("unknown", MatchedPath::as_str);
     metrics::request(method, route, response.status().as_u16());

@@ -4,6 +4,7 @@ mod form;
 mod health;
 mod layers;
 pub mod problem;
+pub mod serve;
 pub mod v1;
 
 use std::sync::{Arc, atomic::AtomicBool};

@@ -75,6 +75,12 @@ impl Problem {
         }
     }
 
+    /// 504: it may have been done. Only a repeat under the same `Idempotency-Key` or id is safe.
+    pub fn unknown(what: impl std::fmt::Display) -> Self {
+        let detail = format!("{what}; repeat it under the same Idempotency-Key or id to find out");
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "unknown", detail)
+    }
+
     /// Names the order that is in the way.
     #[must_use]
     pub fn about(mut self, order: impl ToString) -> Self {

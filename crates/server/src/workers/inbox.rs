@@ -46,7 +46,7 @@ pub enum NotTaken {
     #[error("the service is stopping")]
     Stopping,
     /// The store failed while it was handled: whether it was done is unknown, and a repeat finds out.
-    #[error("the store is not available")]
+    #[error("the store failed while this was handled; whether it was done is unknown")]
     Unknown,
 }
 
@@ -172,6 +172,9 @@ impl<L: Logic> Inbox<L> {
 
 impl<L: Logic> Taken<L> {
     fn command(&mut self, waiting: Waiting<L>) {
+        if waiting.reply.is_closed() {
+            return; // not begun, and whoever asked was told so or has gone
+        }
         let token = self.replies.len() as u64;
         self.replies.push(Some(waiting.reply));
         self.inputs.push(Input::Command { token, command: waiting.command });

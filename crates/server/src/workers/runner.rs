@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    panic::AssertUnwindSafe,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,6 +14,7 @@ use cartwright_core::{
     ports::{Clock, Store, Task},
     services::{Providers, Schedule, TaskDone},
 };
+use futures_util::FutureExt;
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, timeout},
@@ -59,12 +61,12 @@ impl Orders {
 
 /// Carries a task out. A call that hangs or panics has an unknown outcome, like any other that is not answered.
 async fn within_limit(providers: Providers, task: Task) -> TaskDone {
-    let copy = task.clone();
-    let call = tokio::spawn(async move { providers.carry_out(copy).await });
+    tracing::debug!(task = task.id, attempts = task.attempts, "the provider is asked");
+    let call = AssertUnwindSafe(providers.carry_out(task.clone())).catch_unwind();
     match timeout(CALL_LIMIT, call).await {
         Ok(Ok(done)) => done,
-        Ok(Err(error)) => {
-            tracing::error!(task = task.id, %error, "a provider panicked: please report this");
+        Ok(Err(_)) => {
+            tracing::error!(task = task.id, "a provider panicked: please report this");
             TaskDone::unknown(task, "the provider's adapter failed")
         }
         Err(_) => TaskDone::unknown(task, "no answer in time"),

@@ -1,8 +1,14 @@
 //! A service's loop: while one batch is being made durable, the next one fills.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
 
-use cartwright_core::services::{Engine, Logic, StepReport};
+use cartwright_core::services::{Engine, Logic, StepReport, Unfinished};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +20,9 @@ use crate::telemetry::metrics;
 
 /// How long a loop rests after its store failed.
 const REST: Duration = Duration::from_millis(500);
+
+/// A batch that takes longer is a sign of trouble: the store finds out what became of a commit.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// What a loop talks to beside its inbox.
 pub struct Surroundings {
@@ -30,19 +39,41 @@ pub struct Surroundings {
 /// What others may see of a service.
 #[derive(Default)]
 pub struct ServiceState {
-    failing: std::sync::atomic::AtomicBool,
-    open_orders: std::sync::atomic::AtomicU64,
+    failing: AtomicBool,
+    open_orders: AtomicU64,
+    /// When the batch under way began.
+    since: Mutex<Option<Instant>>,
 }
 
 impl ServiceState {
-    /// Whether its last commit failed.
+    /// Whether its last commit failed, or one has been under way for long.
     pub fn is_failing(&self) -> bool {
-        self.failing.load(std::sync::atomic::Ordering::Relaxed)
+        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        self.failing.load(Relaxed) || since.is_some_and(|since| since.elapsed() > SLOW)
     }
 
     /// Orders that are open.
     pub fn open_orders(&self) -> u64 {
-        self.open_orders.load(std::sync::atomic::Ordering::Relaxed)
+        self.open_orders.load(Relaxed)
+    }
+
+    fn begins(&self) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// `wrote`: whether something was written, `None` when it failed. What writes nothing proves nothing.
+    fn ends(&self, wrote: Option<bool>) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        match wrote {
+            Some(true) => self.failing.store(false, Relaxed),
+            Some(false) => {}
+            None => self.failing.store(true, Relaxed),
+        }
+    }
+
+    /// The store has been written by somebody else since.
+    pub fn works_again(&self) {
+        self.failing.store(false, Relaxed);
     }
 }
 
@@ -75,20 +106,21 @@ pub async fn run<L: Logic>(
 async fn handle<L: Logic>(engine: &mut Engine<L>, taken: Taken<L>, around: &Surroundings) -> bool {
     let Taken { inputs, mut replies } = taken;
     metrics::batch(L::NAME, inputs.len());
-    let relaxed = std::sync::atomic::Ordering::Relaxed;
-    match engine.step(inputs, around.runner.room()).await {
+    around.state.begins();
+    let done = engine.step(inputs, around.runner.room()).await;
+    around.state.ends(done.as_ref().ok().map(|report| report.commits > 0));
+    around.state.open_orders.store(engine.open_orders(), Relaxed);
+    match done {
         Ok(report) => {
-            around.state.failing.store(false, relaxed);
-            around.state.open_orders.store(engine.open_orders(), relaxed);
             settle::<L>(report, &mut replies, around);
             true
         }
-        Err(error) => {
-            around.state.failing.store(true, relaxed);
+        Err(Unfinished { report, error }) => {
+            settle::<L>(report, &mut replies, around); // what an earlier round made durable
             tracing::error!(service = L::NAME, %error, "the batch was not written; its inputs will come again");
             drop(replies);
             around.reading.send_modify(|reading| *reading += 1);
-            around.head.send_modify(|_| {}); // an earlier round of the batch may stand: readers look again
+            around.head.send_modify(|_| {}); // the commit may stand: readers look again
             tokio::time::sleep(REST).await;
             false
         }
@@ -113,6 +145,12 @@ fn settle<L: Logic>(
     around.runner.hand_over(report.tasks, report.instead, report.dropped);
     if report.parked > 0 {
         tracing::warn!(service = L::NAME, count = report.parked, "events were parked");
+    }
+    if report.overflowed > 0 {
+        tracing::error!(service = L::NAME, count = report.overflowed, "events were not kept: too many of their orders are parked");
+    }
+    for (order, reason) in report.unreadable {
+        tracing::error!(service = L::NAME, %order, reason, "the order's record can't be read; its events are parked");
     }
     for (what, took) in report.observations {
         metrics::observe(what, took);

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 const EVERY: Duration = Duration::from_secs(5);
 /// Orders per look.
 const AT_ONCE: usize = 256;
-/// Saved answers forgotten per look.
+/// Saved answers forgotten in one transaction.
 const PURGED_AT_ONCE: usize = 1_000;
 
 /// Sweeps until told to stop. Also forgets saved answers older than `retention`.
@@ -43,8 +43,15 @@ pub async fn run(
         }
         let retention = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
         let before = Timestamp::from_micros(clock.now().as_micros().saturating_sub(retention));
-        if let Err(error) = store.purge_answers(before, PURGED_AT_ONCE).await {
-            tracing::warn!(%error, "can't forget old answers; trying again");
+        loop {
+            match store.purge_answers(before, PURGED_AT_ONCE).await {
+                Ok(PURGED_AT_ONCE) if !stop.is_cancelled() => {} // there are more
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "can't forget old answers; trying again");
+                    break;
+                }
+            }
         }
     }
 }

@@ -59,7 +59,15 @@ impl Shop {
 
     /// A system with other settings.
     pub async fn with(settings: &[Setting]) -> Self {
-        let dir = TempDir::new().unwrap();
+        Self::start(TempDir::new().unwrap(), settings).await
+    }
+
+    /// A system on files that are there.
+    pub async fn on(dir: TempDir) -> Self {
+        Self::start(dir, &[]).await
+    }
+
+    async fn start(dir: TempDir, settings: &[Setting]) -> Self {
         let system = start(dir.path(), settings).await.unwrap();
         Self { address: system.address, system: Some(system), client: Client::new(), dir }
     }

@@ -14,3 +14,4 @@ mod lists;
 mod operations;
 mod placing;
 mod restarts;
+mod signals;

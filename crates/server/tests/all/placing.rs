@@ -76,8 +76,14 @@ async fn a_new_order_shows_every_key_and_the_sums() {
     assert_eq!(order["billTo"]["country"], "DE");
     assert!(text(&order["number"]).parse::<u64>().is_ok());
     assert!(text(&order["createdAt"]).ends_with('Z'));
-    assert!(!reply.text().contains("tok_1"), "a token is nobody else's business");
+    for shows in [reply.text(), history_of(&shop, &order).await, shop.get("/v1/events?topic=orders").await.text()] {
+        assert!(!shows.contains("tok_1"), "a token is nobody else's business: {shows}");
+    }
     assert_eq!(shop.order(&text(&order["id"])).await, order, "what was answered is what stands");
+}
+
+async fn history_of(shop: &Shop, order: &Value) -> String {
+    shop.get(&format!("{}/events", path(&text(&order["id"])))).await.text()
 }
 
 #[tokio::test]
@@ -172,8 +178,12 @@ async fn put_places_once_and_then_compares() {
 #[tokio::test]
 async fn an_order_that_was_posted_is_found_identical_by_put() {
     let shop = Shop::with(&[PAUSED]).await;
+    let given = shop.place(&small()).await; // its id was ours to choose
     shop.place(&small_with(json!({"id": "both"}))).await;
-    assert_eq!(shop.json("PUT", &path("both"), &[], &small()).await.ok(200)["id"], "both");
+    for id in ["both", &given] {
+        assert_eq!(shop.json("PUT", &path(id), &[], &small()).await.ok(200)["id"], id);
+        shop.json("PUT", &path(id), &[], &small_with(json!({"currency": "EUR"}))).await.problem(409);
+    }
 }
 
 #[tokio::test]

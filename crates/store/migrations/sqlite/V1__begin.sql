@@ -91,7 +91,8 @@ CREATE TABLE answer (
 CREATE UNIQUE INDEX answer_name ON answer (order_id, caller, idempotency);
 CREATE INDEX answer_saved ON answer (saved_at);
 
--- The rowid is the order of arrival. An event is itself by its id; one whose id can't be read by where it came from.
+-- The rowid is the order of arrival. An order's event is itself by its id; one whose id can't be read by where it
+-- came from.
 CREATE TABLE parked (
     arrival     INTEGER PRIMARY KEY,
     record      INTEGER NOT NULL,
@@ -106,8 +107,8 @@ CREATE TABLE parked (
     parked_at   INTEGER NOT NULL,
     value       BLOB    NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX parked_event ON parked (event_id) WHERE event_id IS NOT NULL;
-CREATE UNIQUE INDEX parked_origin ON parked (source, lane, position, incarnation) WHERE event_id IS NULL;
+CREATE UNIQUE INDEX parked_event ON parked (record, event_id) WHERE event_id IS NOT NULL;
+CREATE UNIQUE INDEX parked_origin ON parked (record, source, lane, position, incarnation) WHERE event_id IS NULL;
 CREATE INDEX parked_record ON parked (record, arrival);
 
 CREATE TABLE cursor (

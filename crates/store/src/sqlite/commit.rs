@@ -2,7 +2,9 @@
 
 use cartwright_core::{
     domain::ids::OrderId,
-    ports::{Batch, Commit, Cursor, Guard, HistoryEntry, Message, OrderColumns, Outcome, StoreError},
+    ports::{
+        Batch, Commit, Cursor, Guard, HistoryEntry, Message, OrderColumns, Outcome, Row, StoreError,
+    },
 };
 use rusqlite::{Connection, ErrorCode, OptionalExtension, ToSql, params};
 
@@ -63,7 +65,10 @@ fn check(commit: &Commit) -> Result<(), StoreError> {
     if commit.history.iter().any(|h| matches!(h, HistoryEntry::Own(n) if *n >= commit.journal.len())) {
         return refuse("its history names a journal row that it does not have");
     }
-    if commit.row.columns.as_ref().is_some_and(|c| i64::try_from(c.number).is_err()) {
+    if commit.row.is_none() && commit.guard == Guard::Absent {
+        return refuse("there is no row that it could leave as it is");
+    }
+    if listed(commit).is_some_and(|c| i64::try_from(c.number).is_err()) {
         return refuse("its number is too large");
     }
     Ok(())
@@ -132,7 +137,7 @@ fn insert(conn: &Connection, head: &mut Head, commit: &Commit) -> rusqlite::Resu
         )?
         .execute(params![
             commit.id.as_str(),
-            commit.row.schema,
+            commit.row.as_ref().map(|row| row.schema),
             entries(commit),
             columns.is_some_and(|c| c.counted),
             columns.map(|c| integer(c.number)),
@@ -145,7 +150,7 @@ fn insert(conn: &Connection, head: &mut Head, commit: &Commit) -> rusqlite::Resu
             columns.map(|c| c.created_at.as_micros()),
             columns.map(|c| c.updated_at.as_micros()),
             columns.and_then(|c| c.sweep_at).map(|t| t.as_micros()),
-            commit.row.record,
+            commit.row.as_ref().and_then(|row| row.record.as_ref()),
         ])?;
     if inserted == 0 {
         return Ok(Written::Falls(obstacle(conn, commit)?));
@@ -159,16 +164,21 @@ fn update(conn: &Connection, head: &mut Head, commit: &Commit, revision: u64) ->
     if old.revision.cast_unsigned() != revision {
         return Ok(Written::Falls(Outcome::Conflict));
     }
+    let entries = old.entries + entries(commit);
+    let Some(row) = &commit.row else {
+        conn.prepare_cached("UPDATE record SET revision = revision + 1, history = ?2 WHERE key = ?1")?
+            .execute(params![old.key, entries])?;
+        return Ok(Written::Stands { key: old.key, entries: old.entries });
+    };
     let columns = listed(commit);
     let counted = columns.is_some_and(|c| c.counted);
-    let entries = old.entries + entries(commit);
     // SQLite rewrites the index entries of every column that an UPDATE names, changed or not: so name few.
     match (columns, old.change) {
         (None, Change::Unlisted) => {
             conn.prepare_cached(
                 "UPDATE record SET revision = revision + 1, schema = ?2, history = ?3, record = ?4 WHERE key = ?1",
             )?
-            .execute(params![old.key, commit.row.schema, entries, commit.row.record])?;
+            .execute(params![old.key, row.schema, entries, row.record])?;
         }
         (Some(columns), Change::State { sweep }) => {
             let sql = if sweep {
@@ -182,20 +192,20 @@ fn update(conn: &Connection, head: &mut Head, commit: &Commit, revision: u64) ->
             let sweep_at = columns.sweep_at.map(|t| t.as_micros());
             let params: [&dyn ToSql; 10] = [
                 &old.key,
-                &commit.row.schema,
+                &row.schema,
                 &entries,
                 &counted,
                 &status,
                 &columns.milestone,
                 &columns.flow,
                 &updated_at,
-                &commit.row.record,
+                &row.record,
                 &sweep_at,
             ];
             conn.prepare_cached(sql)?.execute(if sweep { &params[..] } else { &params[..9] })?;
         }
         (columns, _) => {
-            if !update_all(conn, old.key, entries, commit, columns)? {
+            if !update_all(conn, old.key, entries, row, columns)? {
                 return Ok(Written::Falls(obstacle(conn, commit)?));
             }
         }
@@ -209,7 +219,7 @@ fn update_all(
     conn: &Connection,
     key: i64,
     entries: i64,
-    commit: &Commit,
+    row: &Row,
     columns: Option<&OrderColumns>,
 ) -> rusqlite::Result<bool> {
     let updated = conn
@@ -220,7 +230,7 @@ fn update_all(
         )?
         .execute(params![
             key,
-            commit.row.schema,
+            row.schema,
             entries,
             columns.is_some_and(|c| c.counted),
             columns.map(|c| integer(c.number)),
@@ -233,7 +243,7 @@ fn update_all(
             columns.map(|c| c.created_at.as_micros()),
             columns.map(|c| c.updated_at.as_micros()),
             columns.and_then(|c| c.sweep_at).map(|t| t.as_micros()),
-            commit.row.record,
+            row.record,
         ]);
     match updated {
         Ok(_) => Ok(true),
@@ -366,7 +376,7 @@ fn set_cursor(conn: &Connection, cursor: &Cursor) -> rusqlite::Result<()> {
 
 /// The columns by which the row is listed: a placeholder has none.
 fn listed(commit: &Commit) -> Option<&OrderColumns> {
-    commit.row.record.as_ref().and(commit.row.columns.as_ref())
+    commit.row.as_ref().filter(|row| row.record.is_some())?.columns.as_ref()
 }
 
 /// No customer is NULL, so that such orders cost no index entry.

@@ -1,11 +1,14 @@
 //! What an error of SQLite means for us.
 
+use std::time::Duration;
+
 use cartwright_core::ports::StoreError;
 use rusqlite::{Error, ErrorCode};
 
 /// What an error of a read, or of a statement before COMMIT, is to the caller.
 pub(super) fn store_error(error: &Error) -> StoreError {
     match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => StoreError::TooLong(Duration::ZERO),
         Some(ErrorCode::DiskFull) => StoreError::Full(error.to_string()),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(error.to_string()),
         Some(_) => StoreError::Unavailable(error.to_string()),

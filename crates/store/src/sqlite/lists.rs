@@ -18,7 +18,9 @@ use super::{
 /// is written between two pages.
 pub(super) fn orders(conn: &Connection, query: &OrderQuery) -> rusqlite::Result<Vec<Stored>> {
     let page = select(query);
-    conn.prepare_cached(&page.sql)?.query_map(params_from_iter(page.values), stored)?.collect()
+    let mut statement = conn.prepare_cached(&page.sql)?;
+    let rows = statement.query_map(params_from_iter(page.values), stored)?;
+    super::reader::page(rows, |stored| stored.record.as_ref().map_or(0, Vec::len))
 }
 
 /// Orders whose sweep is due, the longest due first.
@@ -33,7 +35,7 @@ fn select(query: &OrderQuery) -> Select {
         OrderSort::CreatedAt => "created_at",
         OrderSort::UpdatedAt => "updated_at",
     };
-    let mut page = Select::new("SELECT revision, parked, record FROM record WHERE number IS NOT NULL");
+    let mut page = Select::new("SELECT revision, schema, parked, record FROM record WHERE number IS NOT NULL");
     page.any("status", query.status.iter().map(|s| text(s.as_str())));
     page.any("milestone", query.milestone.iter().map(text));
     page.any("flow", query.flow.iter().map(text));

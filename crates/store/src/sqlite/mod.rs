@@ -1,4 +1,4 @@
-//! The [`Store`] port on SQLite: one file, one writer thread, two readers and a checkpointer.
+//! The [`Store`] port on SQLite: one file, one writer thread, three readers and a checkpointer.
 //!
 //! A batch becomes durable in one `BEGIN IMMEDIATE … COMMIT` with `synchronous=FULL`, and is answered after it.
 //! Readers have connections of their own and only short reads. The checkpointer copies the write-ahead log back into
@@ -43,7 +43,7 @@ use cartwright_core::{
 };
 use uuid::Uuid;
 
-use crate::{OpenError, StoreKind};
+use crate::{DataDir, OpenError, StoreKind};
 
 use self::{commit::Checked, reader::Readers, tail::Tail, writer::Writer};
 
@@ -58,6 +58,8 @@ pub struct SqliteOptions {
     pub cache_bytes: u64,
     /// So many jobs may wait for the writer, and as many for the readers; more callers wait for room.
     pub queue: usize,
+    /// The directory that the file lies in: it stays ours as long as the file is open.
+    pub dir: Option<Arc<DataDir>>,
 }
 
 impl Default for SqliteOptions {
@@ -67,6 +69,7 @@ impl Default for SqliteOptions {
             max_bytes: None,
             cache_bytes: 32 * 1024 * 1024,
             queue: 256,
+            dir: None,
         }
     }
 }
@@ -79,6 +82,7 @@ pub struct SqliteStore {
     // Dropped in this order: the writer lets go of the file last and leaves it without a log.
     readers: Readers,
     writer: Writer,
+    _dir: Option<Arc<DataDir>>,
 }
 
 /// What callers may know without asking a thread.
@@ -110,7 +114,7 @@ impl SqliteStore {
         let incarnation = opened.incarnation;
         let readers = Readers::start(path, kind, options)?;
         let writer = Writer::start(path, kind, options, opened, Arc::clone(&shared))?;
-        Ok(Self { path: path.to_owned(), incarnation, shared, readers, writer })
+        Ok(Self { path: path.to_owned(), incarnation, shared, readers, writer, _dir: options.dir.clone() })
     }
 
     /// The file.
@@ -165,11 +169,11 @@ impl Store for SqliteStore {
         if let Some(rows) = self.shared.tail().after(after, limit) {
             return Ok(rows);
         }
-        self.readers.read(move |conn| reader::journal(conn, after, limit)).await
+        self.readers.read_topic(move |conn| reader::journal(conn, after, limit)).await
     }
 
     async fn journal_bounds(&self) -> Result<(u64, u64), StoreError> {
-        self.readers.read(reader::journal_bounds).await
+        self.readers.read_topic(reader::journal_bounds).await
     }
 
     async fn cursors(&self) -> Result<Vec<Cursor>, StoreError> {
@@ -190,9 +194,9 @@ impl Store for SqliteStore {
         self.writer.claim_tasks(now, lease_until, limit).await
     }
 
-    async fn answer(&self, key: &AnswerKey) -> Result<Option<SavedAnswer>, StoreError> {
-        let key = key.clone();
-        self.readers.read(move |conn| reader::answer(conn, &key)).await
+    async fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<SavedAnswer>>, StoreError> {
+        let keys = keys.to_vec();
+        self.readers.read(move |conn| reader::answers(conn, &keys)).await
     }
 
     async fn purge_answers(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {

@@ -1,11 +1,20 @@
-//! The readers: two threads with connections of their own, and what they read.
+//! The readers: threads with connections of their own, and what they read.
 
-use std::{path::Path, thread::JoinHandle};
+use std::{
+    cell::Cell,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
-    ports::{AnswerKey, Cursor, JournalRow, Message, SavedAnswer, StoreError, Stored},
+    ports::{AnswerKey, Cursor, JournalRow, Message, PAGE_BYTES, SavedAnswer, StoreError, Stored},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -22,19 +31,28 @@ use super::{
 
 type Read = Box<dyn FnOnce(&Connection) + Send>;
 
-/// The reader threads: one for what the service and the bus wait for, one for lists and histories, which may take
-/// long and must hold nobody up.
+/// How long a list may take. Filters without an index walk all orders.
+const LONGEST: Duration = Duration::from_secs(10);
+/// Steps of SQLite's machine between two looks at the time.
+const STEPS: i32 = 10_000;
+
+/// The reader threads: one for what the service waits for, one for topics, one for lists and histories. The last two
+/// may take long and hold up none but their like.
 pub(super) struct Readers {
     /// `None` once it is being closed.
     short: Option<Queue<Read>>,
+    topics: Option<Queue<Read>>,
     long: Option<Queue<Read>>,
+    closing: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Readers {
     pub(super) fn start(path: &Path, kind: StoreKind, options: &SqliteOptions) -> Result<Self, OpenError> {
-        let mut readers = Self { short: None, long: None, threads: Vec::with_capacity(2) };
+        let closing = Arc::default();
+        let mut readers = Self { short: None, topics: None, long: None, closing, threads: Vec::with_capacity(3) };
         readers.short = Some(readers.thread("read", path, kind, options)?);
+        readers.topics = Some(readers.thread("topic", path, kind, options)?);
         readers.long = Some(readers.thread("list", path, kind, options)?);
         Ok(readers)
     }
@@ -47,7 +65,10 @@ impl Readers {
         options: &SqliteOptions,
     ) -> Result<Queue<Read>, OpenError> {
         let (queue, jobs) = queue::bounded::<Read>(options.queue);
-        let conn = open::connect_reader(path).map_err(|e| open::trouble(path, e))?;
+        let mut conn = open::connect_reader(path).map_err(|e| open::trouble(path, e))?;
+        let closing = self.closing.clone();
+        conn.progress_handler(STEPS, Some(move || closing.load(Ordering::Relaxed) || is_over()))
+            .map_err(|e| open::trouble(path, e))?;
         let thread = std::thread::Builder::new()
             .name(format!("{kind}-{name}"))
             .spawn(move || {
@@ -68,13 +89,39 @@ impl Readers {
         run(self.short.as_ref(), read).await
     }
 
+    /// A page of the journal.
+    pub(super) async fn read_topic<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        run(self.topics.as_ref(), read).await
+    }
+
     /// A read that may take long.
     pub(super) async fn read_long<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        run(self.long.as_ref(), read).await
+        let limited = |conn: &Connection| {
+            UNTIL.set(Some(Instant::now() + LONGEST));
+            let result = read(conn);
+            UNTIL.set(None);
+            result
+        };
+        run(self.long.as_ref(), limited).await.map_err(|error| match error {
+            StoreError::TooLong(_) => StoreError::TooLong(LONGEST),
+            error => error,
+        })
     }
+}
+
+thread_local! {
+    /// When the read that this thread is at must be over.
+    static UNTIL: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+fn is_over() -> bool {
+    UNTIL.get().is_some_and(|until| Instant::now() > until)
 }
 
 async fn run<T: Send + 'static>(
@@ -98,19 +145,22 @@ async fn run<T: Send + 'static>(
 
 impl Drop for Readers {
     fn drop(&mut self) {
-        (self.short, self.long) = (None, None);
+        // Nobody waits any more for a list that is under way.
+        self.closing.store(true, Ordering::Relaxed);
+        (self.short, self.topics, self.long) = (None, None, None);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
 }
 
-/// A row with columns `revision, parked, record`, in this order.
+/// A row with columns `revision, schema, parked, record`, in this order.
 pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
     Ok(Stored {
         revision: row.get::<_, i64>(0)?.cast_unsigned(),
-        has_parked: row.get::<_, i64>(1)? > 0,
-        record: row.get(2)?,
+        schema: row.get(1)?,
+        has_parked: row.get::<_, i64>(2)? > 0,
+        record: row.get(3)?,
     })
 }
 
@@ -119,7 +169,7 @@ pub(super) fn load(conn: &Connection, ids: &[OrderId]) -> rusqlite::Result<Vec<S
     let snapshot = conn.unchecked_transaction()?;
     let loaded = {
         let mut select =
-            snapshot.prepare_cached("SELECT revision, parked, record FROM record WHERE id = ?1")?;
+            snapshot.prepare_cached("SELECT revision, schema, parked, record FROM record WHERE id = ?1")?;
         ids.iter()
             .map(|id| Ok(select.query_row([id.as_str()], stored).optional()?.unwrap_or_default()))
             .collect()
@@ -129,10 +179,10 @@ pub(super) fn load(conn: &Connection, ids: &[OrderId]) -> rusqlite::Result<Vec<S
 }
 
 pub(super) fn journal(conn: &Connection, after: u64, limit: usize) -> rusqlite::Result<Vec<JournalRow>> {
-    conn.prepare_cached(
+    let mut select = conn.prepare_cached(
         "SELECT position, topic, key, headers, value FROM journal WHERE position > ?1 ORDER BY position LIMIT ?2",
-    )?
-    .query_and_then([integer(after), sql_limit(limit)], |row| {
+    )?;
+    let rows = select.query_and_then([integer(after), sql_limit(limit)], |row| {
         Ok(JournalRow {
             position: row.get::<_, i64>(0)?.cast_unsigned(),
             message: Message {
@@ -142,8 +192,25 @@ pub(super) fn journal(conn: &Connection, after: u64, limit: usize) -> rusqlite::
                 value: bytes(row.get_ref(4)?)?,
             },
         })
-    })?
-    .collect()
+    })?;
+    page(rows, |row| row.message.value.len())
+}
+
+/// Rows until they come to a page.
+pub(super) fn page<T>(
+    rows: impl Iterator<Item = rusqlite::Result<T>>,
+    size: impl Fn(&T) -> usize,
+) -> rusqlite::Result<Vec<T>> {
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    for row in rows {
+        let row = row?;
+        bytes += size(&row);
+        page.push(row);
+        if bytes >= PAGE_BYTES {
+            break;
+        }
+    }
+    Ok(page)
 }
 
 pub(super) fn journal_bounds(conn: &Connection) -> rusqlite::Result<(u64, u64)> {
@@ -176,21 +243,25 @@ pub(super) fn history(
     after: u64,
     limit: usize,
 ) -> rusqlite::Result<Vec<Bytes>> {
-    conn.prepare_cached(
+    let mut select = conn.prepare_cached(
         "SELECT coalesce(h.value, (SELECT value FROM journal j WHERE j.position = h.position)), h.position
          FROM history h WHERE h.record = (SELECT key FROM record WHERE id = ?1) AND h.n > ?2
          ORDER BY h.n LIMIT ?3",
-    )?
-    .query_and_then(params![id.as_str(), integer(after), sql_limit(limit)], |row| {
+    )?;
+    let events = select.query_and_then(params![id.as_str(), integer(after), sql_limit(limit)], |row| {
         row.get::<_, Option<Vec<u8>>>(0)?.map(Bytes::from).ok_or_else(|| {
             let position: Option<i64> = row.get(1).unwrap_or_default();
             unreadable(format!("the history of order {id} names journal row {position:?}, which is gone"))
         })
-    })?
-    .collect()
+    })?;
+    page(events, Bytes::len)
 }
 
-pub(super) fn answer(conn: &Connection, key: &AnswerKey) -> rusqlite::Result<Option<SavedAnswer>> {
+pub(super) fn answers(conn: &Connection, keys: &[AnswerKey]) -> rusqlite::Result<Vec<Option<SavedAnswer>>> {
+    keys.iter().map(|key| answer(conn, key)).collect()
+}
+
+fn answer(conn: &Connection, key: &AnswerKey) -> rusqlite::Result<Option<SavedAnswer>> {
     conn.prepare_cached(
         "SELECT fingerprint, record, saved_at FROM answer WHERE order_id = ?1 AND caller = ?2 AND idempotency = ?3",
     )?

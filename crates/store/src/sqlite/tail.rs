@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use cartwright_core::ports::{JournalRow, Message};
+use cartwright_core::ports::{JournalRow, Message, PAGE_BYTES};
 
 /// Rows kept, at most.
 const ROWS: usize = 4_096;
@@ -43,7 +43,14 @@ impl Tail {
     pub(super) fn after(&self, position: u64, limit: usize) -> Option<Vec<JournalRow>> {
         let first = self.rows.front()?.position;
         let skip = usize::try_from((position + 1).checked_sub(first)?).ok()?;
-        (skip < self.rows.len()).then(|| self.rows.range(skip..).take(limit).cloned().collect())
+        let mut bytes = 0;
+        let page = self.rows.range(skip.min(self.rows.len())..).take(limit).take_while(|row| {
+            let full = bytes >= PAGE_BYTES;
+            bytes += row.message.value.len();
+            !full
+        });
+        let page: Vec<JournalRow> = page.cloned().collect();
+        (!page.is_empty()).then_some(page)
     }
 }
 

@@ -9,14 +9,14 @@ use std::{
 use bytes::Bytes;
 use cartwright_core::{
     domain::order::OrderStatus,
-    ports::{Batch, Commit, Cursor, Guard, HistoryEntry, OrderColumns, OrderQuery, Outcome, Stored},
+    ports::{Batch, Commit, Cursor, Guard, HistoryEntry, OrderColumns, OrderQuery, Outcome, Row, Stored},
 };
 use uuid::Uuid;
 
-use super::{Fixture, both, everything, many, one, over, stands, stored};
+use super::{Fixture, answered, both, everything, many, one, over, stands, stored};
 use crate::build::{
     answer, answer_key, at, batch, columns, commit, cursor, id, message, origin, parked, placed, placeholder,
-    task,
+    row, task,
 };
 
 /// A commit that carries one of everything.
@@ -50,15 +50,15 @@ fn with_external_id(order: &str, number: u64, channel: &str, external_id: &str) 
 pub async fn a_new_order_is_written_whole(fixture: Fixture) {
     let store = fixture.store();
     let position = stands(store, full("a")).await;
-    let row = stored(store, &id("a")).await;
-    assert_eq!(row, Stored { revision: 1, record: Some(br#"{"id":"a"}"#.to_vec()), has_parked: true });
+    let found = stored(store, &id("a")).await;
+    assert_eq!(found, Stored { revision: 1, schema: 1, record: row("a").record, has_parked: true });
     let rows = store.journal(0, 10).await.unwrap_or_default();
     assert_eq!(rows.iter().map(|r| r.message.clone()).collect::<Vec<_>>(), full("a").journal);
     assert_eq!(rows.last().map(|r| r.position), Some(position), "the outcome names the last journal row");
     let history = store.history(&id("a"), 0, 10).await.expect("a history");
     assert_eq!(history, [&b"created"[..], b"foreign", b"step requested"]);
     assert_eq!(store.parked(&id("a")).await.expect("parked"), full("a").park);
-    let saved = store.answer(&answer_key("a", "caller", "key")).await.expect("an answer");
+    let saved = answered(store, &answer_key("a", "caller", "key")).await;
     assert_eq!(saved, Some(answer("answered", 50)));
     assert_eq!(store.claim_tasks(at(100), at(200), 10).await.expect("a claim").len(), 1);
     assert_eq!(stands(store, commit("b")).await, 0, "no journal rows, no position");
@@ -83,7 +83,7 @@ pub async fn a_revision_guard_holds_once(fixture: Fixture) {
     stands(store, commit("a")).await;
     for revision in 1..5 {
         let mut next = at_revision(revision);
-        next.row.record = Some(format!("{revision}").into_bytes());
+        next.row = Some(Row { record: Some(format!("{revision}").into_bytes()), ..row("a") });
         stands(store, next.clone()).await;
         assert_eq!(one(store, next).await, Outcome::Conflict, "it is used up");
         let row = stored(store, &id("a")).await;
@@ -287,7 +287,7 @@ pub async fn records_load_in_the_order_asked(fixture: Fixture) {
     many(store, batch(["a", "b", "c"].map(commit))).await;
     let asked = ["c", "unknown", "a", "c"].map(id);
     let rows = store.load(&asked).await.expect("a load");
-    let record = |order| Stored { revision: 1, record: commit(order).row.record, has_parked: false };
+    let record = |order| Stored { revision: 1, schema: 1, record: row(order).record, has_parked: false };
     assert_eq!(rows, [record("c"), Stored::default(), record("a"), record("c")]);
 }
 
@@ -308,9 +308,9 @@ pub async fn odd_ids_are_kept_to_the_byte(fixture: Fixture) {
         stands(store, Commit { row: placed(order, columns).row, park: Vec::new(), ..full(order) }).await;
     }
     for (n, order) in odd.into_iter().enumerate() {
-        assert_eq!(stored(store, &id(order)).await.record, commit(order).row.record, "{order:?}");
+        assert_eq!(stored(store, &id(order)).await.record, row(order).record, "{order:?}");
         assert_eq!(store.history(&id(order), 0, 9).await.expect("a history").len(), 3, "{order:?}");
-        let saved = store.answer(&answer_key(order, "caller", "key")).await.expect("an answer");
+        let saved = answered(store, &answer_key(order, "caller", "key")).await;
         assert!(saved.is_some(), "{order:?}");
         let key = store.journal(n as u64 * 2, 1).await.expect("a journal").remove(0).message.key;
         assert_eq!(key, id(order));
@@ -329,7 +329,7 @@ pub async fn big_values_come_back_whole(fixture: Fixture) {
         history: vec![HistoryEntry::Foreign(big.clone().into()), HistoryEntry::Own(1)],
         ..commit("a")
     };
-    new.row.record = Some(big.clone());
+    new.row = Some(Row { record: Some(big.clone()), ..row("a") });
     new.journal[1].value = big.clone().into();
     new.journal[1].headers = [("long", "ü".repeat(50_000)), ("", String::new())].into_iter().collect();
     stands(store, new.clone()).await;

@@ -1,10 +1,10 @@
 //! Parked events and the placeholders they hang on.
 
-use cartwright_core::ports::{Commit, Delivery, OrderColumns, OrderQuery, Outcome, Parked, Stored};
+use cartwright_core::ports::{Commit, Delivery, OrderColumns, OrderQuery, Outcome, Parked, Row, Stored};
 use uuid::Uuid;
 
 use super::{Fixture, one, over, stands, stored};
-use crate::build::{columns, id, origin, parked, placed, placeholder};
+use crate::build::{batch, columns, commit, id, origin, parked, placed, placeholder, row};
 
 fn parking(order: &str, events: impl IntoIterator<Item = Parked>) -> Commit {
     Commit { park: events.into_iter().collect(), ..placeholder(order) }
@@ -48,6 +48,28 @@ pub async fn an_event_is_parked_once(fixture: Fixture) {
     let others = [another_lane, another_source, begun_anew, parked("a", 2, event_id(2))];
     stands(store, over(store, parking("a", others)).await).await;
     assert_eq!(store.parked(&id("a")).await.expect("parked").len(), 6);
+
+    // Whoever sends one event under two keys has two orders wait for it.
+    stands(store, parking("b", [parked("b", 1, event_id(1)), parked("b", 2, None)])).await;
+    assert_eq!(store.parked(&id("b")).await.expect("parked").len(), 2);
+    assert_eq!(store.stats().await.expect("stats").parked, 8);
+}
+
+/// Events can be parked beside a record that is left as it is, whatever it holds.
+pub async fn parking_can_leave_the_row_as_it_is(fixture: Fixture) {
+    let store = fixture.store();
+    let columns = OrderColumns { sweep_at: Some(crate::build::at(5)), ..columns(1, 10) };
+    stands(store, placed("a", columns)).await;
+    let before = stored(store, &id("a")).await;
+    let beside = over(store, Commit { row: None, ..parking("a", [parked("a", 1, event_id(1))]) }).await;
+    stands(store, beside.clone()).await;
+    assert_eq!(stored(store, &id("a")).await, Stored { revision: 2, has_parked: true, ..before });
+    assert_eq!(one(store, beside).await, Outcome::Conflict, "its revision has risen");
+    assert_eq!(store.stats().await.expect("stats").open_orders, 1);
+    assert_eq!(store.due_sweeps(crate::build::at(9), 9).await.expect("sweeps"), [id("a")]);
+    let nothing = Commit { row: None, ..commit("b") };
+    assert!(store.commit(batch([nothing])).await.is_err(), "there is no row to leave as it is");
+    assert_eq!(stored(store, &id("b")).await, Stored::default());
 }
 
 /// While an order has a parked event, loading says so; then no more.
@@ -88,14 +110,14 @@ pub async fn an_origin_is_unparked_for_its_own_order_only(fixture: Fixture) {
 pub async fn a_placeholder_is_upgraded_by_placing(fixture: Fixture) {
     let store = fixture.store();
     stands(store, parking("a", [parked("a", 1, event_id(1))])).await;
-    assert_eq!(stored(store, &id("a")).await, Stored { revision: 1, record: None, has_parked: true });
+    assert_eq!(stored(store, &id("a")).await, Stored { revision: 1, schema: 1, record: None, has_parked: true });
     let place = placed("a", columns(1, 10));
     assert_eq!(one(store, place.clone()).await, Outcome::Conflict, "there is a row");
     let place = over(store, place).await;
     stands(store, place.clone()).await;
     assert_eq!(
         stored(store, &id("a")).await,
-        Stored { revision: 2, record: place.row.record, has_parked: true }
+        Stored { revision: 2, schema: 1, record: row("a").record, has_parked: true }
     );
     assert_eq!(store.parked(&id("a")).await.expect("parked").len(), 1);
     let list = store.orders(&OrderQuery { limit: 9, ..OrderQuery::default() }).await.expect("a list");
@@ -108,7 +130,8 @@ pub async fn a_placeholder_is_not_listed(fixture: Fixture) {
     let store = fixture.store();
     stands(store, placeholder("a")).await;
     let mut odd = placeholder("b");
-    odd.row.columns = Some(OrderColumns { sweep_at: Some(crate::build::at(1)), ..columns(1, 1) });
+    let columns = OrderColumns { sweep_at: Some(crate::build::at(1)), ..columns(1, 1) };
+    odd.row = Some(Row { record: None, columns: Some(columns), ..row("b") });
     stands(store, odd).await;
     assert_eq!(store.orders(&OrderQuery { limit: 9, ..OrderQuery::default() }).await.expect("a list"), []);
     assert_eq!(store.due_sweeps(crate::build::at(9), 9).await.expect("sweeps"), []);

@@ -5,7 +5,7 @@ use cartwright_core::{
     ports::{AuthorizeCall, Commit, ShipCall, ShipLine, Store, Task, UndoCall, Work},
 };
 
-use super::{Fixture, both, over, stands};
+use super::{Fixture, answered, both, over, stands};
 use crate::build::{answer, answer_key, at, commit, id, task};
 
 fn with_tasks(order: &str, tasks: impl IntoIterator<Item = Task>) -> Commit {
@@ -152,13 +152,15 @@ pub async fn answers_are_found_by_their_whole_name(fixture: Fixture) {
         stands(store, over(store, save).await).await;
     }
     for (n, key) in keys.iter().enumerate() {
-        let saved = store.answer(key).await.expect("an answer");
+        let saved = answered(store, key).await;
         assert_eq!(saved, Some(answer(&n.to_string(), 10)), "{key:?}");
     }
-    assert_eq!(store.answer(&answer_key("b", "c2", "k")).await.expect("no answer"), None);
+    let unknown = answer_key("b", "c2", "k");
+    let several = store.answers(&[keys[2].clone(), unknown, keys[0].clone()]).await.expect("answers");
+    assert_eq!(several, [Some(answer("2", 10)), None, Some(answer("0", 10))], "in the order asked");
     let again = Commit { answers: vec![(keys[0].clone(), answer("new", 99))], ..commit("a") };
     stands(store, over(store, again).await).await;
-    assert_eq!(store.answer(&keys[0]).await.expect("an answer"), Some(answer("new", 99)));
+    assert_eq!(answered(store, &keys[0]).await, Some(answer("new", 99)));
 }
 
 /// Answers before a moment go, the oldest first, never more than asked at once.
@@ -169,9 +171,9 @@ pub async fn old_answers_are_forgotten_in_portions(fixture: Fixture) {
     stands(store, Commit { answers, ..commit("a") }).await;
     assert_eq!(store.purge_answers(at(10), 10).await.expect("a purge"), 0);
     assert_eq!(store.purge_answers(at(40), 2).await.expect("a purge"), 2);
-    assert_eq!(store.answer(&key(20)).await.expect("no answer"), None);
-    assert!(store.answer(&key(30)).await.expect("an answer").is_some());
+    assert_eq!(answered(store, &key(20)).await, None);
+    assert!(answered(store, &key(30)).await.is_some());
     assert_eq!(store.purge_answers(at(40), 10).await.expect("a purge"), 1);
-    assert!(store.answer(&key(40)).await.expect("an answer").is_some());
-    assert!(store.answer(&key(50)).await.expect("an answer").is_some());
+    assert!(answered(store, &key(40)).await.is_some());
+    assert!(answered(store, &key(50)).await.is_some());
 }

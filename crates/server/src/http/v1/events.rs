@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use cartwright_core::ports::Store;
+use cartwright_core::ports::{Store, StoreError};
 use uuid::Uuid;
 
 use super::{
@@ -34,19 +34,25 @@ const MAX_PAGE: usize = 1_000;
     responses((status = 200, body = docs::EventList), (status = 404, body = Problem)))]
 pub async fn history(State(api): State<Arc<Api>>, id: PathId) -> Result<Response, Problem> {
     let id = headers::path_id(&id)?;
-    let mut events = Vec::new();
-    loop {
-        let page = api.store.history(&id, events.len() as u64, HISTORY_PAGE).await?;
-        let last = page.len() < HISTORY_PAGE;
-        events.extend(page);
-        if last {
-            break;
-        }
-    }
-    if events.is_empty() {
+    let first = api.store.history(&id, 0, HISTORY_PAGE).await?;
+    if first.is_empty() {
         lists::load(&*api.store, &id).await?;
     }
-    Ok(answer(&events, None))
+    let pages = futures_util::stream::try_unfold(Some((0_u64, first)), move |page| {
+        let (store, id) = (api.store.clone(), id.clone());
+        async move {
+            let Some((before, page)) = page else { return Ok(None) };
+            let mut part = Vec::new();
+            part.extend_from_slice(if before == 0 { b"{\"events\":[" } else { b"" });
+            write_events(&page, before > 0, &mut part);
+            let read = before + page.len() as u64;
+            let next = if page.is_empty() { page } else { store.history(&id, read, HISTORY_PAGE).await? };
+            let more = !next.is_empty();
+            part.extend_from_slice(if more { b"" } else { b"]}" });
+            Ok::<_, StoreError>(Some((Bytes::from(part), more.then_some((read, next)))))
+        }
+    });
+    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(pages)).into_response())
 }
 
 /// A topic, from its beginning or from a position.
@@ -74,7 +80,7 @@ pub async fn topic(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Re
     let rows = asked.store.journal(position, asked.limit).await?;
     let next = rows.last().map_or(position, |row| row.position);
     let events: Vec<Bytes> = rows.into_iter().map(|row| row.message.value).collect();
-    Ok(answer(&events, Some(write_cursor(incarnation, next))))
+    Ok(answer(&events, &write_cursor(incarnation, next)))
 }
 
 struct TopicQuery {
@@ -144,22 +150,38 @@ fn read_cursor(text: &str) -> Option<After> {
     Some(After::Position(Uuid::try_parse(incarnation).ok()?, position.parse().ok()?))
 }
 
-/// The events' bytes, exactly as they were sent.
-fn answer(events: &[Bytes], next: Option<String>) -> Response {
+fn answer(events: &[Bytes], next: &str) -> Response {
     let mut body = Vec::with_capacity(events.iter().map(|event| event.len() + 1).sum::<usize>() + 80);
     body.extend_from_slice(b"{\"events\":[");
-    for (i, event) in events.iter().enumerate() {
-        if i > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(event);
-    }
-    body.push(b']');
-    if let Some(next) = next {
-        body.extend_from_slice(b",\"next\":\"");
-        body.extend_from_slice(next.as_bytes());
-        body.push(b'"');
-    }
-    body.push(b'}');
+    write_events(events, false, &mut body);
+    body.extend_from_slice(b"],\"next\":\"");
+    body.extend_from_slice(next.as_bytes());
+    body.extend_from_slice(b"\"}");
     ([(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response()
+}
+
+/// The events' bytes, exactly as they were sent but for what stands for the means of payment: that is for the
+/// payments service alone.
+fn write_events(events: &[Bytes], mut comma: bool, into: &mut Vec<u8>) {
+    for event in events {
+        if std::mem::replace(&mut comma, true) {
+            into.push(b',');
+        }
+        match without_token(event) {
+            Some(event) => into.extend_from_slice(&event),
+            None => into.extend_from_slice(event),
+        }
+    }
+}
+
+/// The event with its token blacked out; `None` when it has none.
+fn without_token(event: &[u8]) -> Option<Vec<u8>> {
+    const NAME: &[u8] = b"\"token\"";
+    if !event.windows(NAME.len()).any(|window| window == NAME) {
+        return None;
+    }
+    let mut json: serde_json::Value = serde_json::from_slice(event).ok()?;
+    let token = json.pointer_mut("/payload/work/token").filter(|token| token.is_string())?;
+    *token = "***".into();
+    serde_json::to_vec(&json).ok()
 }

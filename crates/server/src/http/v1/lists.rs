@@ -15,7 +15,8 @@ use cartwright_core::{
         order::{Milestone, Order, OrderStatus},
         time::Timestamp,
     },
-    ports::{OrderQuery, OrderSort, Store, StoreError},
+    ports::{OrderQuery, OrderSort, PAGE_BYTES, Store, Stored},
+    services::Rejection,
 };
 
 use super::{
@@ -63,12 +64,13 @@ pub async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Res
     let mut query = read_query(query.as_deref().unwrap_or_default())?;
     let limit = query.limit;
     query.limit += 1; // one more tells whether there is a next page
-    let mut orders = Vec::with_capacity(limit);
-    for stored in api.store.orders(&query).await? {
-        orders.push(parse(stored.record.as_deref().unwrap_or_default())?);
-    }
-    let more = orders.len() > limit;
-    orders.truncate(limit);
+    let mut found = api.store.orders(&query).await?;
+    let bytes: usize = found.iter().map(|stored| stored.record.as_ref().map_or(0, Vec::len)).sum();
+    let more = found.len() > limit || bytes >= PAGE_BYTES;
+    found.truncate(limit);
+    let listed = found.len();
+    let orders: Vec<Order> = found.into_iter().filter_map(|stored| parse(&stored).ok()).collect();
+    let unreadable = listed - orders.len();
     let next = orders.last().filter(|_| more).map(|last| write_cursor(query.sort, last));
     let mut body = Vec::with_capacity(2048 * orders.len() + 64);
     body.extend_from_slice(b"{\"orders\":[");
@@ -80,6 +82,9 @@ pub async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Res
     }
     body.extend_from_slice(b"],\"next\":");
     body.extend_from_slice(&serde_json::to_vec(&next).unwrap_or_default());
+    if unreadable > 0 {
+        body.extend_from_slice(format!(",\"unreadable\":{unreadable}").as_bytes());
+    }
     body.push(b'}');
     Ok(([(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response())
 }
@@ -91,13 +96,16 @@ pub async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Res
 pub async fn load(store: &dyn Store, id: &OrderId) -> Result<Order, Problem> {
     let stored = store.load(std::slice::from_ref(id)).await?.pop().unwrap_or_default();
     match stored.record {
-        Some(json) => parse(&json),
+        Some(_) => parse(&stored).map_err(|error| {
+            tracing::error!(order = %id, %error, "the order's record can't be read");
+            Rejection::Unreadable(id.clone()).into()
+        }),
         None => Err(Problem::new(StatusCode::NOT_FOUND, "no-such-order", format!("there is no order {id}"))),
     }
 }
 
-fn parse(json: &[u8]) -> Result<Order, Problem> {
-    serde_json::from_slice(json).map_err(|error| StoreError::Corrupt(error.to_string()).into())
+fn parse(stored: &Stored) -> Result<Order, serde_json::Error> {
+    serde_json::from_slice(stored.record.as_deref().unwrap_or_default())
 }
 
 fn read_query(text: &str) -> Result<OrderQuery, Problem> {

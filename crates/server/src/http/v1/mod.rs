@@ -46,22 +46,28 @@ impl From<Rejection> for Problem {
             Rejection::NotNow(_) => Self::new(StatusCode::CONFLICT, "not-now", says),
             Rejection::Stale(_) => Self::new(StatusCode::PRECONDITION_FAILED, "stale", says),
             Rejection::Full(_) => Self::busy(says, 10),
+            Rejection::Unreadable(order) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unreadable", says).about(order)
+            }
         }
     }
 }
 
 impl From<NotTaken> for Problem {
     fn from(why: NotTaken) -> Self {
-        let retry_after = match why {
-            NotTaken::Full | NotTaken::Unknown => 1,
-            NotTaken::Stopping => 5,
-        };
-        Self::busy(why.to_string(), retry_after)
+        match why {
+            NotTaken::Full => Self::busy(why.to_string(), 1),
+            NotTaken::Stopping => Self::busy(why.to_string(), 5),
+            NotTaken::Unknown => Self::unknown(why),
+        }
     }
 }
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
+        if let StoreError::TooLong(_) = error {
+            return Self::busy(format!("{error}: narrow it, by createdAfter for example"), 10);
+        }
         tracing::error!(%error, "can't read the store");
         Self::busy("the store is not available", 1)
     }
