@@ -17,8 +17,9 @@ use crate::{Failure, cargo::root};
 
 /// Inputs in one transaction.
 const BATCH: usize = 128;
+const PAGE_BYTES: i64 = 8_192;
 /// The write-ahead log is copied back when it has so many pages: 16 MiB, as the store does it.
-const CHECKPOINT_PAGES: i64 = 4_096;
+const CHECKPOINT_PAGES: i64 = 16 * 1024 * 1024 / PAGE_BYTES;
 
 #[derive(Args)]
 pub struct LimitArgs {
@@ -209,7 +210,7 @@ struct Store {
 impl Store {
     fn create(path: &Path, topic: &'static str) -> Result<Self, Failure> {
         let conn = Connection::open(path)?;
-        conn.pragma_update(None, "page_size", 4096)?;
+        conn.pragma_update(None, "page_size", PAGE_BYTES)?;
         conn.pragma_update(None, "journal_mode", "WAL")?;
         conn.pragma_update(None, "synchronous", "FULL")?;
         conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
@@ -247,7 +248,7 @@ impl Store {
                  VALUES (?1, 1, 1, 2, 0, 1, ?2, '', NULL, 'open', 'created', 'standard', ?3, ?4, ?4, ?5, ?6)
                  ON CONFLICT DO NOTHING",
             )?
-            .execute(params![id, self.number, customer(self.number), now, now + SWEEP_AFTER, record.as_bytes()])?;
+            .execute(params![id, self.number, customer(self.number), now, sweep_at(now), record.as_bytes()])?;
         Ok(self.conn.last_insert_rowid())
     }
 
@@ -258,7 +259,7 @@ impl Store {
                 "UPDATE record SET revision = ?2, history = history + 2, counted = 1, status = 'open', milestone = ?3,
                     flow = 'standard', updated_at = ?4, sweep_at = ?5, record = ?6 WHERE key = ?1",
             )?
-            .execute(params![key, revision, milestone, now, now + SWEEP_AFTER, record.as_bytes()])
+            .execute(params![key, revision, milestone, now, sweep_at(now), record.as_bytes()])
             .map(drop)
     }
 
@@ -364,6 +365,12 @@ fn migrations() -> Result<Vec<String>, Failure> {
 }
 
 const SWEEP_AFTER: i64 = 300_000_000;
+/// Moments for the sweeper are rounded up, as the orders service does it.
+fn sweep_at(now: i64) -> i64 {
+    let grain = SWEEP_AFTER / 16;
+    (now + SWEEP_AFTER + grain - 1) / grain * grain
+}
+
 const LEASE: i64 = 60_000_000;
 
 fn now() -> i64 {

@@ -237,8 +237,7 @@ impl<L: Logic> Engine<L> {
                 let Some(work) = works.get_mut(&items[i].order) else { continue };
                 self.decide(i, &items[i], work, now, &mut answers);
             }
-            pending =
-                self.commit(&mut items, works, answers, now, room, report, &mut conflicted).await?;
+            pending = self.commit(&mut items, works, answers, now, room, report, &mut conflicted).await?;
             if pending.is_empty() {
                 return Ok(());
             }
@@ -375,7 +374,8 @@ impl<L: Logic> Engine<L> {
     }
 
     async fn read(&self, order: &OrderId, stored: Stored) -> Result<Working<L::Record>, StoreError> {
-        let (record, unreadable) = match stored.record.as_deref().map(|json| self.parse(json, stored.schema)) {
+        let (record, unreadable) = match stored.record.as_deref().map(|json| self.parse(json, stored.schema))
+        {
             Some(Ok(record)) => (Some(record), None),
             Some(Err(reason)) => (None, Some(reason)),
             None => (None, None),
@@ -392,7 +392,10 @@ impl<L: Logic> Engine<L> {
     fn parse(&self, json: &[u8], schema: u32) -> Result<L::Record, String> {
         if schema > L::SCHEMA {
             // Its new fields would be lost by writing it.
-            return Err(format!("it was written by a newer version: shape {schema}, known up to {}", L::SCHEMA));
+            return Err(format!(
+                "it was written by a newer version: shape {schema}, known up to {}",
+                L::SCHEMA
+            ));
         }
         self.logic.read(json).map_err(|error| error.to_string())
     }

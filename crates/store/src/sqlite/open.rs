@@ -13,7 +13,8 @@ use super::SqliteOptions;
 /// The newest schema that this binary knows: the number of its last migration.
 const SCHEMA: u32 = 1;
 
-pub(super) const PAGE_BYTES: u64 = 4096;
+/// Twice SQLite's default: rows lie close together here, and half as many pages go into the log.
+pub(super) const PAGE_BYTES: u64 = 8_192;
 
 /// Only a foreign program (a shell, a backup) can make one of our connections wait, and it should not do so for long.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
