@@ -1,6 +1,6 @@
 //! What goes wrong on purpose, and how it ends.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use cartwright_core::{
     domain::{ids::{OrderId, StepId}, order::Actor},
@@ -115,7 +115,7 @@ impl World<'_> {
             };
             let event = Envelope {
                 event_id: Uuid::from_u64_pair(number as u64 + 1, n),
-                occurred_at: self.hosts[0].clock.now(),
+                occurred_at: self.hosts[0].clock.now().plus(Duration::from_micros(n)),
                 correlation_id: Uuid::nil(),
                 causation_id: None,
                 source: format!("early-{number}"),

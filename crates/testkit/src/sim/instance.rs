@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{
     bugs::Spoiled,
     dice::{Dice, Of},
-    logic::Watched,
+    logic::{Applying, Watched},
     plan::Micros,
     service::Service,
     store::Gate,
@@ -42,6 +42,8 @@ pub(super) struct Instance {
 pub(super) struct Alive {
     pub engine: Box<dyn Stepping>,
     pub gate: Arc<Gate>,
+    /// What the step under way has applied, and is not yet committed.
+    pub applying: Applying,
     pub schedule: Schedule,
     pub under_way: BTreeSet<String>,
     pub inbox: Inbox,

@@ -22,11 +22,9 @@ use super::{
     store::lock,
 };
 
-/// What the watched services did, and what they can't understand for now.
+/// What services can't understand for now.
 #[derive(Default)]
 pub(super) struct Watch {
-    /// Events applied since somebody looked.
-    pub applied: Vec<Applied>,
     /// Which of an order's events a service does not understand, counted from 0 as they come.
     pub misread: BTreeMap<(Service, OrderId), Vec<usize>>,
     /// The events that came for the orders in `misread`.
@@ -34,6 +32,9 @@ pub(super) struct Watch {
     /// How many were not understood.
     pub misreads: u64,
 }
+
+/// What an instance has applied in the step under way.
+pub(super) type Applying = Arc<Mutex<Vec<Applied>>>;
 
 /// An event that a service applied.
 pub(super) struct Applied {
@@ -62,6 +63,7 @@ impl Watch {
 pub(super) struct Watched<L> {
     pub inner: L,
     pub watch: Arc<Mutex<Watch>>,
+    pub applying: Applying,
     pub bug: Option<Bug>,
 }
 
@@ -128,7 +130,7 @@ impl<L: Spoiled> Logic for Watched<L> {
             self.inner.before_event(bug, record, event, ctx, turn);
         }
         self.inner.event(record, event, bytes, ctx, turn)?;
-        lock(&self.watch).applied.push(Applied {
+        lock(&self.applying).push(Applied {
             service: L::SERVICE,
             order: order.clone(),
             source: event.source.clone(),

@@ -1,14 +1,15 @@
 //! Looks whether all is quiet, and what is wrong when it never becomes so or when it does.
 
+use std::collections::BTreeSet;
+
 use cartwright_core::{
-    domain::ids::OrderId,
-    domain::order::OrderStatus,
+    domain::{ids::OrderId, order::OrderStatus},
     ports::Store,
 };
 
 use super::{
     checks::Left,
-    plan::SECOND,
+    plan::{Item, SECOND},
     service::Service,
     store::block_on,
     world::{Event, World},
@@ -20,7 +21,8 @@ impl World<'_> {
         let held: Vec<usize> = self
             .checks
             .orders()
-            .filter(|order| order.on_hold && order.status == OrderStatus::Open)
+            .filter(|order| order.on_hold && order.status == OrderStatus::Open && order.unwinding.is_none())
+            .filter(|order| !self.poisoned.contains(&order.id))
             .filter_map(|order| self.ids.get(&order.id).copied())
             .collect();
         for order in held {
@@ -43,6 +45,15 @@ impl World<'_> {
         let borrowed: Vec<(Service, &dyn Store)> =
             stores.iter().map(|(service, store)| (*service, &**store)).collect();
         self.checks.stores(&borrowed);
+        let misreads: BTreeSet<(Service, OrderId)> = self
+            .plan
+            .items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Misread { order, service, .. } => Some((*service, self.id(*order))),
+                _ => None,
+            })
+            .collect();
         for id in self.ids.keys().cloned().collect::<Vec<_>>() {
             if !self.poisoned.contains(&id) {
                 let held = self.provider.held(&id);
@@ -51,7 +62,11 @@ impl World<'_> {
             self.checks.history(&id, &*orders);
             for (service, store) in &borrowed {
                 let parked = block_on(store.parked(&id)).map_or(0, |parked| parked.len());
-                let explained = self.poisoned.contains(&id) || !self.checks.knows(&id);
+                // What was not understood is tried again before the next event of its order. After the last one
+                // there is none: it concerned nothing that was still open.
+                let over = self.checks.order(&id).is_none_or(|order| order.status != OrderStatus::Open);
+                let misread = over && misreads.contains(&(*service, id.clone()));
+                let explained = self.poisoned.contains(&id) || !self.checks.knows(&id) || misread;
                 self.checks.parked(&id, *service, parked, explained);
             }
         }

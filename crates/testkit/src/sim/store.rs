@@ -80,6 +80,7 @@ impl Future for Passing<'_> {
 
 /// A commit that was decided, and what became of it.
 pub(super) struct Seen {
+    pub instance: usize,
     pub service: Service,
     pub commit: Commit,
     pub outcome: Outcome,
@@ -87,6 +88,7 @@ pub(super) struct Seen {
 
 /// One process's view of a store.
 pub(super) struct SimStore {
+    pub instance: usize,
     pub service: Service,
     pub gate: Arc<Gate>,
     pub inner: Arc<dyn Store>,
@@ -109,6 +111,7 @@ impl Store for SimStore {
         let commits = batch.commits.clone();
         let outcomes = block_on(self.inner.commit(batch))?;
         lock(&self.seen).extend(commits.into_iter().zip(&outcomes).map(|(commit, outcome)| Seen {
+            instance: self.instance,
             service: self.service,
             commit,
             outcome: outcome.clone(),

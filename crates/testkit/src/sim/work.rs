@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use cartwright_core::{
+    domain::ids::OrderId,
     ports::{Clock as _, Outcome, Store, StoreError},
     services::{Engine, Fulfillment, Orders, Payments, RetryPolicy, Settings},
 };
@@ -12,7 +13,7 @@ use super::{
     clients::Reply,
     dice::Of,
     instance::{Alive, HostIds, Inbox, Instance, Machine, Place, Report, Stepping},
-    logic::{Watched, order_of},
+    logic::{Applied, Applying, Watched, order_of},
     plan::{Item, MILLI, Micros, SECOND},
     service::Service,
     store::{Gate, Gated, SimStore, block_on, lock},
@@ -99,13 +100,21 @@ impl World<'_> {
         let thing = [i as u64, self.instances[i].operations, self.now.unsigned_abs()];
         let limit = self.dice.between(Of::Batch, &thing, 1, 24) as usize;
         let room = self.plan.shape.room;
-        let Some(alive) = self.alive(i, life) else { return };
+        if self.instances[i].life != life {
+            return;
+        }
+        let Self { instances, checks, .. } = self;
+        let Instance { service, alive: Some(alive), .. } = &mut instances[i] else { return };
+        let service = *service;
         alive.called = false;
         if alive.stepping.is_some() || alive.inbox.is_empty() {
             return;
         }
         let room = room.saturating_sub(alive.schedule.len() + alive.under_way.len());
         let (inputs, places) = alive.inbox.take(limit);
+        for place in &places {
+            checks.handed(service, place);
+        }
         alive.stepping = Some(places);
         alive.engine.begin(inputs, room);
         self.drive(i);
@@ -160,12 +169,9 @@ impl World<'_> {
 
     /// Takes in what the stores and the logic have been seen doing.
     pub fn observe(&mut self) {
-        let applied = std::mem::take(&mut lock(&self.watch).applied);
-        for applied in applied {
-            self.checks.applied(&applied);
-        }
         let seen = std::mem::take(&mut *lock(&self.seen));
         for seen in seen {
+            self.applied(seen.instance, Some(&seen.commit.id), matches!(seen.outcome, Outcome::Committed { .. }));
             let Outcome::Committed { position } = seen.outcome else {
                 self.coverage.conflicts += u64::from(seen.outcome == Outcome::Conflict);
                 self.trace.say(self.now, Some(&seen.commit.id), || {
@@ -186,6 +192,16 @@ impl World<'_> {
         }
     }
 
+    /// What was applied stands, or is forgotten: of one order, or all that is left at the end of a step.
+    fn applied(&mut self, i: usize, order: Option<&OrderId>, stands: bool) {
+        let Some(alive) = &self.instances[i].alive else { return };
+        let about = |applied: &mut Applied| order.is_none_or(|order| applied.order == *order);
+        let applied: Vec<Applied> = lock(&alive.applying).extract_if(.., about).collect();
+        for applied in applied.iter().filter(|_| stands) {
+            self.checks.applied(applied);
+        }
+    }
+
     pub fn alive(&mut self, i: usize, life: u64) -> Option<&mut Alive> {
         let instance = &mut self.instances[i];
         if instance.life == life { instance.alive.as_mut() } else { None }
@@ -202,15 +218,17 @@ impl World<'_> {
             self.checks.durable(&*store);
         }
         let gate = Arc::new(Gate::default());
+        let applying = Applying::default();
         let engine: Box<dyn Stepping> = match service {
-            Service::Orders => self.engine(i, Orders, &gate, stats.open_orders),
-            Service::Payments => self.engine(i, Payments, &gate, stats.open_orders),
-            Service::Fulfillment => self.engine(i, Fulfillment, &gate, stats.open_orders),
+            Service::Orders => self.engine(i, Orders, &gate, &applying, stats.open_orders),
+            Service::Payments => self.engine(i, Payments, &gate, &applying, stats.open_orders),
+            Service::Fulfillment => self.engine(i, Fulfillment, &gate, &applying, stats.open_orders),
         };
         let now = self.now;
         self.instances[i].alive = Some(Alive {
             engine,
             gate,
+            applying,
             schedule: Default::default(),
             under_way: Default::default(),
             inbox: Inbox::default(),
@@ -235,11 +253,18 @@ impl World<'_> {
         }
     }
 
-    fn engine<L: Spoiled>(&self, i: usize, logic: L, gate: &Arc<Gate>, open: u64) -> Box<dyn Stepping> {
+    fn engine<L: Spoiled>(
+        &self,
+        i: usize,
+        logic: L,
+        gate: &Arc<Gate>,
+        applying: &Applying,
+        open: u64,
+    ) -> Box<dyn Stepping> {
         let instance = &self.instances[i];
         let shape = &self.plan.shape;
         let store =
-            SimStore { service: L::SERVICE, gate: gate.clone(), inner: self.buggy(L::SERVICE), seen: self.seen.clone() };
+            SimStore { instance: i, service: L::SERVICE, gate: gate.clone(), inner: self.buggy(L::SERVICE), seen: self.seen.clone() };
         let settings = Settings {
             max_open_orders: shape.max_open_orders,
             sweep_after: Duration::from_secs(shape.sweep_after),
@@ -249,7 +274,7 @@ impl World<'_> {
             ..Settings::default()
         };
         let ids = HostIds { dice: self.dice, instance: i as u64, life: instance.life, last: 0 };
-        let logic = Watched { inner: logic, watch: self.watch.clone(), bug: self.bug };
+        let logic = Watched { inner: logic, watch: self.watch.clone(), applying: applying.clone(), bug: self.bug };
         let clock = Arc::new(self.hosts[instance.host].clock.clone());
         let engine = Engine::new(logic, Arc::new(store), clock, Box::new(ids), settings, open);
         Box::new(Machine::Idle(Box::new(engine)))
@@ -272,8 +297,14 @@ impl World<'_> {
         let at = alive.gate.waiting();
         self.observe();
         match result {
-            Some(Ok(report)) => self.settle(i, report),
-            Some(Err(error)) => self.failed(i, &error),
+            Some(Ok(report)) => {
+                self.applied(i, None, true);
+                self.settle(i, report);
+            }
+            Some(Err(error)) => {
+                self.applied(i, None, false);
+                self.failed(i, &error);
+            }
             None => {
                 let thing = [i as u64, self.instances[i].operations, u64::from(at == Some(Gated::Written))];
                 let after = self.dice.between(Of::Latency, &thing, 100, 12_000);

@@ -64,6 +64,7 @@ pub(super) struct Checks {
     tasks: BTreeMap<(Service, String), OrderId>,
     /// What was handed to a service and is settled: by reader, source and lane.
     settled: BTreeMap<(Service, Service, u32), BTreeSet<u64>>,
+    handed: BTreeMap<(Service, Service, u32), BTreeSet<u64>>,
 }
 
 /// An order as its commits show it.
@@ -88,6 +89,7 @@ impl Checks {
             told: BTreeMap::new(),
             tasks: BTreeMap::new(),
             settled: BTreeMap::new(),
+            handed: BTreeMap::new(),
         }
     }
 
@@ -106,6 +108,18 @@ impl Checks {
         for task in &commit.put_tasks {
             self.tasks.insert((service, task.id.clone()), commit.id.clone());
         }
+    }
+
+    /// A delivery is handed to a service.
+    pub fn handed(&mut self, reader: Service, place: &Place) {
+        self.handed.entry((reader, place.source, place.lane)).or_default().insert(place.position);
+    }
+
+    /// Everything that was handed to a service up to here is settled, as its own store has it.
+    pub fn read_up_to(&mut self, reader: Service, source: Service, position: u64) {
+        let handed = self.handed.entry((reader, source, 0)).or_default();
+        let settled = self.settled.entry((reader, source, 0)).or_default();
+        settled.extend(handed.range(..=position));
     }
 
     /// A delivery is settled.
