@@ -250,7 +250,7 @@ impl World<'_> {
                 let delivery = Delivery {
                     origin,
                     incarnation,
-                    key: row.message.key.as_str().as_bytes().to_vec(),
+                    key: row.message.key.as_str().as_bytes().to_vec().into(),
                     headers: row.message.headers,
                     value: row.message.value,
                 };

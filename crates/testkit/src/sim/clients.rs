@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use cartwright_core::{
     domain::{
+        frozen::Frozen,
         ids::OrderId,
         money::Currency,
         order::{
@@ -261,7 +262,7 @@ impl World<'_> {
         let placed_by = PlacedBy { caller: CALLER.to_owned(), key: asked.key.clone(), fingerprint };
         Ask::Place(PlaceOrder {
             id: asked.id.clone(),
-            placed: Arc::new(placed),
+            placed: Frozen::new(placed),
             intent,
             placed_by,
             correlation_id: Uuid::from_u64_pair(self.seed, asked.order as u64),

@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use cartwright_core::{
     domain::{ids::{OrderId, StepId}, order::Actor},
     events::{Envelope, Payload, ProgressState, StepProgressedV1},
-    ports::{Batch, Clock as _, Commit, Guard, Message, Outcome, Row},
+    ports::{Batch, Clock as _, Commit, Guard, Headers, Message, Outcome, Row},
 };
 use uuid::Uuid;
 
@@ -92,8 +92,8 @@ impl World<'_> {
     /// Puts bytes under an order's key that are no event.
     fn poison(&mut self, number: usize, order: usize, from: Service) {
         let id = self.id(order);
-        let headers = vec![("eventType".to_owned(), "SomethingNewV9".to_owned())];
-        let value = format!(r#"{{"item":{number}}}"#).into_bytes();
+        let headers = Headers::from_iter([("eventType", "SomethingNewV9")]);
+        let value = format!(r#"{{"item":{number}}}"#).into();
         self.poisoned.insert(id.clone());
         self.forge(number, from, vec![Message { topic: from.name().into(), key: id, headers, value }]);
     }

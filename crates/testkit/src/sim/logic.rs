@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use bytes::Bytes;
 use cartwright_core::{
     domain::ids::OrderId,
     events::{Envelope, Payload},
@@ -118,7 +119,7 @@ impl<L: Spoiled> Logic for Watched<L> {
         &mut self,
         record: &mut Option<L::Record>,
         event: &Envelope,
-        bytes: &[u8],
+        bytes: &Bytes,
         ctx: &mut Ctx<'_>,
         turn: &mut Turn,
     ) -> Result<(), String> {

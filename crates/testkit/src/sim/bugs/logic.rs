@@ -1,5 +1,7 @@
 //! Bugs of decisions: each hook changes a record just before or after the real logic looks at it.
 
+use std::sync::Arc;
+
 use cartwright_core::{
     domain::{
         flow::{Life, StepKind},
@@ -39,7 +41,7 @@ pub(in crate::sim) trait Spoiled: Simulated {
 impl Spoiled for Fulfillment {}
 
 impl Spoiled for Orders {
-    fn after_command(&mut self, bug: Bug, record: &mut Option<Order>, ctx: &mut Ctx<'_>, turn: &mut Turn) {
+    fn after_command(&mut self, bug: Bug, record: &mut Option<Arc<Order>>, ctx: &mut Ctx<'_>, turn: &mut Turn) {
         let Some(order) = record.as_ref().filter(|_| bug == Bug::CancelRacesShip) else { return };
         let racing = order.steps.iter().find(|s| s.kind == StepKind::Ship && s.life == Life::UndoRequested);
         let Some(step) = racing.map(|step| order.step_id(step.number)) else { return };
@@ -60,7 +62,7 @@ impl Spoiled for Orders {
             actor: Actor::service(events::FULFILLMENT),
             payload,
         };
-        let bytes = events::encode(&event);
+        let bytes = events::encode(&event).into();
         let _ = self.event(record, &event, &bytes, ctx, turn); // what it can't apply it leaves alone
     }
 }

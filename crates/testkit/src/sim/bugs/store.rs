@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
     ports::{
@@ -133,7 +134,7 @@ impl Store for BuggyStore {
         self.inner.cursors().await
     }
 
-    async fn history(&self, id: &OrderId, after: u64, limit: usize) -> Result<Vec<Vec<u8>>, StoreError> {
+    async fn history(&self, id: &OrderId, after: u64, limit: usize) -> Result<Vec<Bytes>, StoreError> {
         self.inner.history(id, after, limit).await
     }
 
