@@ -346,13 +346,22 @@ impl<L: Logic> Engine<L> {
             };
             works.insert(item.order.clone(), work);
         }
-        if missing.is_empty() {
-            return Ok(works);
+        if !missing.is_empty() {
+            let loaded = self.store.load(&missing).await?;
+            for (order, stored) in missing.into_iter().zip(loaded) {
+                let work = self.read(&order, stored).await?;
+                works.insert(order, work);
+            }
         }
-        let loaded = self.store.load(&missing).await?;
-        for (order, stored) in missing.into_iter().zip(loaded) {
-            let work = self.read(&order, stored).await?;
-            works.insert(order, work);
+        // Only now: an answer that another process saves in between is either found here, or its commit moves the
+        // record on from what was loaded.
+        for &i in pending {
+            let item = &mut items[i];
+            if let Input::Command { command, .. } = &item.input
+                && let Some(key) = self.logic.target(command).answer
+            {
+                item.saved = self.store.answer(key).await?;
+            }
         }
         Ok(works)
     }
