@@ -256,7 +256,9 @@ impl Logic for Orders {
         let waited = order.steps.iter().find(|step| wait_task(order, step.number) == done.task.id);
         let Some(step) = waited.map(|step| step.number) else { return };
         let report = StepReport { step, report: Report::Done, facts: Facts::None };
-        if let Ok(first) = order.fold(&report) {
+        if let Ok(first) = order.fold(&report)
+            && !first.is_empty()
+        {
             advance(Arc::make_mut(order), first, None, &Actor::service(events::ORDERS), ctx, turn);
         }
     }
