@@ -55,8 +55,6 @@ pub(super) struct Broker {
     pub topics: [Vec<Vec<JournalRow>>; 3],
     /// Partitions that forgot something.
     pub forgetful: BTreeSet<(Service, u32)>,
-    /// Orders that a forgotten message was about.
-    pub bereft: BTreeSet<OrderId>,
     /// The positions of each journal that came to its topic.
     pub arrived: [BTreeSet<u64>; 3],
 }
@@ -75,7 +73,6 @@ impl Broker {
         Self {
             topics: [topic(), topic(), topic()],
             forgetful: BTreeSet::new(),
-            bereft: BTreeSet::new(),
             arrived: Default::default(),
         }
     }
@@ -330,7 +327,6 @@ impl World<'_> {
         for row in lost {
             let order = &row.message.key;
             self.trace.say(self.now, Some(order), || format!("topic {} forgets an event of {order}", service.name()));
-            self.broker.bereft.insert(row.message.key);
         }
     }
 }

@@ -29,6 +29,8 @@ use super::{
 const CALLER: &str = "client";
 /// Commands that may wait at an instance.
 const MAX_COMMANDS: usize = 64;
+/// How often a client comes back when too many orders are open. Some may be open for good.
+const PATIENT: u32 = 16;
 
 /// Something that a client wants, however often it has to ask.
 pub(super) struct Request {
@@ -155,16 +157,18 @@ impl World<'_> {
             ),
             Err(rejection) => format!("client: {id} is refused: {rejection}"),
         });
+        let rivals = self.requests.iter().filter(|r| !r.over && r.attempt > 0 && r.change.is_none()).count();
         let question = Question {
             request,
             order: &asked.id,
             place: asked.change.is_none(),
             moves_milestone: asked.change == Some(Asked::Milestone),
             key: asked.key.as_deref(),
-            floor: asked.floor,
-            // An earlier attempt may be answered after a later one was sent.
-            arrived: if attempt == asked.attempt { Some(asked.arrived) } else { None },
+            // An earlier attempt may be answered after a later one was sent: then it is not known when it was.
+            floor: if attempt == asked.attempt { asked.floor } else { 0 },
+            arrived: (attempt == asked.attempt).then_some(asked.arrived),
             trouble,
+            rivals,
         };
         self.checks.answer(self.now, &question, &answer);
         let way = self.dice.between(Of::Way, &[41, request as u64, u64::from(attempt)], 100, 5 * MILLI);
@@ -178,6 +182,7 @@ impl World<'_> {
             return;
         }
         let again = match reply {
+            Reply::Answer(Err(Rejection::Full(_))) if attempt > PATIENT => None,
             Reply::Answer(Err(Rejection::Full(_))) | Reply::Busy => Some(SECOND),
             // A change that came before its order: once more.
             Reply::Answer(Err(Rejection::NotFound(_))) if asked.repeatable && attempt < 4 => Some(SECOND),
