@@ -225,7 +225,7 @@ impl Logic for Orders {
         ctx: &mut Ctx<'_>,
         turn: &mut Turn,
     ) -> Result<(), String> {
-        let Some((step, report)) = read_report(&event.payload) else { return Ok(()) };
+        let Some((step, report)) = read_report(event) else { return Ok(()) };
         let Some(order) = record else {
             return Err(format!("order {} is not known (yet)", step.order));
         };
@@ -561,8 +561,8 @@ fn wait_task(order: &Order, step: u32) -> String {
 }
 
 /// What another service's event says about which step.
-fn read_report(payload: &Payload) -> Option<(&StepId, StepReport)> {
-    let (step, report, facts) = match payload {
+fn read_report(event: &Envelope) -> Option<(&StepId, StepReport)> {
+    let (step, report, facts) = match &event.payload {
         Payload::PaymentAuthorized(p) | Payload::PaymentVoided(p) => {
             let facts = match p.payment_id {
                 Some(id) => Facts::Payment { id, reference: p.reference.clone(), amount: p.amount },
@@ -592,6 +592,7 @@ fn read_report(payload: &Payload) -> Option<(&StepId, StepReport)> {
                 ProgressState::Waiting | ProgressState::Retrying => Report::Waiting {
                     reason: p.reason.clone().unwrap_or_default(),
                     next_try_at: p.next_try_at,
+                    said_at: event.occurred_at,
                 },
             };
             (&p.step, report, Facts::None)

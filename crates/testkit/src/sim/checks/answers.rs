@@ -138,7 +138,7 @@ impl Checks {
                 if let Some(arrived) = asked.arrived {
                     // One of the same batch that was let in may have failed in the end: its place was taken then.
                     let (peak, limit) = (self.most_open_since(arrived), self.limit);
-                    self.must(peak + asked.rivals as u64 > limit, "limit of open orders", id, || {
+                    self.must(peak + asked.rivals.max(1) as u64 > limit, "limit of open orders", id, || {
                         format!("refused although no more than {peak} of {limit} were open")
                     });
                 }
