@@ -15,7 +15,6 @@ pub(super) enum Of {
     Tick,
     Relay,
     Fetch,
-    Partition,
     Group,
     Restart,
 }

@@ -18,6 +18,7 @@ mod coverage;
 mod dice;
 mod faults;
 mod instance;
+mod kept;
 mod logic;
 mod look;
 mod plan;
@@ -34,6 +35,7 @@ pub use self::{
     bugs::Bug,
     checks::Violation,
     coverage::Coverage,
+    kept::kept_seeds,
     plan::{Asked, Does, Item, Micros, Plan, Shape, Stated, Style, When},
     service::Service,
     shrinking::{shrink, story},

@@ -26,11 +26,6 @@ impl Service {
         }
     }
 
-    /// The service of a topic.
-    pub(super) fn of_topic(topic: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|service| service.name() == topic)
-    }
-
     /// Whose topics it reads.
     pub(super) const fn sources(self) -> &'static [Self] {
         match self {

@@ -101,7 +101,7 @@ impl Drawing {
             _ => self.dice.pick(&[Asked::Cancel, Asked::Cancel, Asked::Hold, Asked::Release]),
         };
         // Most of an order's life is short after it was placed.
-        let later = if self.dice.chance(70) { 1_500 * MILLI } else { 60 * SECOND };
+        let later = self.dice.pick(&[300 * MILLI, 300 * MILLI, 1_500 * MILLI, 60 * SECOND]);
         let at = placed + self.dice.between(0, later);
         let (key, patience) = (self.dice.chance(60), self.patience());
         self.items.push(Item::Change { order, ask, key, at, patience });
@@ -126,6 +126,9 @@ impl Drawing {
     fn does(&mut self, service: Service, undo: bool) -> Does {
         let slow = self.dice.between(200, 20_000) as u32;
         let late = self.dice.between(40_000, 70_000) as u32;
+        if undo && service == Service::Fulfillment && self.dice.chance(40) {
+            return Does::TooLate;
+        }
         match (self.dice.below(10), undo) {
             (0, _) => Does::Slow(slow),
             (1, _) => Does::Slow(late),
@@ -135,7 +138,6 @@ impl Drawing {
             (6, _) => Does::Waits,
             (7, _) => Does::Hangs,
             (8, false) => Does::Refuses,
-            (8 | 9, true) if service == Service::Fulfillment => Does::TooLate,
             _ => Does::Slow(slow / 10),
         }
     }
