@@ -48,7 +48,11 @@ fn planted_bugs_are_found() {
     let double = &["charged twice", "conservation of money"][..];
     let lost = &["durable", "every order ends", "gapless sequence", "history", "limit of open orders"][..];
     let bugs: [(Bug, Option<bool>, &[&str]); 14] = [
-        (Bug::SyncOff, Some(false), &["durable", "gapless sequence", "life of an operation", "life of a step"]),
+        (
+            Bug::SyncOff,
+            Some(false),
+            &["durable", "gapless sequence", "life of an operation", "life of a step"],
+        ),
         (Bug::OffsetPastConflict, None, lost),
         (Bug::TaskApart, None, &["every order ends", "nothing left over"]),
         (Bug::NoGuard, Some(true), &["gapless sequence", "life of a step", "version"]),

@@ -70,11 +70,7 @@ pub(super) struct Group {
 impl Broker {
     pub fn new(partitions: u32) -> Self {
         let topic = || (0..partitions).map(|_| Vec::new()).collect();
-        Self {
-            topics: [topic(), topic(), topic()],
-            forgetful: BTreeSet::new(),
-            arrived: Default::default(),
-        }
+        Self { topics: [topic(), topic(), topic()], forgetful: BTreeSet::new(), arrived: Default::default() }
     }
 
     /// The partition of an order.
@@ -242,8 +238,7 @@ impl World<'_> {
         }
         rows.into_iter()
             .map(|row| {
-                let origin =
-                    Origin { source: row.message.topic.clone(), lane, position: row.position };
+                let origin = Origin { source: row.message.topic.clone(), lane, position: row.position };
                 let delivery = Delivery {
                     origin,
                     incarnation,
@@ -326,7 +321,9 @@ impl World<'_> {
         self.coverage.lost += lost.len() as u64;
         for row in lost {
             let order = &row.message.key;
-            self.trace.say(self.now, Some(order), || format!("topic {} forgets an event of {order}", service.name()));
+            self.trace.say(self.now, Some(order), || {
+                format!("topic {} forgets an event of {order}", service.name())
+            });
         }
     }
 }
@@ -392,7 +389,8 @@ impl World<'_> {
         let order = row.message.key.clone();
         if !self.broker.arrived[from.index()].insert(row.position) {
             self.coverage.duplicates += 1;
-            self.trace.say(self.now, Some(&order), || format!("topic {}: {} again", from.name(), row.position));
+            self.trace
+                .say(self.now, Some(&order), || format!("topic {}: {} again", from.name(), row.position));
         }
         let lane = self.broker.lane(&order);
         self.broker.topics[from.index()][lane as usize].push(row);

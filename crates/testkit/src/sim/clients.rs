@@ -84,9 +84,7 @@ impl Request {
                 let key = key.then(|| format!("change-{order}-{number}"));
                 request(*order, Some(*ask), key, *patience)
             }
-            Item::Place { order, patience, .. } => {
-                request(*order, None, place_key(plan, *order), *patience)
-            }
+            Item::Place { order, patience, .. } => request(*order, None, place_key(plan, *order), *patience),
             other => unreachable!("{other:?} is no request"),
         }
     }

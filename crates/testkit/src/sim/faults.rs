@@ -3,7 +3,10 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use cartwright_core::{
-    domain::{ids::{OrderId, StepId}, order::Actor},
+    domain::{
+        ids::{OrderId, StepId},
+        order::Actor,
+    },
     events::{Envelope, Payload, ProgressState, StepProgressedV1},
     ports::{Batch, Clock as _, Commit, Guard, Headers, Message, Outcome, Row},
 };

@@ -217,6 +217,9 @@ impl Ids for HostIds {
     fn next(&mut self) -> Uuid {
         self.last += 1;
         let thing = [self.instance, self.life, self.last];
-        Uuid::from_u64_pair(self.dice.throw(Of::Id, &thing), (self.instance << 56) | (self.life << 40) | self.last)
+        Uuid::from_u64_pair(
+            self.dice.throw(Of::Id, &thing),
+            (self.instance << 56) | (self.life << 40) | self.last,
+        )
     }
 }

@@ -140,13 +140,7 @@ impl<L: Spoiled> Logic for Watched<L> {
         Ok(())
     }
 
-    fn task(
-        &mut self,
-        record: &mut Option<L::Record>,
-        done: &TaskDone,
-        ctx: &mut Ctx<'_>,
-        turn: &mut Turn,
-    ) {
+    fn task(&mut self, record: &mut Option<L::Record>, done: &TaskDone, ctx: &mut Ctx<'_>, turn: &mut Turn) {
         if let Some(bug) = self.bug {
             self.inner.before_task(bug, record, done);
         }

@@ -106,7 +106,11 @@ impl World<'_> {
         }
         let due = self.checks.order(id).is_some_and(|order| order.awaited().is_some());
         if due && self.checks.tasks_of(id).next().is_none() && !self.is_under_way(id) {
-            self.checks.fail("nothing is passed over", Some(id), "it waits, and nothing is under way".to_owned());
+            self.checks.fail(
+                "nothing is passed over",
+                Some(id),
+                "it waits, and nothing is under way".to_owned(),
+            );
         }
     }
 
@@ -115,9 +119,9 @@ impl World<'_> {
             let key = id.as_str().as_bytes();
             alive.inbox.deliveries.iter().any(|(_, delivery)| delivery.key == key)
         });
-        let parked = Service::ALL.into_iter().any(|service| {
-            block_on(self.store(service).parked(id)).is_ok_and(|parked| !parked.is_empty())
-        });
+        let parked = Service::ALL
+            .into_iter()
+            .any(|service| block_on(self.store(service).parked(id)).is_ok_and(|parked| !parked.is_empty()));
         at_instance || parked || self.unread().is_some()
     }
 
@@ -141,8 +145,11 @@ impl World<'_> {
         if let Some(unread) = self.unread() {
             return left("nothing is passed over", unread);
         }
-        (self.busy > 0 && self.poisoned.is_empty())
-            .then(|| Left { check: "every run ends", order: None, what: "events are under way".to_owned() })
+        (self.busy > 0 && self.poisoned.is_empty()).then(|| Left {
+            check: "every run ends",
+            order: None,
+            what: "events are under way".to_owned(),
+        })
     }
 
     /// Something that a reader has not read, in words.
@@ -157,9 +164,10 @@ impl World<'_> {
             for source in reader.sources() {
                 if !self.plan.shape.distributed {
                     let head = self.heads[source.index()];
-                    let mut readings = self.instances.iter().filter(|i| i.service == reader).filter_map(|i| {
-                        i.alive.as_ref()?.reading.get(&(*source, 0)).map(|reading| reading.next)
-                    });
+                    let mut readings =
+                        self.instances.iter().filter(|i| i.service == reader).filter_map(|i| {
+                            i.alive.as_ref()?.reading.get(&(*source, 0)).map(|reading| reading.next)
+                        });
                     if readings.any(|next| next < head) {
                         return Some(format!("{} has not read all of {}", reader.name(), source.name()));
                     }

@@ -14,7 +14,9 @@ pub fn shrink(seed: u64, plan: &Plan, bug: Option<Bug>) -> Plan {
         tries += 1;
         let smaller = Plan { items: items.to_vec(), ..plan.clone() };
         tries <= TRIES
-            && run(seed, &smaller, bug, Keep::Nothing).violation.is_some_and(|violation| violation.check == check)
+            && run(seed, &smaller, bug, Keep::Nothing)
+                .violation
+                .is_some_and(|violation| violation.check == check)
     };
     let mut chunk = plan.items.len().div_ceil(2);
     while chunk > 0 {

@@ -73,7 +73,9 @@ impl World<'_> {
     /// A frozen process goes on.
     pub fn thaw(&mut self, host: usize) {
         for i in 0..self.instances.len() {
-            let Instance { service, host: mine, alive: Some(alive), .. } = &mut self.instances[i] else { continue };
+            let Instance { service, host: mine, alive: Some(alive), .. } = &mut self.instances[i] else {
+                continue;
+            };
             if *mine == host {
                 let service = *service;
                 alive.trouble = self.now;
@@ -135,7 +137,8 @@ impl World<'_> {
             Some(Item::StoreFails { .. }) => {
                 self.coverage.store_errors += 1;
                 let service = self.instances[i].service;
-                self.trace.say(self.now, None, || format!("{} {i}: the store fails at {at:?}", service.name()));
+                self.trace
+                    .say(self.now, None, || format!("{} {i}: the store fails at {at:?}", service.name()));
                 false
             }
             _ => true,
@@ -171,7 +174,11 @@ impl World<'_> {
     pub fn observe(&mut self) {
         let seen = std::mem::take(&mut *lock(&self.seen));
         for seen in seen {
-            self.applied(seen.instance, Some(&seen.commit.id), matches!(seen.outcome, Outcome::Committed { .. }));
+            self.applied(
+                seen.instance,
+                Some(&seen.commit.id),
+                matches!(seen.outcome, Outcome::Committed { .. }),
+            );
             let Outcome::Committed { position } = seen.outcome else {
                 self.coverage.conflicts += u64::from(seen.outcome == Outcome::Conflict);
                 self.trace.say(self.now, Some(&seen.commit.id), || {
@@ -267,8 +274,13 @@ impl World<'_> {
     ) -> Box<dyn Stepping> {
         let instance = &self.instances[i];
         let shape = &self.plan.shape;
-        let store =
-            SimStore { instance: i, service: L::SERVICE, gate: gate.clone(), inner: self.buggy(L::SERVICE), seen: self.seen.clone() };
+        let store = SimStore {
+            instance: i,
+            service: L::SERVICE,
+            gate: gate.clone(),
+            inner: self.buggy(L::SERVICE),
+            seen: self.seen.clone(),
+        };
         let settings = Settings {
             max_open_orders: shape.max_open_orders,
             sweep_after: Duration::from_secs(shape.sweep_after),
@@ -278,7 +290,8 @@ impl World<'_> {
             ..Settings::default()
         };
         let ids = HostIds { dice: self.dice, instance: i as u64, life: instance.life, last: 0 };
-        let logic = Watched { inner: logic, watch: self.watch.clone(), applying: applying.clone(), bug: self.bug };
+        let logic =
+            Watched { inner: logic, watch: self.watch.clone(), applying: applying.clone(), bug: self.bug };
         let clock = Arc::new(self.hosts[instance.host].clock.clone());
         let engine = Engine::new(logic, Arc::new(store), clock, Box::new(ids), settings, open);
         Box::new(Machine::Idle(Box::new(engine)))

@@ -144,10 +144,8 @@ impl<'a> World<'a> {
     pub fn new(seed: u64, plan: &'a Plan, bug: Option<Bug>, open: Open<'a>, trace: Trace) -> Self {
         let time = Arc::new(AtomicI64::new(0));
         let shape = &plan.shape;
-        let host = || Host {
-            clock: HostClock { world: time.clone(), off: Arc::default() },
-            ..Host::default()
-        };
+        let host =
+            || Host { clock: HostClock { world: time.clone(), off: Arc::default() }, ..Host::default() };
         let hosts = (0..shape.hosts()).map(|_| host()).collect();
         let instances = (0..3 * shape.instances)
             .map(|i| Instance {
@@ -333,7 +331,12 @@ impl Event {
     const fn is_routine(&self) -> bool {
         matches!(
             self,
-            Self::Tick { .. } | Self::Look | Self::Calm | Self::Item(_) | Self::HangUp { .. } | Self::Due { .. }
+            Self::Tick { .. }
+                | Self::Look
+                | Self::Calm
+                | Self::Item(_)
+                | Self::HangUp { .. }
+                | Self::Due { .. }
         )
     }
 }

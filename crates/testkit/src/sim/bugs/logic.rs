@@ -41,7 +41,13 @@ pub(in crate::sim) trait Spoiled: Simulated {
 impl Spoiled for Fulfillment {}
 
 impl Spoiled for Orders {
-    fn after_command(&mut self, bug: Bug, record: &mut Option<Arc<Order>>, ctx: &mut Ctx<'_>, turn: &mut Turn) {
+    fn after_command(
+        &mut self,
+        bug: Bug,
+        record: &mut Option<Arc<Order>>,
+        ctx: &mut Ctx<'_>,
+        turn: &mut Turn,
+    ) {
         let Some(order) = record.as_ref().filter(|_| bug == Bug::CancelRacesShip) else { return };
         let racing = order.steps.iter().find(|s| s.kind == StepKind::Ship && s.life == Life::UndoRequested);
         let Some(step) = racing.map(|step| order.step_id(step.number)) else { return };
@@ -84,7 +90,8 @@ impl Spoiled for Payments {
                 settle(record, asked.step.number, State::Done);
             }
             (Payload::StepRequested(asked), Bug::SweepTwice) => {
-                let doing = payment(record, asked.step.number).is_some_and(|p| p.operation.state == State::Doing);
+                let doing =
+                    payment(record, asked.step.number).is_some_and(|p| p.operation.state == State::Doing);
                 let Work::Pay { amount, currency, scale, provider, token, .. } = &asked.work else { return };
                 if doing {
                     let call = TaskWork::Authorize(AuthorizeCall {

@@ -46,6 +46,9 @@ impl BuggyStore {
 
     /// Puts off a part of a commit: it comes in a row of its own, after the commit, if it comes at all.
     fn put_off(&self, part: Commit) {
+        if part.put_tasks.is_empty() && part.answers.is_empty() {
+            return;
+        }
         let mut later = lock(&self.later);
         let number = self.parts.fetch_add(1, Ordering::Relaxed);
         if let Ok(id) = OrderId::parse(&format!("{APART}{number}")) {
@@ -80,6 +83,7 @@ impl Store for BuggyStore {
     }
 
     async fn commit(&self, mut batch: Batch) -> Result<Vec<Outcome>, StoreError> {
+        let mut apart = Vec::new();
         match self.bug {
             Bug::NoGuard => {
                 for commit in &mut batch.commits {
@@ -91,16 +95,16 @@ impl Store for BuggyStore {
             }
             Bug::TaskApart => {
                 self.catch_up().await?;
-                for commit in batch.commits.iter_mut().filter(|commit| !commit.put_tasks.is_empty()) {
+                for (i, commit) in batch.commits.iter_mut().enumerate() {
                     let put_tasks = std::mem::take(&mut commit.put_tasks);
-                    self.put_off(Commit { put_tasks, ..without_all(commit) });
+                    apart.push((i, Commit { put_tasks, ..without_all(commit) }));
                 }
             }
             Bug::AnswerLate => {
                 self.catch_up().await?;
-                for commit in batch.commits.iter_mut().filter(|commit| !commit.answers.is_empty()) {
+                for (i, commit) in batch.commits.iter_mut().enumerate() {
                     let answers = std::mem::take(&mut commit.answers);
-                    self.put_off(Commit { answers, ..without_all(commit) });
+                    apart.push((i, Commit { answers, ..without_all(commit) }));
                 }
             }
             Bug::LeaseForever => {
@@ -112,6 +116,11 @@ impl Store for BuggyStore {
             _ => {}
         }
         let mut outcomes = self.inner.commit(batch).await?;
+        for (i, part) in apart {
+            if matches!(outcomes[i], Outcome::Committed { .. }) {
+                self.put_off(part);
+            }
+        }
         if self.bug == Bug::OffsetPastConflict {
             for outcome in &mut outcomes {
                 if *outcome == Outcome::Conflict {

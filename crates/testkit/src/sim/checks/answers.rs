@@ -144,7 +144,11 @@ impl Checks {
                 }
             }
             Rejection::KeyReused => {
-                self.fail("same key, same answer", Some(id), "a repeat was called another request".to_owned());
+                self.fail(
+                    "same key, same answer",
+                    Some(id),
+                    "a repeat was called another request".to_owned(),
+                );
             }
             Rejection::IdTaken(_) => {
                 self.must(asked.key.is_none(), "same key, same answer", id, || {
@@ -154,7 +158,9 @@ impl Checks {
             Rejection::NotNow(why) => self.check_saved(asked, why),
             Rejection::ExternalIdTaken(other) => {
                 let exists = *other != *id && self.knows(other);
-                self.must(exists, "one history", id, || format!("its externalId is said to be that of {other}"));
+                self.must(exists, "one history", id, || {
+                    format!("its externalId is said to be that of {other}")
+                });
             }
             Rejection::Stale(_) => {}
         }

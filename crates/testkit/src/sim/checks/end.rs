@@ -3,7 +3,12 @@
 use std::collections::BTreeSet;
 
 use cartwright_core::{
-    domain::{flow::StepKind, ids::OrderId, money::Amount, order::{Order, OrderStatus}},
+    domain::{
+        flow::StepKind,
+        ids::OrderId,
+        money::Amount,
+        order::{Order, OrderStatus},
+    },
     ports::Store,
 };
 
@@ -72,7 +77,8 @@ impl Checks {
                 self.fail("nothing left over", None, what);
             }
             if *service == Service::Orders && stats.open_orders != self.open_now() {
-                let what = format!("{} orders are counted open instead of {}", stats.open_orders, self.open_now());
+                let what =
+                    format!("{} orders are counted open instead of {}", stats.open_orders, self.open_now());
                 self.fail("nothing left over", None, what);
             }
         }
@@ -82,7 +88,8 @@ impl Checks {
     pub fn history(&mut self, id: &OrderId, orders: &dyn Store) {
         let Some(known) = self.orders.get(id) else { return };
         let Ok(kept) = block_on(orders.history(id, 0, usize::MAX >> 1)) else { return };
-        let kept: Vec<_> = kept.iter().filter_map(|bytes| Head::of(bytes)).map(|head| head.event_id).collect();
+        let kept: Vec<_> =
+            kept.iter().filter_map(|bytes| Head::of(bytes)).map(|head| head.event_id).collect();
         let same = kept == known.history;
         let (kept, expected) = (kept.len(), known.history.len());
         self.must(same, "history", id, || format!("it has {kept} events, other than the {expected} written"));
@@ -109,7 +116,13 @@ impl Checks {
     }
 
     /// Every event of a source was handed to its reader and settled.
-    pub fn all_delivered(&mut self, reader: Service, source: Service, lane: u32, positions: impl Iterator<Item = u64>) {
+    pub fn all_delivered(
+        &mut self,
+        reader: Service,
+        source: Service,
+        lane: u32,
+        positions: impl Iterator<Item = u64>,
+    ) {
         let settled = self.settled.entry((reader, source, lane)).or_default();
         let missing: Vec<u64> = positions.filter(|position| !settled.contains(position)).collect();
         if !missing.is_empty() {

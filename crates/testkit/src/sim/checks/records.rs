@@ -106,7 +106,10 @@ impl Checks {
 
     /// The tombstones of an order: undos of what was never done.
     pub fn tombstones(&self) -> impl Iterator<Item = &cartwright_core::domain::ids::OrderId> {
-        self.operations.iter().filter(|(_, all)| all.0.values().any(|seen| seen.tombstone)).map(|((_, id), _)| id)
+        self.operations
+            .iter()
+            .filter(|(_, all)| all.0.values().any(|seen| seen.tombstone))
+            .map(|((_, id), _)| id)
     }
 
     /// The most orders that were open at any moment since.
@@ -138,13 +141,17 @@ impl Checks {
         let pairs = || was.steps.iter().zip(&is.steps);
         let forward = pairs().all(|(was, is)| is.life.rank() >= was.life.rank() && is.did >= was.did);
         self.must(forward, "life of a step", id, || format!("from {:?} to {:?}", was.steps, is.steps));
-        self.must(is.version >= was.version, "version", id, || format!("{} after {}", is.version, was.version));
+        self.must(is.version >= was.version, "version", id, || {
+            format!("{} after {}", is.version, was.version)
+        });
         let same = Glimpse::of(was) == Glimpse::of(is);
         self.must(same || is.version > was.version, "version", id, || {
             format!("the order changed and is still version {}", is.version)
         });
         let ended = was.status != OrderStatus::Open;
-        self.must(!ended || same, "final is final", id, || format!("{:?} became {:?}", was.status, is.status));
+        self.must(!ended || same, "final is final", id, || {
+            format!("{:?} became {:?}", was.status, is.status)
+        });
         let shows = is.version == was.version || !commit.journal.is_empty();
         self.must(shows, "every change shows", id, || format!("version {} has no event", is.version));
         let awaited = is.steps.iter().filter(|step| step.life.is_awaited()).count();
@@ -162,7 +169,9 @@ impl Checks {
         for (step, operation, tombstone) in operations {
             let Operation { state, undo_asked, .. } = *operation;
             let was = known.0.insert(step, Seen { state, undo_asked, tombstone });
-            if let Some(was) = was.filter(|was| !may_follow(was.state, state) || was.undo_asked > undo_asked) {
+            if let Some(was) =
+                was.filter(|was| !may_follow(was.state, state) || (was.undo_asked && !undo_asked))
+            {
                 wrong = Some(format!("step {step} at {}: {state:?} after {:?}", service.name(), was.state));
             }
         }

@@ -154,7 +154,8 @@ impl Drawing {
                 let (number, written) = (self.dice.below(160), self.dice.chance(50));
                 When::Operation { instance, number, written }
             };
-            let host = if let When::Operation { instance, .. } = when { self.shape.host(instance) } else { host };
+            let host =
+                if let When::Operation { instance, .. } = when { self.shape.host(instance) } else { host };
             let down = self.dice.between(MILLI, 8 * SECOND);
             self.items.push(Item::Crash { host, when, down });
         }
