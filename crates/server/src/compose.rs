@@ -179,8 +179,7 @@ struct Stores {
 impl Stores {
     fn open(dir: &Arc<DataDir>) -> Result<Self, OpenError> {
         let options = SqliteOptions { dir: Some(dir.clone()), ..SqliteOptions::default() };
-        let open =
-            |name: &str, kind| SqliteStore::open(&dir.path().join(name), kind, &options).map(Arc::new);
+        let open = |name: &str, kind| SqliteStore::open(&dir.path().join(name), kind, &options).map(Arc::new);
         Ok(Self {
             orders: open("orders.db", StoreKind::Orders)?,
             payments: open("payments.db", StoreKind::Payments)?,

@@ -243,8 +243,7 @@ impl<L: Logic> Engine<L> {
                 let Some(work) = works.get_mut(&items[i].order) else { continue };
                 self.decide(i, &items[i], work, now, &mut answers);
             }
-            pending =
-                self.commit(&mut items, works, answers, now, room, report, &mut conflicted).await?;
+            pending = self.commit(&mut items, works, answers, now, room, report, &mut conflicted).await?;
             if pending.is_empty() {
                 return Ok(());
             }
@@ -327,7 +326,6 @@ impl<L: Logic> Engine<L> {
         let creating = pending.iter().filter(|i| items[**i].creates).count() as u64;
         let full = self.open_orders.saturating_add(creating) > self.settings.max_open_orders;
         let mut missing = Vec::new();
-        self.load_answers(items, pending).await?;
         for &i in pending {
             let item = &items[i];
             if works.index.contains_key(&item.order) {
@@ -355,14 +353,7 @@ impl<L: Logic> Engine<L> {
         }
         // Only now: an answer that another process saves in between is either found here, or its commit moves the
         // record on from what was loaded.
-        for &i in pending {
-            let item = &mut items[i];
-            if let Input::Command { command, .. } = &item.input
-                && let Some(key) = self.logic.target(command).answer
-            {
-                item.saved = self.store.answer(key).await?;
-            }
-        }
+        self.load_answers(items, pending).await?;
         Ok(works)
     }
 
@@ -400,7 +391,8 @@ impl<L: Logic> Engine<L> {
     }
 
     async fn read(&self, order: &OrderId, stored: Stored) -> Result<Working<L::Record>, StoreError> {
-        let (record, unreadable) = match stored.record.as_deref().map(|json| self.parse(json, stored.schema)) {
+        let (record, unreadable) = match stored.record.as_deref().map(|json| self.parse(json, stored.schema))
+        {
             Some(Ok(record)) => (Some(record), None),
             Some(Err(reason)) => (None, Some(reason)),
             None => (None, None),
@@ -417,7 +409,10 @@ impl<L: Logic> Engine<L> {
     fn parse(&self, json: &[u8], schema: u32) -> Result<L::Record, String> {
         if schema > L::SCHEMA {
             // Its new fields would be lost by writing it.
-            return Err(format!("it was written by a newer version: shape {schema}, known up to {}", L::SCHEMA));
+            return Err(format!(
+                "it was written by a newer version: shape {schema}, known up to {}",
+                L::SCHEMA
+            ));
         }
         self.logic.read(json).map_err(|error| error.to_string())
     }

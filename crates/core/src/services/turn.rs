@@ -9,9 +9,7 @@ use super::{Settings, TaskDone};
 use crate::{
     domain::{ids::OrderId, order::Actor, time::Timestamp},
     events::{Envelope, Payload},
-    ports::{
-        AnswerKey, Delivery, HistoryEntry, Ids, Message, Row, SavedAnswer, Task, TaskId, Work,
-    },
+    ports::{AnswerKey, Delivery, HistoryEntry, Ids, Message, Row, SavedAnswer, Task, TaskId, Work},
 };
 
 /// The pure part of a service. Methods change the record only when they succeed.

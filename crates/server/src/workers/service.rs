@@ -147,7 +147,11 @@ fn settle<L: Logic>(
         tracing::warn!(service = L::NAME, count = report.parked, "events were parked");
     }
     if report.overflowed > 0 {
-        tracing::error!(service = L::NAME, count = report.overflowed, "events were not kept: too many of their orders are parked");
+        tracing::error!(
+            service = L::NAME,
+            count = report.overflowed,
+            "events were not kept: too many of their orders are parked"
+        );
     }
     for (order, reason) in report.unreadable {
         tracing::error!(service = L::NAME, %order, reason, "the order's record can't be read; its events are parked");

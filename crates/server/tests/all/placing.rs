@@ -76,7 +76,9 @@ async fn a_new_order_shows_every_key_and_the_sums() {
     assert_eq!(order["billTo"]["country"], "DE");
     assert!(text(&order["number"]).parse::<u64>().is_ok());
     assert!(text(&order["createdAt"]).ends_with('Z'));
-    for shows in [reply.text(), history_of(&shop, &order).await, shop.get("/v1/events?topic=orders").await.text()] {
+    for shows in
+        [reply.text(), history_of(&shop, &order).await, shop.get("/v1/events?topic=orders").await.text()]
+    {
         assert!(!shows.contains("tok_1"), "a token is nobody else's business: {shows}");
     }
     assert_eq!(shop.order(&text(&order["id"])).await, order, "what was answered is what stands");

@@ -2,9 +2,7 @@
 
 use cartwright_core::{
     domain::ids::OrderId,
-    ports::{
-        Batch, Commit, Cursor, Guard, HistoryEntry, Message, OrderColumns, Outcome, Row, StoreError,
-    },
+    ports::{Batch, Commit, Cursor, Guard, HistoryEntry, Message, OrderColumns, Outcome, Row, StoreError},
 };
 use rusqlite::{Connection, ErrorCode, OptionalExtension, ToSql, params};
 

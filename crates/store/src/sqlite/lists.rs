@@ -35,7 +35,8 @@ fn select(query: &OrderQuery) -> Select {
         OrderSort::CreatedAt => "created_at",
         OrderSort::UpdatedAt => "updated_at",
     };
-    let mut page = Select::new("SELECT revision, schema, parked, record FROM record WHERE number IS NOT NULL");
+    let mut page =
+        Select::new("SELECT revision, schema, parked, record FROM record WHERE number IS NOT NULL");
     page.any("status", query.status.iter().map(|s| text(s.as_str())));
     page.any("milestone", query.milestone.iter().map(text));
     page.any("flow", query.flow.iter().map(text));

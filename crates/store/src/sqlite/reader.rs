@@ -50,7 +50,8 @@ pub(super) struct Readers {
 impl Readers {
     pub(super) fn start(path: &Path, kind: StoreKind, options: &SqliteOptions) -> Result<Self, OpenError> {
         let closing = Arc::default();
-        let mut readers = Self { short: None, topics: None, long: None, closing, threads: Vec::with_capacity(3) };
+        let mut readers =
+            Self { short: None, topics: None, long: None, closing, threads: Vec::with_capacity(3) };
         readers.short = Some(readers.thread("read", path, kind, options)?);
         readers.topics = Some(readers.thread("topic", path, kind, options)?);
         readers.long = Some(readers.thread("list", path, kind, options)?);

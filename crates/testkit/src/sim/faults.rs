@@ -141,7 +141,7 @@ impl World<'_> {
         let commit = Commit {
             id: OrderId::parse(&nobody).expect("a short word is an id"),
             guard: Guard::Absent,
-            row: Row { schema: 1, record: None, columns: None },
+            row: Some(Row { schema: 1, record: None, columns: None }),
             journal,
             history: Vec::new(),
             put_tasks: Vec::new(),

@@ -12,8 +12,8 @@ use std::{
 
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
-    ports::{Clock, Delivery, Ids, StoreError},
-    services::{Ask, Engine, Input, OrderAnswer, Schedule, StepReport, TaskDone},
+    ports::{Clock, Delivery, Ids},
+    services::{Ask, Engine, Input, Logic, OrderAnswer, Schedule, StepReport, TaskDone, Unfinished},
 };
 use uuid::Uuid;
 
@@ -131,7 +131,7 @@ pub(super) trait Stepping {
     fn begin(&mut self, inputs: Vec<Input<Ask>>, room: usize);
 
     /// Goes on with it, up to the next operation on the store.
-    fn poll(&mut self) -> Option<Result<Report, StoreError>>;
+    fn poll(&mut self) -> Option<Result<Report, Unfinished<OrderAnswer>>>;
 }
 
 pub(super) enum Machine<L: Spoiled> {
@@ -141,10 +141,8 @@ pub(super) enum Machine<L: Spoiled> {
     Between,
 }
 
-type Stepped<L> = (
-    Box<Engine<Watched<L>>>,
-    Result<StepReport<<Watched<L> as cartwright_core::services::Logic>::Answer>, StoreError>,
-);
+type Stepped<L> =
+    (Box<Engine<Watched<L>>>, Result<StepReport<<L as Logic>::Answer>, Unfinished<<L as Logic>::Answer>>);
 type Step<L> = Pin<Box<dyn Future<Output = Stepped<L>>>>;
 
 impl<L: Spoiled> Stepping for Machine<L> {
@@ -158,25 +156,36 @@ impl<L: Spoiled> Stepping for Machine<L> {
         }
     }
 
-    fn poll(&mut self) -> Option<Result<Report, StoreError>> {
+    fn poll(&mut self) -> Option<Result<Report, Unfinished<OrderAnswer>>> {
         let Self::Stepping(step) = self else { return None };
         match step.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => None,
             Poll::Ready((engine, report)) => {
                 *self = Self::Idle(engine);
-                Some(report.map(|report| StepReport {
-                    answers: L::answers(report.answers),
-                    tasks: report.tasks,
-                    instead: report.instead,
-                    dropped: report.dropped,
-                    settled: report.settled,
-                    parked: report.parked,
-                    commits: report.commits,
-                    head: report.head,
-                    observations: report.observations,
-                }))
+                Some(match report {
+                    Ok(report) => Ok(in_one_form::<L>(report)),
+                    Err(Unfinished { report, error }) => {
+                        Err(Unfinished { report: in_one_form::<L>(report), error })
+                    }
+                })
             }
         }
+    }
+}
+
+fn in_one_form<L: Spoiled>(report: StepReport<L::Answer>) -> Report {
+    StepReport {
+        answers: L::answers(report.answers),
+        tasks: report.tasks,
+        instead: report.instead,
+        dropped: report.dropped,
+        settled: report.settled,
+        parked: report.parked,
+        overflowed: report.overflowed,
+        unreadable: report.unreadable,
+        commits: report.commits,
+        head: report.head,
+        observations: report.observations,
     }
 }
 

@@ -74,6 +74,7 @@ impl<L: Spoiled> Logic for Watched<L> {
     type Answer = L::Answer;
 
     const NAME: &'static str = L::NAME;
+    const SCHEMA: u32 = L::SCHEMA;
 
     fn target<'a>(&self, command: &'a L::Command) -> Target<'a> {
         self.inner.target(command)
@@ -89,6 +90,10 @@ impl<L: Spoiled> Logic for Watched<L> {
 
     fn row(&self, record: &L::Record) -> Row {
         self.inner.row(record)
+    }
+
+    fn unreadable(&self, order: &OrderId) -> L::Answer {
+        self.inner.unreadable(order)
     }
 
     fn is_live(&self, record: &L::Record) -> bool {

@@ -146,9 +146,9 @@ impl Store for SimStore {
         self.inner.claim_tasks(now, lease_until, limit).await
     }
 
-    async fn answer(&self, key: &AnswerKey) -> Result<Option<SavedAnswer>, StoreError> {
-        self.gate.pass(Gated::Before("answer")).await?;
-        block_on(self.inner.answer(key))
+    async fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<SavedAnswer>>, StoreError> {
+        self.gate.pass(Gated::Before("answers")).await?;
+        block_on(self.inner.answers(keys))
     }
 
     async fn purge_answers(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {

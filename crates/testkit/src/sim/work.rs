@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use cartwright_core::{
     domain::ids::OrderId,
     ports::{Clock as _, Outcome, Store, StoreError},
-    services::{Engine, Fulfillment, Orders, Payments, RetryPolicy, Settings},
+    services::{Engine, Fulfillment, Orders, Payments, RetryPolicy, Settings, Unfinished},
 };
 
 use super::{
@@ -318,8 +318,12 @@ impl World<'_> {
                 self.applied(i, None, true);
                 self.settle(i, report);
             }
-            Some(Err(error)) => {
+            Some(Err(Unfinished { report, error })) => {
                 self.applied(i, None, false);
+                let places =
+                    self.instances[i].alive.as_mut().and_then(|alive| alive.stepping.replace(Vec::new()));
+                debug_assert!(places.is_some());
+                self.settle(i, report); // what an earlier round made durable
                 self.failed(i, &error);
             }
             None => {

@@ -110,7 +110,10 @@ pub async fn an_origin_is_unparked_for_its_own_order_only(fixture: Fixture) {
 pub async fn a_placeholder_is_upgraded_by_placing(fixture: Fixture) {
     let store = fixture.store();
     stands(store, parking("a", [parked("a", 1, event_id(1))])).await;
-    assert_eq!(stored(store, &id("a")).await, Stored { revision: 1, schema: 1, record: None, has_parked: true });
+    assert_eq!(
+        stored(store, &id("a")).await,
+        Stored { revision: 1, schema: 1, record: None, has_parked: true }
+    );
     let place = placed("a", columns(1, 10));
     assert_eq!(one(store, place.clone()).await, Outcome::Conflict, "there is a row");
     let place = over(store, place).await;

@@ -61,7 +61,7 @@ fn without_all(of: &Commit) -> Commit {
     Commit {
         id: of.id.clone(),
         guard: of.guard,
-        row: Row::default(),
+        row: Some(Row::default()),
         journal: Vec::new(),
         history: Vec::new(),
         put_tasks: Vec::new(),
@@ -160,8 +160,8 @@ impl Store for BuggyStore {
         self.inner.claim_tasks(now, lease_until, limit).await
     }
 
-    async fn answer(&self, key: &AnswerKey) -> Result<Option<SavedAnswer>, StoreError> {
-        self.inner.answer(key).await
+    async fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<SavedAnswer>>, StoreError> {
+        self.inner.answers(keys).await
     }
 
     async fn purge_answers(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {

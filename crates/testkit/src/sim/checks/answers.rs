@@ -162,6 +162,9 @@ impl Checks {
                     format!("its externalId is said to be that of {other}")
                 });
             }
+            Rejection::Unreadable(_) => {
+                self.fail("durable", Some(id), "its record can't be read".to_owned());
+            }
             Rejection::Stale(_) => {}
         }
     }

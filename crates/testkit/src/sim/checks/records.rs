@@ -49,7 +49,7 @@ impl Glimpse {
 
 impl Checks {
     pub(super) fn check_order(&mut self, now: Micros, commit: &Commit, events: &[Head]) {
-        let Some(json) = &commit.row.record else { return };
+        let Some(json) = commit.row.as_ref().and_then(|row| row.record.as_ref()) else { return };
         let id = &commit.id;
         let order: Order = match serde_json::from_slice(json) {
             Ok(order) => order,
@@ -83,7 +83,7 @@ impl Checks {
     }
 
     pub(super) fn check_payment(&mut self, commit: &Commit) {
-        let Some(json) = &commit.row.record else { return };
+        let Some(json) = commit.row.as_ref().and_then(|row| row.record.as_ref()) else { return };
         match serde_json::from_slice::<PaymentRecord>(json) {
             Ok(record) => {
                 let operations = record.payments.iter().map(|p| (p.step, &p.operation, p.id.is_none()));
@@ -94,7 +94,7 @@ impl Checks {
     }
 
     pub(super) fn check_shipment(&mut self, commit: &Commit) {
-        let Some(json) = &commit.row.record else { return };
+        let Some(json) = commit.row.as_ref().and_then(|row| row.record.as_ref()) else { return };
         match serde_json::from_slice::<FulfillmentRecord>(json) {
             Ok(record) => {
                 let operations = record.steps.iter().map(|s| (s.step, &s.operation, s.kind.is_none()));
