@@ -285,6 +285,9 @@ impl World<'_> {
         let (owners, stored) = (group.owners.clone(), group.stored.clone());
         for i in members {
             let Some(alive) = &mut self.instances[i].alive else { continue };
+            if alive.generation + 1 != generation {
+                alive.reading.clear(); // it was left out for a while: others have read on meanwhile
+            }
             alive.generation = generation;
             alive.reading.retain(|place, _| owners.get(place) == Some(&i));
             for place in owners.iter().filter(|(_, owner)| **owner == i).map(|(place, _)| *place) {
