@@ -1,9 +1,10 @@
-//! Cartwright's own chores: `cargo xtask test`, `cargo xtask lint`, `cargo xtask bench`.
+//! Cartwright's own chores: `cargo xtask test`, `cargo xtask lint`, `cargo xtask sim`, `cargo xtask bench`.
 
 mod bench;
 mod cargo;
 mod directions;
 mod lint;
+mod sim;
 mod suites;
 mod table;
 
@@ -32,6 +33,8 @@ enum Chore {
     Test(suites::TestArgs),
     /// Check the formatting, and let clippy look at everything
     Lint,
+    /// Run the whole system in one thread, with everything going wrong that a seed decides
+    Sim(sim::SimArgs),
     /// Measure the speed of this machine and of Cartwright on it
     Bench(bench::BenchArgs),
     /// A handler that answers orders without storing them
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().chore {
         Chore::Test(args) => suites::run(&args),
         Chore::Lint => lint::run(),
+        Chore::Sim(args) => sim::run(&args),
         Chore::Bench(args) => bench::run(&args),
         Chore::Bare => bench::bare(),
         Chore::Limit(args) => bench::limit(&args),

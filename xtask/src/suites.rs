@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the dependency directions, one build, every test.
+//! `cargo xtask test`: the dependency directions, one build, every test, some minutes of the simulator.
 
 use std::{
     io::{BufRead, BufReader, Write, pipe},
@@ -11,7 +11,7 @@ use clap::Args;
 use crate::{
     Failure,
     cargo::{build, cargo, path_of},
-    directions,
+    directions, sim,
     table::{table, text},
 };
 
@@ -20,6 +20,9 @@ const PROGRAM: &str = "CARTWRIGHT_BIN";
 
 #[derive(Args)]
 pub struct TestArgs {
+    /// How long the simulator runs fresh seeds, beside those that ever failed; not at all when tests are picked
+    #[arg(long, value_name = "MINUTES", default_value_t = 3.0)]
+    sim: f64,
     /// Handed on to `cargo test`, such as a part of a test's name
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
@@ -37,6 +40,11 @@ pub fn run(args: &TestArgs) -> Result<bool, Failure> {
     parts.push(Part::chore("build", began.elapsed(), built.is_some()));
     if let Some(built) = &built {
         parts.extend(run_tests(path_of(built, "cartwright")?, &args.args)?);
+        if args.args.is_empty() {
+            let began = Instant::now();
+            let well = sim::run_fresh(path_of(built, sim::PROGRAM)?, args.sim)?;
+            parts.push(Part::chore("simulator", began.elapsed(), well));
+        }
     }
     Ok(conclude(&parts))
 }

@@ -2,11 +2,13 @@
 //!
 //! * [`memory_store`]: the `Store` port as a model, so simple that it is obviously right.
 //! * [`store_contract`]: one suite for every adapter of the port; see [`store_contract!`](crate::store_contract!).
+//! * [`sim`]: the simulator, in which one seed decides everything.
 //! * [`build`]: commits, tasks and events in one line.
 #![deny(missing_docs)]
 
 pub mod build;
 pub mod memory_store;
+pub mod sim;
 pub mod store_contract;
 
 pub use memory_store::MemoryStore;

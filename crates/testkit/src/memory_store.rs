@@ -37,12 +37,18 @@ impl MemoryStore {
         }
     }
 
+    /// Forgets what it holds, and holds what another does.
+    pub fn become_like(&self, other: &Self) {
+        let state = other.state().clone();
+        *self.state() = state;
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     records: BTreeMap<OrderId, (u64, Row)>,
     journal: Vec<JournalRow>,

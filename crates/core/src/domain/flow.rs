@@ -93,6 +93,9 @@ pub struct Step {
     /// Why it waits, or why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// When its service said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said_at: Option<Timestamp>,
     /// How often the sweeper has asked again since the last answer.
     #[serde(default)]
     pub asked_again: u32,
@@ -110,6 +113,7 @@ impl Step {
             since: None,
             next_try_at: None,
             reason: None,
+            said_at: None,
             asked_again: 0,
         }
     }

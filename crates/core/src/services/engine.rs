@@ -108,6 +108,8 @@ pub struct Engine<L: Logic> {
     /// The positions that this process wrote last.
     saved: BTreeMap<(Arc<str>, u32), u64>,
     open_orders: u64,
+    /// Whether that may be wrong by now: a step failed, and what it wrote is unknown.
+    recount: bool,
     /// Orders made in the round under way, before they count as open.
     admitted: u64,
 }
@@ -178,6 +180,7 @@ impl<L: Logic> Engine<L> {
             cursors: BTreeMap::new(),
             saved: BTreeMap::new(),
             open_orders,
+            recount: false,
             admitted: 0,
         }
     }
@@ -206,6 +209,7 @@ impl<L: Logic> Engine<L> {
                 // store says they are.
                 self.cache.clear();
                 self.cursors.clear();
+                self.recount = true;
                 report.settled.clear();
                 Err(Unfinished { report, error })
             }
@@ -229,7 +233,9 @@ impl<L: Logic> Engine<L> {
             if pending.is_empty() && self.cursors.is_empty() {
                 return Ok(());
             }
-            self.reserve_numbers(pending.iter().filter(|i| items[**i].creates).count()).await?;
+            let creating = pending.iter().filter(|i| items[**i].creates).count();
+            self.reserve_numbers(creating).await?;
+            self.recount(creating).await?;
             let mut works = self.load(&mut items, &pending, &conflicted).await?;
             let mut answers: HashMap<usize, L::Answer> = HashMap::new();
             self.admitted = 0;
@@ -297,6 +303,16 @@ impl<L: Logic> Engine<L> {
         Ok(())
     }
 
+    /// Asks the store how many orders are open, where this process can't know: others open and end orders, too, or a
+    /// commit of its own may stand that it has not heard of.
+    async fn recount(&mut self, creating: usize) -> Result<(), StoreError> {
+        if creating > 0 && (self.recount || !self.settings.exclusive) {
+            self.open_orders = self.store.stats().await?.open_orders;
+            self.recount = false;
+        }
+        Ok(())
+    }
+
     /// The records of the pending inputs: from memory, from the store, or taken as absent where an insert is the check.
     async fn load(
         &mut self,
@@ -310,7 +326,6 @@ impl<L: Logic> Engine<L> {
         let creating = pending.iter().filter(|i| items[**i].creates).count() as u64;
         let full = self.open_orders.saturating_add(creating) > self.settings.max_open_orders;
         let mut missing = Vec::new();
-        self.load_answers(items, pending).await?;
         for &i in pending {
             let item = &items[i];
             if works.index.contains_key(&item.order) {
@@ -329,14 +344,16 @@ impl<L: Logic> Engine<L> {
             };
             works.insert(item.order.clone(), work);
         }
-        if missing.is_empty() {
-            return Ok(works);
+        if !missing.is_empty() {
+            let loaded = self.store.load(&missing).await?;
+            for (order, stored) in missing.into_iter().zip(loaded) {
+                let work = self.read(&order, stored).await?;
+                works.insert(order, work);
+            }
         }
-        let loaded = self.store.load(&missing).await?;
-        for (order, stored) in missing.into_iter().zip(loaded) {
-            let work = self.read(&order, stored).await?;
-            works.insert(order, work);
-        }
+        // Only now: an answer that another process saves in between is either found here, or its commit moves the
+        // record on from what was loaded.
+        self.load_answers(items, pending).await?;
         Ok(works)
     }
 

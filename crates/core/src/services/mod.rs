@@ -29,7 +29,7 @@ pub use self::{
     payments::Payments,
     retry::RetryPolicy,
     schedule::Schedule,
-    turn::{Ctx, Logic, NoCommand, Turn},
+    turn::{Ctx, Logic, NoCommand, Target, Turn},
 };
 
 /// Inputs in one batch, at most.

@@ -225,7 +225,7 @@ impl Logic for Orders {
         ctx: &mut Ctx<'_>,
         turn: &mut Turn,
     ) -> Result<(), String> {
-        let Some((step, report)) = read_report(&event.payload) else { return Ok(()) };
+        let Some((step, report)) = read_report(event) else { return Ok(()) };
         let Some(order) = record else {
             return Err(format!("order {} is not known (yet)", step.order));
         };
@@ -256,7 +256,9 @@ impl Logic for Orders {
         let waited = order.steps.iter().find(|step| wait_task(order, step.number) == done.task.id);
         let Some(step) = waited.map(|step| step.number) else { return };
         let report = StepReport { step, report: Report::Done, facts: Facts::None };
-        if let Ok(first) = order.fold(&report) {
+        if let Ok(first) = order.fold(&report)
+            && !first.is_empty()
+        {
             advance(Arc::make_mut(order), first, None, &Actor::service(events::ORDERS), ctx, turn);
         }
     }
@@ -559,8 +561,8 @@ fn wait_task(order: &Order, step: u32) -> String {
 }
 
 /// What another service's event says about which step.
-fn read_report(payload: &Payload) -> Option<(&StepId, StepReport)> {
-    let (step, report, facts) = match payload {
+fn read_report(event: &Envelope) -> Option<(&StepId, StepReport)> {
+    let (step, report, facts) = match &event.payload {
         Payload::PaymentAuthorized(p) | Payload::PaymentVoided(p) => {
             let facts = match p.payment_id {
                 Some(id) => Facts::Payment { id, reference: p.reference.clone(), amount: p.amount },
@@ -590,6 +592,7 @@ fn read_report(payload: &Payload) -> Option<(&StepId, StepReport)> {
                 ProgressState::Waiting | ProgressState::Retrying => Report::Waiting {
                     reason: p.reason.clone().unwrap_or_default(),
                     next_try_at: p.next_try_at,
+                    said_at: event.occurred_at,
                 },
             };
             (&p.step, report, Facts::None)

@@ -111,8 +111,10 @@ pub(super) fn release<L: Logic>(logic: &mut L, parts: Parts<'_, L::Record>, ctx:
 }
 
 fn is_parked<R>(parts: &Parts<'_, R>, delivery: &Delivery, event_id: Option<Uuid>) -> bool {
-    let same = |parked: &Parked| {
-        (event_id.is_some() && parked.event_id == event_id) || parked.delivery.origin == delivery.origin
+    // A topic that lost its end gives the same offsets out again: an origin alone is no identity.
+    let same = |parked: &Parked| match (parked.event_id, event_id) {
+        (Some(parked), Some(event)) => parked == event,
+        _ => parked.delivery.origin == delivery.origin && parked.delivery.value == delivery.value,
     };
     parts.waiting.iter().chain(parts.park.iter()).any(same)
 }

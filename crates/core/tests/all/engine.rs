@@ -25,7 +25,7 @@ use cartwright_core::{
 use cartwright_testkit::{MemoryStore, build};
 use uuid::Uuid;
 
-use crate::{sample, world::block_on};
+use crate::sample::{self, block_on};
 
 /// A store that can be told to fail after so many loads and commits.
 struct Failing {

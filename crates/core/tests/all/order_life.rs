@@ -207,6 +207,7 @@ fn reaches() -> impl Strategy<Value = Reaches> {
         1 => (0..3_i64).prop_map(|at| Report::Waiting {
             reason: format!("try {at}"),
             next_try_at: Some(Timestamp::from_micros(at)),
+            said_at: Timestamp::from_micros(at),
         }),
         4 => Just(Report::Done),
         1 => Just(Report::Refused { reason: "no".into() }),

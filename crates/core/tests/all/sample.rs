@@ -1,6 +1,11 @@
-//! The order that the property tests place.
+//! The order that the tests place, and how they wait for the model store.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
 use cartwright_core::domain::{
     money::Currency,
@@ -35,4 +40,12 @@ pub fn placed(flow: &str) -> Placed {
     };
     placed.add_up().unwrap();
     placed
+}
+
+/// The model store is always ready.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("the model store is always ready"),
+    }
 }

@@ -112,7 +112,8 @@ impl Order {
         let Some(kind) = self.move_step(report.step, report.report.life(), now) else { return };
         let Some(step) = self.step_mut(report.step) else { return };
         match &report.report {
-            Report::Waiting { reason, next_try_at } => {
+            Report::Waiting { reason, next_try_at, said_at } => {
+                step.said_at = Some(*said_at);
                 step.reason = Some(reason.clone());
                 step.next_try_at = *next_try_at;
                 step.asked_again = 0;

@@ -31,6 +31,8 @@ pub enum Report {
         reason: String,
         /// When it will be tried again.
         next_try_at: Option<Timestamp>,
+        /// When its service said so.
+        said_at: Timestamp,
     },
     /// It happened.
     Done,
@@ -111,9 +113,11 @@ impl Order {
         };
         let to = report.report.life();
         let moves = match &report.report {
-            // Waiting may change its reason and its time for as long as it lasts, also while an undo is awaited.
-            Report::Waiting { reason, next_try_at } => {
-                (step.life.is_awaited())
+            // Waiting may change its reason and its time for as long as it lasts, also while an undo is awaited. What
+            // was said before the last news is a repeat.
+            Report::Waiting { reason, next_try_at, said_at } => {
+                step.life.is_awaited()
+                    && step.said_at.is_none_or(|last| *said_at > last)
                     && (step.life == Life::Requested
                         || step.life == Life::Started
                         || step.reason.as_ref() != Some(reason)
