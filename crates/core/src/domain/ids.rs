@@ -89,6 +89,14 @@ pub struct StepId {
     pub number: u32,
 }
 
+impl StepId {
+    /// Reads what [`Display`](fmt::Display) wrote; `None` when it is no step's id.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (order, number) = text.rsplit_once(':')?;
+        Some(Self { order: OrderId::parse(order).ok()?, number: number.parse().ok()? })
+    }
+}
+
 impl fmt::Display for StepId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.order, self.number)
@@ -104,12 +112,7 @@ impl Serialize for StepId {
 impl<'de> Deserialize<'de> for StepId {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
-        let (order, number) =
-            text.rsplit_once(':').ok_or_else(|| serde::de::Error::custom("not a step id"))?;
-        Ok(Self {
-            order: OrderId::parse(order).map_err(serde::de::Error::custom)?,
-            number: number.parse().map_err(serde::de::Error::custom)?,
-        })
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a step id"))
     }
 }
 

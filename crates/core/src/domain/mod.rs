@@ -8,4 +8,5 @@ pub mod money;
 pub mod operation;
 pub mod order;
 pub mod payment;
+pub mod performed;
 pub mod time;

@@ -29,6 +29,7 @@ pub use self::{
     payments::Payments,
     retry::RetryPolicy,
     schedule::Schedule,
+    steps::{Came, Performer, Wait},
     turn::{Ctx, Logic, NoCommand, Target, Turn},
 };
 

@@ -7,7 +7,8 @@ use cartwright_core::{
         flow::{Life, StepKind},
         operation::State,
         order::{Actor, Order},
-        payment::{PaymentRecord, PaymentStep},
+        payment::{Payment, PaymentRecord},
+        performed::PerformedStep,
         time::Timestamp,
     },
     events::{self, Envelope, FailedV1, Payload, StepOutcome, Work},
@@ -115,7 +116,7 @@ impl Spoiled for Payments {
     fn before_task(&mut self, bug: Bug, record: &mut Option<PaymentRecord>, done: &TaskDone) {
         let succeeded = matches!(&done.result, CallResult::Authorize(CallOutcome::Done(_)));
         if bug == Bug::LateOutcome && succeeded {
-            for payment in record.iter_mut().flat_map(|record| &mut record.payments) {
+            for payment in record.iter_mut().flat_map(|record| &mut record.steps) {
                 payment.operation.state = State::Doing;
                 payment.operation.undo_asked = false;
             }
@@ -130,6 +131,6 @@ fn settle(record: &mut Option<PaymentRecord>, step: u32, from: State) {
     }
 }
 
-fn payment(record: &mut Option<PaymentRecord>, step: u32) -> Option<&mut PaymentStep> {
-    record.as_mut()?.payments.iter_mut().find(|payment| payment.step == step)
+fn payment(record: &mut Option<PaymentRecord>, step: u32) -> Option<&mut PerformedStep<Payment>> {
+    record.as_mut()?.steps.iter_mut().find(|payment| payment.step == step)
 }

@@ -86,7 +86,7 @@ impl Checks {
         let Some(json) = commit.row.as_ref().and_then(|row| row.record.as_ref()) else { return };
         match serde_json::from_slice::<PaymentRecord>(json) {
             Ok(record) => {
-                let operations = record.payments.iter().map(|p| (p.step, &p.operation, p.id.is_none()));
+                let operations = record.steps.iter().map(|s| (s.step, &s.operation, s.facts.is_none()));
                 self.check_operations(Service::Payments, commit, operations);
             }
             Err(error) => self.fail("record", Some(&commit.id), format!("can't be read: {error}")),
@@ -97,7 +97,7 @@ impl Checks {
         let Some(json) = commit.row.as_ref().and_then(|row| row.record.as_ref()) else { return };
         match serde_json::from_slice::<FulfillmentRecord>(json) {
             Ok(record) => {
-                let operations = record.steps.iter().map(|s| (s.step, &s.operation, s.kind.is_none()));
+                let operations = record.steps.iter().map(|s| (s.step, &s.operation, s.facts.is_none()));
                 self.check_operations(Service::Fulfillment, commit, operations);
             }
             Err(error) => self.fail("record", Some(&commit.id), format!("can't be read: {error}")),
