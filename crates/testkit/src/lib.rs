@@ -4,11 +4,14 @@
 //! * [`store_contract`]: one suite for every adapter of the port; see [`store_contract!`](crate::store_contract!).
 //! * [`sim`]: the simulator, in which one seed decides everything.
 //! * [`build`]: commits, tasks and events in one line.
+//! * `power`, with the feature of this name: a disk under SQLite that loses power, fails and fills up.
 #![deny(missing_docs)]
 
 pub mod build;
 pub mod memory_store;
 pub mod sim;
+#[cfg(feature = "power")]
+pub mod power;
 pub mod store_contract;
 
 pub use memory_store::MemoryStore;
