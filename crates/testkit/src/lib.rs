@@ -9,9 +9,9 @@
 
 pub mod build;
 pub mod memory_store;
-pub mod sim;
 #[cfg(feature = "power")]
 pub mod power;
+pub mod sim;
 pub mod store_contract;
 
 pub use memory_store::MemoryStore;
