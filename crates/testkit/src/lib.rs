@@ -4,10 +4,13 @@
 //! * [`store_contract`]: one suite for every adapter of the port; see [`store_contract!`](crate::store_contract!).
 //! * [`sim`]: the simulator, in which one seed decides everything.
 //! * [`build`]: commits, tasks and events in one line.
+//! * `power`, with the feature of this name: a disk under SQLite that loses power, fails and fills up.
 #![deny(missing_docs)]
 
 pub mod build;
 pub mod memory_store;
+#[cfg(feature = "power")]
+pub mod power;
 pub mod sim;
 pub mod store_contract;
 

@@ -12,6 +12,7 @@ mod checkpoint;
 mod codec;
 mod commit;
 mod failure;
+mod lent;
 mod lists;
 mod open;
 mod parked;
@@ -60,6 +61,8 @@ pub struct SqliteOptions {
     pub queue: usize,
     /// The directory that the file lies in: it stays ours as long as the file is open.
     pub dir: Option<Arc<DataDir>>,
+    /// The SQLite VFS that the file is on. `None`: the operating system's. For tests, which bring disks that fail.
+    pub vfs: Option<String>,
 }
 
 impl Default for SqliteOptions {
@@ -70,6 +73,7 @@ impl Default for SqliteOptions {
             cache_bytes: 32 * 1024 * 1024,
             queue: 256,
             dir: None,
+            vfs: None,
         }
     }
 }
@@ -113,7 +117,7 @@ impl SqliteStore {
         });
         let incarnation = opened.incarnation;
         let readers = Readers::start(path, kind, options)?;
-        let writer = Writer::start(path, kind, options, opened, Arc::clone(&shared))?;
+        let writer = Writer::start(path, kind, options, opened, readers.connections(), Arc::clone(&shared))?;
         Ok(Self { path: path.to_owned(), incarnation, shared, readers, writer, _dir: options.dir.clone() })
     }
 

@@ -3,12 +3,12 @@
 use std::{path::Path, time::Duration};
 
 use cartwright_core::ports::StoreStats;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, config::DbConfig, params};
 use uuid::Uuid;
 
 use crate::{OpenError, StoreKind};
 
-use super::SqliteOptions;
+use super::{SqliteOptions, checkpoint};
 
 /// The newest schema that this binary knows: the number of its last migration.
 const SCHEMA: u32 = 1;
@@ -48,14 +48,15 @@ pub(super) fn prepare(path: &Path, kind: StoreKind, options: &SqliteOptions) -> 
     migrate(path, &mut conn)?;
     let incarnation = identify(path, &conn, kind)?;
     conn.execute("UPDATE task SET ready_at = due_at WHERE ready_at <> due_at", []).map_err(trouble)?;
+    // Others act on what they read here: it must not be gone after a power cut.
+    checkpoint::settle(&conn).map_err(trouble)?;
     let head = read_head(&conn).map_err(trouble)?;
     Ok(Opened { conn, incarnation, head })
 }
 
 /// A connection for the writer or the checkpointer.
 pub(super) fn connect(path: &Path, options: &SqliteOptions) -> rusqlite::Result<Connection> {
-    let conn = Connection::open(path)?;
-    conn.busy_timeout(BUSY)?;
+    let conn = connect_plain(path, options)?;
     conn.pragma_update(None, "page_size", PAGE_BYTES as i64)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
@@ -72,15 +73,30 @@ pub(super) fn connect(path: &Path, options: &SqliteOptions) -> rusqlite::Result<
 }
 
 /// A connection that can't write.
-pub(super) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn connect_reader(path: &Path, options: &SqliteOptions) -> rusqlite::Result<Connection> {
     // Not opened read-only: such a connection can't make the -shm file when it is the first.
-    let conn = Connection::open(path)?;
-    conn.busy_timeout(BUSY)?;
+    let conn = connect_plain(path, options)?;
     conn.pragma_update(None, "query_only", true)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.pragma_update(None, "cache_size", -8 * 1024)?;
     conn.set_prepared_statement_cache_capacity(64);
     Ok(conn)
+}
+
+fn connect_plain(path: &Path, options: &SqliteOptions) -> rusqlite::Result<Connection> {
+    let conn = match &options.vfs {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, OpenFlags::default(), vfs.as_str())?,
+        None => Connection::open(path)?,
+    };
+    conn.busy_timeout(BUSY)?;
+    // The last one to close copies the log and deletes it; only the writer knows whether it may.
+    keep_log(&conn, true)?;
+    Ok(conn)
+}
+
+/// Whether the log stays as it is if this connection is the last one to close.
+pub(super) fn keep_log(conn: &Connection, keep: bool) -> rusqlite::Result<()> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop)
 }
 
 /// What an error while opening means.

@@ -25,11 +25,12 @@ use super::{
     codec::{bytes, headers, integer, limit as sql_limit, uuid},
     commit::order_id,
     failure::{store_error, unreadable},
+    lent::Lent,
     open,
     queue::{self, Queue},
 };
 
-type Read = Box<dyn FnOnce(&Connection) + Send>;
+type Read = Box<dyn FnOnce(rusqlite::Result<&Connection>) + Send>;
 
 /// How long a list may take. Filters without an index walk all orders.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -44,18 +45,29 @@ pub(super) struct Readers {
     topics: Option<Queue<Read>>,
     long: Option<Queue<Read>>,
     closing: Arc<AtomicBool>,
+    connections: Vec<Arc<Lent>>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Readers {
     pub(super) fn start(path: &Path, kind: StoreKind, options: &SqliteOptions) -> Result<Self, OpenError> {
-        let closing = Arc::default();
-        let mut readers =
-            Self { short: None, topics: None, long: None, closing, threads: Vec::with_capacity(3) };
+        let mut readers = Self {
+            short: None,
+            topics: None,
+            long: None,
+            closing: Arc::default(),
+            connections: Vec::with_capacity(3),
+            threads: Vec::with_capacity(3),
+        };
         readers.short = Some(readers.thread("read", path, kind, options)?);
         readers.topics = Some(readers.thread("topic", path, kind, options)?);
         readers.long = Some(readers.thread("list", path, kind, options)?);
         Ok(readers)
+    }
+
+    /// What the threads read with.
+    pub(super) fn connections(&self) -> &[Arc<Lent>] {
+        &self.connections
     }
 
     fn thread(
@@ -66,15 +78,20 @@ impl Readers {
         options: &SqliteOptions,
     ) -> Result<Queue<Read>, OpenError> {
         let (queue, jobs) = queue::bounded::<Read>(options.queue);
-        let mut conn = open::connect_reader(path).map_err(|e| open::trouble(path, e))?;
         let closing = self.closing.clone();
-        conn.progress_handler(STEPS, Some(move || closing.load(Ordering::Relaxed) || is_over()))
-            .map_err(|e| open::trouble(path, e))?;
+        let connect = move |path: &Path, options: &SqliteOptions| {
+            let mut conn = open::connect_reader(path, options)?;
+            let closing = closing.clone();
+            conn.progress_handler(STEPS, Some(move || closing.load(Ordering::Relaxed) || is_over()))?;
+            Ok(conn)
+        };
+        let lent = Lent::open(path, options, connect).map_err(|e| open::trouble(path, e))?;
+        self.connections.push(Arc::clone(&lent));
         let thread = std::thread::Builder::new()
             .name(format!("{kind}-{name}"))
             .spawn(move || {
                 while let Some(read) = jobs.next() {
-                    read(&conn);
+                    lent.with(read);
                 }
             })
             .map_err(|e| OpenError::io(path, e))?;
@@ -134,10 +151,10 @@ async fn run<T: Send + 'static>(
     };
     queue
         .ask(|reply| {
-            Box::new(move |conn: &Connection| {
+            Box::new(move |conn: rusqlite::Result<&Connection>| {
                 // Nobody waits for a read whose caller has gone.
                 if !reply.is_closed() {
-                    let _ = reply.send(read(conn).map_err(|e| store_error(&e)));
+                    let _ = reply.send(conn.and_then(read).map_err(|e| store_error(&e)));
                 }
             }) as Read
         })

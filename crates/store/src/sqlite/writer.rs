@@ -12,7 +12,7 @@ use cartwright_core::{
     ports::{Outcome, StoreError, Task},
 };
 use crossbeam_channel::Sender;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, ErrorCode, params};
 
 use crate::{OpenError, StoreKind};
 
@@ -20,7 +20,8 @@ use super::{
     Shared, SqliteOptions, checkpoint,
     codec::limit as sql_limit,
     commit::{self, Checked},
-    failure::{is_harmless, store_error},
+    failure::{is_harmless, store_error, unreadable},
+    lent::{self, Lent},
     open::{self, Head, Opened},
     queue::{self, Jobs, Next, Nudge, Queue, Reply},
     tasks,
@@ -48,7 +49,7 @@ pub(super) enum Job {
         reply: Reply<usize>,
     },
     /// The checkpointer is through.
-    StartLogOver,
+    Copied(rusqlite::Result<()>),
     Close,
 }
 
@@ -65,10 +66,12 @@ impl Writer {
         kind: StoreKind,
         options: &SqliteOptions,
         opened: Opened,
+        readers: &[Arc<Lent>],
         shared: Arc<Shared>,
     ) -> Result<Self, OpenError> {
         let (queue, jobs) = queue::bounded(options.queue);
-        let (checkpointer, checkpoints) = checkpoint::start(path, kind, options, queue.nudge())?;
+        let checkpointer = checkpoint::start(path, kind, options, queue.nudge())?;
+        let others = readers.iter().chain([&checkpointer.connection]).cloned().collect();
         let thread = Thread {
             path: path.to_owned(),
             kind,
@@ -77,8 +80,10 @@ impl Writer {
             head: opened.head,
             shared,
             jobs,
-            checkpointer,
+            others,
+            checkpointer: checkpointer.call,
             checkpoint_runs: false,
+            log_is_sound: true,
             checkpoint_at: options.checkpoint_bytes,
             closing: false,
         };
@@ -86,7 +91,7 @@ impl Writer {
             .name(format!("{kind}-write"))
             .spawn(move || thread.run())
             .map_err(|e| OpenError::io(path, e))?;
-        Ok(Self { nudge: queue.nudge(), queue, threads: vec![writes, checkpoints] })
+        Ok(Self { nudge: queue.nudge(), queue, threads: vec![writes, checkpointer.thread] })
     }
 
     pub(super) async fn commit(&self, batch: Checked) -> Result<Vec<Outcome>, StoreError> {
@@ -129,8 +134,12 @@ struct Thread {
     head: Head,
     shared: Arc<Shared>,
     jobs: Jobs<Job>,
+    /// The connections of the readers and the checkpointer.
+    others: Vec<Arc<Lent>>,
     checkpointer: Sender<()>,
     checkpoint_runs: bool,
+    /// Whether what SQLite remembers to have copied back is on the disk.
+    log_is_sound: bool,
     /// The length of the log at which the checkpointer is called next.
     checkpoint_at: u64,
     closing: bool,
@@ -171,10 +180,36 @@ impl Thread {
                     });
                     self.answer(reply, gone);
                 }
-                Job::StartLogOver => self.start_log_over(),
+                Job::Copied(Ok(())) => self.start_log_over(),
+                Job::Copied(Err(error)) => self.copy_anew(&error),
                 Job::Close => self.closing = true,
             }
         }
+        self.close();
+    }
+
+    /// The last one to close copies the log and deletes it.
+    fn close(&mut self) {
+        while self.checkpoint_runs
+            && let Some(job) = self.jobs.next()
+        {
+            match job {
+                Job::Copied(copied) => {
+                    self.checkpoint_runs = false;
+                    self.log_is_sound &= copied.is_ok();
+                }
+                job => refuse(job, "the store is being closed"),
+            }
+        }
+        lent::close(&self.others, || {
+            if self.log_is_sound
+                && let Some(conn) = &self.conn
+                && let Err(error) = open::keep_log(conn, false)
+            {
+                tracing::warn!(kind = %self.kind, %error, "the log stays for the next start");
+            }
+            self.conn = None;
+        });
     }
 
     fn claim(&mut self, now: Timestamp, lease_until: Timestamp, limit: usize, reply: Reply<Vec<Task>>) {
@@ -224,12 +259,12 @@ impl Thread {
         self.shared.set_stats(head.stats());
     }
 
-    /// Opens the file again until it is certain whether the transaction `write` stands. Everything asked in between
-    /// is refused.
+    /// Opens the file again until it can be written, and says whether the transaction `write` stands. Everything asked
+    /// in between is refused.
     fn find_out(&mut self, write: u64, reason: &str) -> bool {
         let mut pause = FIRST_PAUSE;
         loop {
-            match reopen(&self.path, &self.options, &self.shared) {
+            match self.reopen() {
                 Ok((conn, head)) => {
                     let stands = head.writes == write;
                     tracing::info!(kind = %self.kind, stands, "the store is writable again");
@@ -244,11 +279,35 @@ impl Thread {
                     self.closing = true;
                     return false;
                 }
-                Next::Job(Job::StartLogOver) => self.checkpoint_runs = false,
+                Next::Job(Job::Copied(copied)) => {
+                    self.checkpoint_runs = false;
+                    self.log_is_sound &= copied.is_ok();
+                }
                 Next::Job(job) => refuse(job, reason),
                 Next::Nothing => pause = (pause * 2).min(LONGEST_PAUSE),
             }
         }
+    }
+
+    /// A fresh connection and what it finds, which no crash changes any more.
+    fn reopen(&mut self) -> rusqlite::Result<(Connection, Head)> {
+        #[cfg(test)]
+        self.shared.faults.reopen()?;
+        let conn = open::connect(&self.path, &self.options)?;
+        let head = open::read_head(&conn)?;
+        // A transaction that does not stand may still lie in the log, where a crash would find it. This comes first:
+        // nobody may read the log anew before it.
+        checkpoint::seal(&conn)?;
+        if self.log_is_sound {
+            return Ok((conn, head));
+        }
+        drop(conn);
+        let conn = lent::renew(&self.others, || open::connect(&self.path, &self.options))?;
+        if checkpoint::look(&conn)?.copied > 0 {
+            return Err(unreadable("another program has the file open, so the log can't be copied anew"));
+        }
+        self.log_is_sound = true;
+        Ok((conn, head))
     }
 
     fn call_checkpointer(&mut self) {
@@ -271,11 +330,27 @@ impl Thread {
                 tracing::debug!(kind = %self.kind, bytes = log.bytes, "a reader keeps the log from starting over");
                 self.checkpoint_at = log.bytes + self.options.checkpoint_bytes / 4;
             }
-            Err(error) => {
-                tracing::warn!(kind = %self.kind, %error, "the log could not start over");
-                self.checkpoint_at += self.options.checkpoint_bytes / 4;
-            }
+            Err(error) => self.copy_anew(&error),
         }
+    }
+
+    /// A checkpoint failed: pages that were copied may not be on the disk, and would never be copied again. The log
+    /// has everything, so SQLite is made to forget what it copied: it does once nobody has the file open.
+    fn copy_anew(&mut self, error: &rusqlite::Error) {
+        if error.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+            // It ended at a write, before any sync: nothing is lost, and there may be room the next time.
+            tracing::warn!(kind = %self.kind, %error, "the log can't be copied back");
+            self.checkpoint_runs = false;
+            self.checkpoint_at += self.options.checkpoint_bytes / 4;
+            return;
+        }
+        tracing::error!(kind = %self.kind, %error, "a checkpoint failed; the whole log will be copied again");
+        self.checkpoint_runs = false;
+        self.log_is_sound = false;
+        if let Some(log) = self.conn.take().and_then(|conn| checkpoint::look(&conn).ok()) {
+            self.checkpoint_at = log.bytes + self.options.checkpoint_bytes / 4;
+        }
+        self.find_out(self.head.writes, "a checkpoint failed");
     }
 }
 
@@ -334,25 +409,15 @@ fn make_durable(conn: &Connection, shared: &Shared) -> rusqlite::Result<()> {
     }
 }
 
-/// A fresh connection, after a checkpoint: what is in the file now is on the disk.
-fn reopen(path: &Path, options: &SqliteOptions, _shared: &Shared) -> rusqlite::Result<(Connection, Head)> {
-    #[cfg(test)]
-    _shared.faults.reopen()?;
-    let conn = open::connect(path, options)?;
-    if checkpoint::empty(&conn)?.busy {
-        return Err(super::failure::unreadable("a reader keeps the log from being emptied"));
-    }
-    let head = open::read_head(&conn)?;
-    Ok((conn, head))
-}
-
 fn refuse(job: Job, reason: &str) {
-    let error = StoreError::Unavailable(format!("an earlier commit's fate is unknown: {reason}"));
+    let error = StoreError::Unavailable(format!(
+        "nothing is written until it is clear what is on the disk: {reason}"
+    ));
     match job {
         Job::Commit { reply, .. } => drop(reply.send(Err(error))),
         Job::Claim { reply, .. } => drop(reply.send(Err(error))),
         Job::PurgeAnswers { reply, .. } => drop(reply.send(Err(error))),
-        Job::StartLogOver | Job::Close => {}
+        Job::Copied(_) | Job::Close => {}
     }
 }
 
