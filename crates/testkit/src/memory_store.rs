@@ -148,6 +148,9 @@ impl Store for MemoryStore {
 
     async fn commit(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
         let mut state = self.state();
+        if batch.commits.iter().any(|commit| commit.row.is_none() && commit.guard == Guard::Absent) {
+            return Err(StoreError::Corrupt("there is no row that it could leave as it is".to_owned()));
+        }
         let outcomes: Vec<Outcome> = batch.commits.into_iter().map(|c| state.commit(c)).collect();
         if outcomes.iter().all(|o| matches!(o, Outcome::Committed { .. })) {
             let cursors = batch.cursors.into_iter().map(|c| ((Arc::clone(&c.source), c.lane), c));
