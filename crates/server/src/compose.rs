@@ -101,6 +101,18 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`] says what is in the way and what to do.
 pub async fn start(config: &Config, prometheus: Option<PrometheusHandle>) -> Result<System, StartError> {
+    start_with(config, prometheus, &SqliteOptions::default()).await
+}
+
+/// As [`start`], with other options for the stores: tests put them on a disk of their own.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_with(
+    config: &Config,
+    prometheus: Option<PrometheusHandle>,
+    options: &SqliteOptions,
+) -> Result<System, StartError> {
     let listen = &config.http.listen;
     let listener = TcpListener::bind(listen)
         .await
@@ -108,7 +120,7 @@ pub async fn start(config: &Config, prometheus: Option<PrometheusHandle>) -> Res
     let address =
         listener.local_addr().map_err(|error| StartError::Listen { listen: listen.clone(), error })?;
     let dir = Arc::new(DataDir::lock(&config.data.dir)?);
-    let stores = Stores::open(&dir)?;
+    let stores = Stores::open(&dir, options)?;
     stores.check(config).await?;
     let ledger = Ledger::open(config.data.dir.join("ledger.db"))?;
     let providers = Providers {
@@ -177,8 +189,8 @@ struct Stores {
 }
 
 impl Stores {
-    fn open(dir: &Arc<DataDir>) -> Result<Self, OpenError> {
-        let options = SqliteOptions { dir: Some(dir.clone()), ..SqliteOptions::default() };
+    fn open(dir: &Arc<DataDir>, options: &SqliteOptions) -> Result<Self, OpenError> {
+        let options = SqliteOptions { dir: Some(dir.clone()), ..options.clone() };
         let open = |name: &str, kind| SqliteStore::open(&dir.path().join(name), kind, &options).map(Arc::new);
         Ok(Self {
             orders: open("orders.db", StoreKind::Orders)?,
@@ -249,7 +261,9 @@ impl Assembly {
     ) -> Result<Started<L>, StartError> {
         let stats = store.stats().await?;
         head.send_replace(stats.head);
-        let (intakes, inbox): (Intakes<L>, Inbox<L>) = inbox();
+        let state = Arc::new(ServiceState::default());
+        self.states.push((L::NAME, state.clone()));
+        let (intakes, inbox): (Intakes<L>, Inbox<L>) = inbox(state.clone());
         let store: Arc<dyn Store> = store.clone();
         let services = self.config.services();
         let settings = RunnerSettings { max_calls: self.config.providers.max_calls, lease: services.lease };
@@ -261,8 +275,6 @@ impl Assembly {
             intakes.results.clone(),
         );
         let (reading, readings) = watch::channel(0);
-        let state = Arc::new(ServiceState::default());
-        self.states.push((L::NAME, state.clone()));
         let engine = Engine::new(
             logic,
             store.clone(),
@@ -271,7 +283,7 @@ impl Assembly {
             services,
             stats.open_orders,
         );
-        let around = Surroundings { head, reading, runner: tasks, state };
+        let around = Surroundings { store: store.clone(), head, reading, runner: tasks, state };
         self.loops.spawn(vital(L::NAME, service::run(engine, inbox, around, self.stop_loops.clone())));
         if self.config.workers.paused.iter().any(|paused| paused == L::NAME) {
             tracing::warn!(service = L::NAME, "is paused (setting workers.paused)");

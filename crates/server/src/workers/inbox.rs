@@ -6,6 +6,7 @@ use cartwright_core::domain::ids::OrderId;
 use cartwright_core::services::{Input, Logic, MAX_BATCH, TaskDone};
 use tokio::sync::{mpsc, oneshot};
 
+use super::service::ServiceState;
 use crate::bus::journal::Read;
 
 /// Commands that may wait; more are refused with 503.
@@ -24,15 +25,21 @@ pub struct Waiting<L: Logic> {
     /// What is asked.
     pub command: Arc<L::Command>,
     /// Where the answer goes.
-    pub reply: oneshot::Sender<L::Answer>,
+    pub reply: Reply<L>,
 }
 
+/// Where the answer to a command goes.
+pub type Reply<L> = oneshot::Sender<Result<<L as Logic>::Answer, NotTaken>>;
+
 /// Where commands are handed in. Cheap to clone.
-pub struct Commands<L: Logic>(mpsc::Sender<Waiting<L>>);
+pub struct Commands<L: Logic> {
+    to: mpsc::Sender<Waiting<L>>,
+    state: Arc<ServiceState>,
+}
 
 impl<L: Logic> Clone for Commands<L> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { to: self.to.clone(), state: self.state.clone() }
     }
 }
 
@@ -42,6 +49,12 @@ pub enum NotTaken {
     /// The queue is full: nothing was done.
     #[error("too much is waiting to be accepted")]
     Full,
+    /// The store can't be written: nothing was done.
+    #[error("the store can't be written at present")]
+    Failing,
+    /// The disk is full: nothing was done.
+    #[error("there is no room left on the disk")]
+    NoRoom,
     /// The service is stopping: nothing was done.
     #[error("the service is stopping")]
     Stopping,
@@ -56,13 +69,16 @@ impl<L: Logic> Commands<L> {
     /// # Errors
     /// [`NotTaken`].
     pub async fn ask(&self, command: L::Command) -> Result<L::Answer, NotTaken> {
+        if self.state.is_failing() {
+            return Err(NotTaken::Failing);
+        }
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting { command: Arc::new(command), reply };
-        self.0.try_send(waiting).map_err(|error| match error {
+        self.to.try_send(waiting).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NotTaken::Full,
             mpsc::error::TrySendError::Closed(_) => NotTaken::Stopping,
         })?;
-        answer.await.map_err(|_| NotTaken::Unknown)
+        answer.await.unwrap_or(Err(NotTaken::Unknown))
     }
 }
 
@@ -91,17 +107,17 @@ pub struct Taken<L: Logic> {
     /// For the engine.
     pub inputs: Vec<Input<L::Command>>,
     /// By token.
-    pub replies: Vec<Option<oneshot::Sender<L::Answer>>>,
+    pub replies: Vec<Option<Reply<L>>>,
 }
 
-/// A service's inbox.
-pub fn inbox<L: Logic>() -> (Intakes<L>, Inbox<L>) {
+/// The inbox of a service in this state.
+pub fn inbox<L: Logic>(state: Arc<ServiceState>) -> (Intakes<L>, Inbox<L>) {
     let (commands_in, commands) = mpsc::channel(MAX_COMMANDS);
     let (deliveries_in, deliveries) = mpsc::channel(MAX_DELIVERIES);
     let (results_in, results) = mpsc::channel(MAX_RESULTS);
     let (sweeps_in, sweeps) = mpsc::channel(MAX_SWEEPS);
     let intakes = Intakes {
-        commands: Commands(commands_in),
+        commands: Commands { to: commands_in, state },
         deliveries: deliveries_in,
         results: results_in,
         sweeps: sweeps_in,

@@ -8,12 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cartwright_core::services::{Engine, Logic, StepReport, Unfinished};
+use cartwright_core::{
+    domain::time::Timestamp,
+    ports::{Batch, Store, StoreError},
+    services::{Engine, Logic, StepReport, Unfinished},
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    inbox::{Inbox, Taken},
+    inbox::{Inbox, NotTaken, Reply, Taken},
     runner::Orders,
 };
 use crate::telemetry::metrics;
@@ -26,6 +30,8 @@ const SLOW: Duration = Duration::from_secs(5);
 
 /// What a loop talks to beside its inbox.
 pub struct Surroundings {
+    /// The store that the engine writes to.
+    pub store: Arc<dyn Store>,
     /// Rings when the journal has grown.
     pub head: watch::Sender<u64>,
     /// Makes the bus read anew after a failure.
@@ -70,11 +76,6 @@ impl ServiceState {
             None => self.failing.store(true, Relaxed),
         }
     }
-
-    /// The store has been written by somebody else since.
-    pub fn works_again(&self) {
-        self.failing.store(false, Relaxed);
-    }
 }
 
 /// Runs a service until told to stop; then handles what waits and returns.
@@ -90,6 +91,7 @@ pub async fn run<L: Logic>(
             biased;
             () = stop.cancelled() => break,
             taken = inbox.take(reading) => taken,
+            () = recover(&around), if around.state.failing.load(Relaxed) => continue,
         };
         handle(&mut engine, taken, &around).await;
     }
@@ -118,7 +120,10 @@ async fn handle<L: Logic>(engine: &mut Engine<L>, taken: Taken<L>, around: &Surr
         Err(Unfinished { report, error }) => {
             settle::<L>(report, &mut replies, around); // what an earlier round made durable
             tracing::error!(service = L::NAME, %error, "the batch was not written; its inputs will come again");
-            drop(replies);
+            let why = if matches!(error, StoreError::Full(_)) { NotTaken::NoRoom } else { NotTaken::Unknown };
+            for reply in replies.into_iter().flatten() {
+                let _ = reply.send(Err(why));
+            }
             around.reading.send_modify(|reading| *reading += 1);
             around.head.send_modify(|_| {}); // the commit may stand: readers look again
             tokio::time::sleep(REST).await;
@@ -127,11 +132,23 @@ async fn handle<L: Logic>(engine: &mut Engine<L>, taken: Taken<L>, around: &Surr
     }
 }
 
-fn settle<L: Logic>(
-    report: StepReport<L::Answer>,
-    replies: &mut [Option<tokio::sync::oneshot::Sender<L::Answer>>],
-    around: &Surroundings,
-) {
+/// Tries the store after it failed: while it does, nobody is let in whose command would show that it works again.
+async fn recover(around: &Surroundings) {
+    tokio::time::sleep(REST).await;
+    let written = async {
+        let cursors = around.store.cursors().await?;
+        if cursors.is_empty() {
+            return around.store.purge_answers(Timestamp::default(), 0).await.map(drop);
+        }
+        // As they stand: something that changes nothing, and still has to become durable.
+        around.store.commit(Batch { commits: vec![], cursors }).await.map(drop)
+    };
+    if written.await.is_ok() {
+        around.state.failing.store(false, Relaxed);
+    }
+}
+
+fn settle<L: Logic>(report: StepReport<L::Answer>, replies: &mut [Option<Reply<L>>], around: &Surroundings) {
     if let Some(head) = report.head {
         around.head.send_replace(head);
     }
@@ -139,7 +156,7 @@ fn settle<L: Logic>(
         let reply =
             usize::try_from(token).ok().and_then(|token| replies.get_mut(token)).and_then(Option::take);
         if let Some(reply) = reply {
-            let _ = reply.send(answer); // the client may have gone; the order stays
+            let _ = reply.send(Ok(answer)); // the client may have gone; the order stays
         }
     }
     around.runner.hand_over(report.tasks, report.instead, report.dropped);

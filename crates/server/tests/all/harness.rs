@@ -12,6 +12,7 @@ use cartwright_server::{
     config::Config,
     telemetry::metrics,
 };
+use cartwright_store::sqlite::SqliteOptions;
 use metrics_exporter_prometheus::PrometheusHandle;
 use reqwest::{
     Client, Method,
@@ -60,6 +61,12 @@ impl Shop {
     /// A system with other settings.
     pub async fn with(settings: &[Setting]) -> Self {
         Self::start(TempDir::new().unwrap(), settings).await
+    }
+
+    /// A system whose stores lie on a disk of their own.
+    pub async fn on_disk(options: &SqliteOptions, dir: TempDir) -> Self {
+        let system = start_with(dir.path(), &[], options).await.unwrap();
+        Self { address: system.address, system: Some(system), client: Client::new(), dir }
     }
 
     /// A system on files that are there.
@@ -202,6 +209,15 @@ impl Shop {
 
 /// Starts a system on a directory.
 pub async fn start(dir: &Path, settings: &[Setting]) -> Result<System, StartError> {
+    start_with(dir, settings, &SqliteOptions::default()).await
+}
+
+/// Starts a system on a directory, its stores with these options.
+pub async fn start_with(
+    dir: &Path,
+    settings: &[Setting],
+    options: &SqliteOptions,
+) -> Result<System, StartError> {
     static METRICS: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     let mut all: Vec<(&str, String)> = QUICK.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
     all.push(("data.dir", dir.display().to_string()));
@@ -213,7 +229,7 @@ pub async fn start(dir: &Path, settings: &[Setting]) -> Result<System, StartErro
     for (_, value) in settings.iter().filter(|(key, _)| lists(key)) {
         config.workers.paused = value.split(',').map(str::to_owned).collect();
     }
-    compose::start(&config, METRICS.get_or_init(metrics::start).clone()).await
+    compose::start_with(&config, METRICS.get_or_init(metrics::start).clone(), options).await
 }
 
 /// An answer.

@@ -6,6 +6,7 @@
 mod bad_inputs;
 mod changing;
 mod crash;
+mod disk;
 mod events;
 mod flows;
 mod harness;

@@ -57,7 +57,7 @@ impl From<NotTaken> for Problem {
     fn from(why: NotTaken) -> Self {
         match why {
             NotTaken::Full => Self::busy(why.to_string(), 1),
-            NotTaken::Stopping => Self::busy(why.to_string(), 5),
+            NotTaken::Failing | NotTaken::NoRoom | NotTaken::Stopping => Self::busy(why.to_string(), 5),
             NotTaken::Unknown => Self::unknown(why),
         }
     }
