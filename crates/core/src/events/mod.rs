@@ -17,7 +17,12 @@ pub use self::{
     },
 };
 use crate::{
-    domain::{flow::StepKind, ids::OrderId, order::Actor, time::Timestamp},
+    domain::{
+        flow::StepKind,
+        ids::{OrderId, StepId},
+        order::Actor,
+        time::Timestamp,
+    },
     ports::Message,
 };
 
@@ -50,6 +55,49 @@ pub struct Envelope {
 }
 
 impl Payload {
+    /// The order that this is about.
+    pub fn order(&self) -> &OrderId {
+        match self {
+            Self::OrderCreated(event) => &event.at.order_id,
+            Self::StepRequested(event) => &event.at.order_id,
+            Self::StepUndoRequested(event) => &event.at.order_id,
+            Self::OrderProgressed(at) | Self::OrderCompleted(at) | Self::OrderCancelled(at) => &at.order_id,
+            Self::OrderHeld(event) | Self::OrderReleased(event) => &event.at.order_id,
+            Self::OrderCancellationRequested(event) => &event.at.order_id,
+            Self::OrderFailed(event) => &event.at.order_id,
+            Self::PaymentAuthorized(event) | Self::PaymentVoided(event) => &event.order_id,
+            Self::FulfillmentScheduled(event) => &event.order_id,
+            Self::ShipmentShipped(event) => &event.order_id,
+            Self::PaymentFailed(event) | Self::FulfillmentFailed(event) | Self::ShipmentCancelled(event) => {
+                &event.order_id
+            }
+            Self::StepProgressed(event) => &event.order_id,
+        }
+    }
+
+    /// The step that this is about, if it is about one.
+    pub fn step(&self) -> Option<&StepId> {
+        match self {
+            Self::StepRequested(event) => Some(&event.step),
+            Self::StepUndoRequested(event) => Some(&event.step),
+            Self::PaymentAuthorized(event) | Self::PaymentVoided(event) => Some(&event.step),
+            Self::FulfillmentScheduled(event) => Some(&event.step),
+            Self::ShipmentShipped(event) => Some(&event.step),
+            Self::PaymentFailed(event) | Self::FulfillmentFailed(event) | Self::ShipmentCancelled(event) => {
+                Some(&event.step)
+            }
+            Self::StepProgressed(event) => Some(&event.step),
+            Self::OrderCreated(_)
+            | Self::OrderProgressed(_)
+            | Self::OrderHeld(_)
+            | Self::OrderReleased(_)
+            | Self::OrderCancellationRequested(_)
+            | Self::OrderCompleted(_)
+            | Self::OrderFailed(_)
+            | Self::OrderCancelled(_) => None,
+        }
+    }
+
     /// The kind of step that this asks to do or undo, if it asks.
     pub fn asks_for(&self) -> Option<StepKind> {
         match self {

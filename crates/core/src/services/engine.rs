@@ -12,7 +12,7 @@ use lru::LruCache;
 use super::{CACHED_RECORDS, Ctx, Logic, MAX_ROUNDS, Settings, TaskDone, Turn, parking};
 use crate::{
     domain::{ids::OrderId, time::Timestamp},
-    events::{self, Envelope},
+    events::Envelope,
     ports::{
         AnswerKey, Batch, Clock, Commit, Cursor, Delivery, Guard, Ids, Origin, Outcome, Parked, SavedAnswer,
         Store, StoreError, Stored, Task,
@@ -278,8 +278,9 @@ impl<L: Logic> Engine<L> {
                 if !self.logic.wants(delivery) {
                     return;
                 }
-                let event = events::decode(&delivery.value).map_err(|error| error.to_string());
-                (parking::order_of(delivery), Some(event), false)
+                let order = parking::order_of(delivery);
+                let event = parking::read(delivery, &order);
+                (order, Some(event), false)
             }
             Input::Task(done) => (done.task.order.clone(), None, false),
             Input::Sweep(order) => (order.clone(), None, false),

@@ -36,6 +36,16 @@ pub(super) fn order_of(delivery: &Delivery) -> OrderId {
     })
 }
 
+/// The event of a delivery: it must be about the order that is its key, or two records would be told about one step.
+pub(super) fn read(delivery: &Delivery, key: &OrderId) -> Result<Envelope, String> {
+    let event = events::decode(&delivery.value).map_err(|error| error.to_string())?;
+    let about = [Some(event.payload.order()), event.payload.step().map(|step| &step.order)];
+    if let Some(other) = about.into_iter().flatten().find(|order| *order != key) {
+        return Err(format!("the event's key is order {key}, but it is about order {other}"));
+    }
+    Ok(event)
+}
+
 /// Applies a delivery, or parks it.
 pub(super) fn deliver<L: Logic>(
     logic: &mut L,
@@ -95,7 +105,7 @@ pub(super) fn release<L: Logic>(logic: &mut L, parts: Parts<'_, L::Record>, ctx:
     let mut blocked = false;
     for (parked, in_store) in left {
         let applied = !blocked
-            && events::decode(&parked.delivery.value).is_ok_and(|event| {
+            && read(&parked.delivery, &order_of(&parked.delivery)).is_ok_and(|event| {
                 logic.event(parts.record, &event, &parked.delivery.value, ctx, parts.turn).is_ok()
             });
         blocked |= !applied;
