@@ -242,7 +242,7 @@ impl Operation {
         at: Timestamp,
         answer: Answer,
     ) -> (Vec<Answer>, Next) {
-        self.attempts += 1;
+        self.attempts = self.attempts.saturating_add(1);
         self.next_try_at = Some(at);
         // Once given up, the reason is why it fails; the answer carries why the undo takes its time.
         if let (Answer::Retrying(reason, _) | Answer::Waiting(reason, _), false) = (&answer, self.gave_up) {

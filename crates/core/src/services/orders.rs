@@ -271,7 +271,7 @@ impl Logic for Orders {
         let Some((number, life)) = order.awaited().map(|step| (step.number, step.life)) else { return };
         let order = Arc::make_mut(order);
         if let Some(step) = order.steps.iter_mut().find(|step| step.number == number) {
-            step.asked_again += 1;
+            step.asked_again = step.asked_again.saturating_add(1);
         }
         let ask = match life {
             Life::UndoRequested => OrderEvent::StepUndoRequested { step: number },
@@ -408,7 +408,7 @@ fn advance(
     ctx: &mut Ctx<'_>,
     turn: &mut Turn,
 ) {
-    order.version += 1;
+    order.version = order.version.saturating_add(1);
     let was_shipped = order.milestone == Milestone::Shipped;
     let mut happened = first;
     for event in &happened {

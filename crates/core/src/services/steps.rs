@@ -166,7 +166,7 @@ impl<P: Performer> Logic for P {
             return turn.drop_task(task.clone());
         };
         let step = &mut record.steps[i];
-        let failed = step.operation.attempts + 1;
+        let failed = step.operation.attempts.saturating_add(1);
         let wait = |asked: Option<Duration>| ctx.settings.retry.next_try(ctx.now, task, failed, asked);
         let (answers, next) = match P::came(step, &done.result, &wait, ctx.now) {
             Some(Came::OfDo(result)) => step.operation.did(result, ctx.now),

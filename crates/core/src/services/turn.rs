@@ -147,7 +147,7 @@ pub struct About<'a> {
 impl Turn {
     /// Adds an event to the journal; `sequence` is the record's counter.
     pub fn emit(&mut self, about: &About<'_>, sequence: &mut u64, payload: Payload, ctx: &mut Ctx<'_>) {
-        *sequence += 1;
+        *sequence = sequence.saturating_add(1);
         let event = Envelope {
             event_id: ctx.ids.next(),
             occurred_at: ctx.now,

@@ -46,7 +46,7 @@ impl Order {
             OrderEvent::Cancelled => {
                 self.end(OrderStatus::Cancelled);
                 for (quantities, line) in self.quantities.iter_mut().zip(&self.placed.lines) {
-                    quantities.cancelled = line.quantity - quantities.shipped;
+                    quantities.cancelled = line.quantity.saturating_sub(quantities.shipped);
                 }
                 if let Some(cancellation) = &mut self.cancellation {
                     cancellation.done_at = Some(now);

@@ -12,7 +12,7 @@ mod fold;
 mod place;
 mod status;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use uuid::Uuid;
 
 pub use self::{
@@ -61,7 +61,8 @@ pub struct Order {
     pub milestone: Milestone,
     /// Whether the next *do* is held back.
     pub on_hold: bool,
-    /// Its flow's steps.
+    /// Its flow's steps, numbered from 1 without gaps.
+    #[serde(deserialize_with = "numbered")]
     pub steps: Vec<Step>,
     /// What of each line has been cancelled, shipped and returned; as long as `placed.lines`.
     pub quantities: Vec<Quantities>,
@@ -84,6 +85,15 @@ pub struct Order {
     /// When the sweeper looks at it next, if it waits for an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep_at: Option<Timestamp>,
+}
+
+/// Steps are found by their numbers: with others, an order would ask for the same step for ever.
+fn numbered<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Step>, D::Error> {
+    let steps = Vec::<Step>::deserialize(from)?;
+    match (1..).zip(&steps).all(|(number, step)| step.number == number) {
+        true => Ok(steps),
+        false => Err(D::Error::custom("the steps are not numbered from 1 without gaps")),
+    }
 }
 
 /// What has happened to a line's quantity.
