@@ -12,9 +12,23 @@ pub(super) fn bytes(column: ValueRef<'_>) -> rusqlite::Result<Bytes> {
     Ok(Bytes::copy_from_slice(column.as_blob()?))
 }
 
-/// Headers as they are.
+/// Headers as they are; none where they were damaged. A message is applied by its value alone, so a reader without
+/// headers looks into it; without the message, nobody who reads its journal would get any further.
 pub(super) fn headers(column: ValueRef<'_>) -> rusqlite::Result<Headers> {
-    Headers::from_bytes(bytes(column)?).map_err(unreadable)
+    Ok(Headers::from_bytes(bytes(column)?).unwrap_or_else(|error| {
+        tracing::error!(%error, "the headers of a stored message are damaged and left out");
+        Headers::default()
+    }))
+}
+
+/// A text as it is, but for what is not UTF-8.
+pub(super) fn text(column: ValueRef<'_>) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(column.as_bytes()?).into_owned())
+}
+
+/// A small number that is never negative.
+pub(super) fn small(column: ValueRef<'_>) -> rusqlite::Result<u32> {
+    u32::try_from(column.as_i64()?).map_err(unreadable)
 }
 
 /// A UUID from its column.

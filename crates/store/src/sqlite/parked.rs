@@ -7,7 +7,7 @@ use cartwright_core::{
 use rusqlite::{Connection, params};
 
 use super::{
-    codec::{bytes, headers, uuid},
+    codec::{bytes, headers, small, text, uuid},
     open::Head,
 };
 
@@ -60,7 +60,8 @@ pub(super) fn change(
     Ok(())
 }
 
-/// The parked events of an order in the order of their arrival.
+/// The parked events of an order in the order of their arrival. What was damaged around an event is left out: its
+/// value decides what becomes of it, and an error here would stop all that is in one batch with its order.
 pub(super) fn list(conn: &Connection, id: &OrderId) -> rusqlite::Result<Vec<Parked>> {
     conn.prepare_cached(
         "SELECT source, lane, position, incarnation, key, headers, event_id, reason, parked_at, value
@@ -70,17 +71,17 @@ pub(super) fn list(conn: &Connection, id: &OrderId) -> rusqlite::Result<Vec<Park
         Ok(Parked {
             delivery: Delivery {
                 origin: Origin {
-                    source: row.get_ref(0)?.as_str()?.into(),
-                    lane: row.get(1)?,
+                    source: text(row.get_ref(0)?)?.into(),
+                    lane: small(row.get_ref(1)?).unwrap_or(u32::MAX),
                     position: row.get::<_, i64>(2)?.cast_unsigned(),
                 },
-                incarnation: uuid(row.get_ref(3)?.as_blob()?)?,
+                incarnation: uuid(row.get_ref(3)?.as_blob()?).unwrap_or_default(),
                 key: bytes(row.get_ref(4)?)?,
                 headers: headers(row.get_ref(5)?)?,
                 value: bytes(row.get_ref(9)?)?,
             },
-            event_id: row.get_ref(6)?.as_blob_or_null()?.map(uuid).transpose()?,
-            reason: row.get(7)?,
+            event_id: row.get_ref(6)?.as_blob_or_null()?.and_then(|id| uuid(id).ok()),
+            reason: text(row.get_ref(7)?)?,
             parked_at: Timestamp::from_micros(row.get(8)?),
         })
     })?

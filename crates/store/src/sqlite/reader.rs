@@ -13,7 +13,10 @@ use std::{
 
 use bytes::Bytes;
 use cartwright_core::{
-    domain::{ids::OrderId, time::Timestamp},
+    domain::{
+        ids::{OrderId, derive_uuid},
+        time::Timestamp,
+    },
     ports::{AnswerKey, Cursor, JournalRow, Message, PAGE_BYTES, SavedAnswer, StoreError, Stored},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -22,8 +25,7 @@ use crate::{OpenError, StoreKind};
 
 use super::{
     SqliteOptions,
-    codec::{bytes, headers, integer, limit as sql_limit, uuid},
-    commit::order_id,
+    codec::{bytes, headers, integer, limit as sql_limit, small, text, uuid},
     failure::{store_error, unreadable},
     lent::Lent,
     open,
@@ -176,7 +178,8 @@ impl Drop for Readers {
 pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
     Ok(Stored {
         revision: row.get::<_, i64>(0)?.cast_unsigned(),
-        schema: row.get(1)?,
+        // A number that no binary writes is a shape that this one does not know.
+        schema: small(row.get_ref(1)?).unwrap_or(u32::MAX),
         has_parked: row.get::<_, i64>(2)? > 0,
         record: row.get(3)?,
     })
@@ -201,17 +204,27 @@ pub(super) fn journal(conn: &Connection, after: u64, limit: usize) -> rusqlite::
         "SELECT position, topic, key, headers, value FROM journal WHERE position > ?1 ORDER BY position LIMIT ?2",
     )?;
     let rows = select.query_and_then([integer(after), sql_limit(limit)], |row| {
+        let position = row.get::<_, i64>(0)?.cast_unsigned();
         Ok(JournalRow {
-            position: row.get::<_, i64>(0)?.cast_unsigned(),
+            position,
             message: Message {
-                topic: row.get_ref(1)?.as_str()?.into(),
-                key: order_id(row.get_ref(2)?.as_str()?)?,
+                topic: text(row.get_ref(1)?)?.into(),
+                key: journal_key(&text(row.get_ref(2)?)?, position),
                 headers: headers(row.get_ref(3)?)?,
                 value: bytes(row.get_ref(4)?)?,
             },
         })
     })?;
     page(rows, |row| row.message.value.len())
+}
+
+/// The key of a journal row. One that was damaged gets a name of its own: its event is then parked by whoever reads
+/// it, and the events behind it go on.
+fn journal_key(text: &str, position: u64) -> OrderId {
+    OrderId::parse(text).unwrap_or_else(|error| {
+        tracing::error!(position, %error, "the key of a journal row is damaged");
+        OrderId::from(derive_uuid("damaged key", &[&position.to_string()]))
+    })
 }
 
 /// Rows until they come to a page.
@@ -285,11 +298,8 @@ fn answer(conn: &Connection, key: &AnswerKey) -> rusqlite::Result<Option<SavedAn
     )?
     .query_row([key.order.as_str(), &key.caller, &key.key], |row| {
         Ok(SavedAnswer {
-            fingerprint: row
-                .get_ref(0)?
-                .as_blob()?
-                .try_into()
-                .map_err(|_| unreadable("a saved answer's fingerprint is not 32 bytes long"))?,
+            // A damaged one is that of no request: what was done once is not done again.
+            fingerprint: row.get_ref(0)?.as_blob()?.try_into().unwrap_or_default(),
             record: row.get(1)?,
             saved_at: Timestamp::from_micros(row.get(2)?),
         })

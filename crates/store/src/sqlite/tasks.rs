@@ -4,9 +4,14 @@ use cartwright_core::{
     domain::time::Timestamp,
     ports::{StoreError, Task, TaskId, Work},
 };
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
-use super::{codec::limit as sql_limit, commit::order_id, open::Head};
+use super::{
+    codec::{limit as sql_limit, small},
+    commit::order_id,
+    failure::unreadable,
+    open::Head,
+};
 
 /// The work of tasks as JSON.
 pub(super) fn encode(tasks: &[Task]) -> Result<Vec<String>, StoreError> {
@@ -80,17 +85,10 @@ pub(super) fn claim(
     let mut unreadable = Vec::new();
     while let Some(row) = rows.next()? {
         let id: TaskId = row.get(0)?;
-        let work = row.get_ref(4)?.as_str()?;
-        match serde_json::from_str::<Work>(work) {
-            Ok(work) => tasks.push(Task {
-                id,
-                order: order_id(row.get_ref(1)?.as_str()?)?,
-                work,
-                due_at: Timestamp::from_micros(row.get(2)?),
-                lease_until,
-                attempts: row.get(3)?,
-            }),
-            // A newer binary's work. It is leased and left for one that knows it; the others must not wait for it.
+        match read(row, lease_until) {
+            Ok(task) => tasks.push(task),
+            // A newer binary's work, or damage. It is leased and left for one that knows it; the others must not wait
+            // for it.
             Err(error) => {
                 tracing::error!(task = id, %error, "a task can't be read and is left alone");
                 unreadable.push(id);
@@ -102,4 +100,15 @@ pub(super) fn claim(
         lease.execute(params![id, lease_until.as_micros()])?;
     }
     Ok((!tasks.is_empty() || !unreadable.is_empty(), tasks))
+}
+
+fn read(row: &Row<'_>, lease_until: Timestamp) -> rusqlite::Result<Task> {
+    Ok(Task {
+        id: row.get(0)?,
+        order: order_id(row.get_ref(1)?.as_str()?)?,
+        work: serde_json::from_str::<Work>(row.get_ref(4)?.as_str()?).map_err(unreadable)?,
+        due_at: Timestamp::from_micros(row.get(2)?),
+        lease_until,
+        attempts: small(row.get_ref(3)?)?,
+    })
 }
