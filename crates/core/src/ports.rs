@@ -90,8 +90,8 @@ pub trait Store: Send + Sync {
     /// Orders whose sweep is due at `now`, the longest due first.
     async fn due_sweeps(&self, now: Timestamp, limit: usize) -> Result<Vec<OrderId>, StoreError>;
 
-    /// Order records that match, newest first: at most as many as asked, fewer when they come to [`PAGE_BYTES`].
-    async fn orders(&self, query: &OrderQuery) -> Result<Vec<Stored>, StoreError>;
+    /// Orders that match, newest first: at most as many as asked, fewer when they come to [`PAGE_BYTES`].
+    async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError>;
 
     /// `count` fresh order numbers, rising; gaps are allowed. Returns the first of a contiguous run.
     async fn reserve_numbers(&self, count: u32) -> Result<u64, StoreError>;
@@ -356,6 +356,15 @@ pub struct OrderQuery {
     pub after: Option<(Timestamp, u64)>,
     /// At most this many.
     pub limit: usize,
+}
+
+/// An order of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    /// Where it stands in the list ([`OrderQuery::after`]), also when its record can't be read.
+    pub place: (Timestamp, u64),
+    /// The record.
+    pub stored: Stored,
 }
 
 /// What a list is sorted by, newest first.

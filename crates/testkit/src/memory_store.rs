@@ -11,7 +11,7 @@ use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
     ports::{
-        AnswerKey, Batch, Commit, Cursor, Guard, HistoryEntry, JournalRow, OrderColumns, OrderQuery,
+        AnswerKey, Batch, Commit, Cursor, Guard, HistoryEntry, JournalRow, Listed, OrderColumns, OrderQuery,
         OrderSort, Outcome, Parked, Row, SavedAnswer, Store, StoreError, StoreStats, Stored, Task, TaskId,
     },
 };
@@ -233,7 +233,7 @@ impl Store for MemoryStore {
         Ok(due.into_iter().take(limit).map(|(_, id)| id.clone()).collect())
     }
 
-    async fn orders(&self, query: &OrderQuery) -> Result<Vec<Stored>, StoreError> {
+    async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError> {
         let state = self.state();
         let place = |c: &OrderColumns| match query.sort {
             OrderSort::CreatedAt => (c.created_at, c.number),
@@ -245,7 +245,8 @@ impl Store for MemoryStore {
             .filter(|(_, c)| query.after.is_none_or(|after| place(c) < after))
             .collect();
         found.sort_by_key(|(_, c)| Reverse(place(c)));
-        Ok(found.into_iter().take(query.limit).map(|(id, _)| state.stored(id)).collect())
+        let listed = |(id, c)| Listed { place: place(c), stored: state.stored(id) };
+        Ok(found.into_iter().take(query.limit).map(listed).collect())
     }
 
     async fn reserve_numbers(&self, count: u32) -> Result<u64, StoreError> {

@@ -17,7 +17,7 @@ use cartwright_core::{
         time::Timestamp,
     },
     ports::{
-        AnswerKey, Batch, Clock, Cursor, Delivery, Guard, Ids, JournalRow, OrderQuery, Origin, Outcome,
+        AnswerKey, Batch, Clock, Cursor, Delivery, Guard, Ids, JournalRow, Listed, OrderQuery, Origin, Outcome,
         Parked, SavedAnswer, Store, StoreError, StoreStats, Stored, Task,
     },
     services::{Ask, Engine, Input, MAX_PARKED, Orders, PlaceOrder, Rejection, Request, Settings},
@@ -228,7 +228,7 @@ impl Store for Failing {
         self.inner.due_sweeps(now, limit).await
     }
 
-    async fn orders(&self, query: &OrderQuery) -> Result<Vec<Stored>, StoreError> {
+    async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError> {
         self.inner.orders(query).await
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
-    ports::{OrderQuery, OrderSort, Stored},
+    ports::{Listed, OrderQuery, OrderSort},
 };
 use rusqlite::{Connection, params_from_iter, types::Value};
 
@@ -16,11 +16,14 @@ use super::{
 
 /// A page of orders, newest first. Sort time and number name a place in the list that stays where it is, whatever
 /// is written between two pages.
-pub(super) fn orders(conn: &Connection, query: &OrderQuery) -> rusqlite::Result<Vec<Stored>> {
+pub(super) fn orders(conn: &Connection, query: &OrderQuery) -> rusqlite::Result<Vec<Listed>> {
     let page = select(query);
     let mut statement = conn.prepare_cached(&page.sql)?;
-    let rows = statement.query_map(params_from_iter(page.values), stored)?;
-    super::reader::page(rows, |stored| stored.record.as_ref().map_or(0, Vec::len))
+    let rows = statement.query_map(params_from_iter(page.values), |row| {
+        let place = (Timestamp::from_micros(row.get(4)?), row.get::<_, i64>(5)?.cast_unsigned());
+        Ok(Listed { place, stored: stored(row)? })
+    })?;
+    super::reader::page(rows, |listed| listed.stored.record.as_ref().map_or(0, Vec::len))
 }
 
 /// Orders whose sweep is due, the longest due first.
@@ -37,8 +40,9 @@ fn select(query: &OrderQuery) -> Select {
         OrderSort::CreatedAt => "created_at",
         OrderSort::UpdatedAt => "updated_at",
     };
-    let mut page =
-        Select::new("SELECT revision, schema, parked, record FROM record WHERE number IS NOT NULL");
+    let mut page = Select::new(&format!(
+        "SELECT revision, schema, parked, record, {time}, number FROM record WHERE number IS NOT NULL"
+    ));
     page.any("status", query.status.iter().map(|s| text(s.as_str())));
     page.any("milestone", query.milestone.iter().map(text));
     page.any("flow", query.flow.iter().map(text));

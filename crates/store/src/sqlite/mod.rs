@@ -38,7 +38,7 @@ use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
     ports::{
-        AnswerKey, Batch, Cursor, JournalRow, OrderQuery, Outcome, Parked, SavedAnswer, Store, StoreError,
+        AnswerKey, Batch, Cursor, JournalRow, Listed, OrderQuery, Outcome, Parked, SavedAnswer, Store, StoreError,
         StoreStats, Stored, Task,
     },
 };
@@ -216,7 +216,7 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| lists::due_sweeps(conn, now, limit)).await
     }
 
-    async fn orders(&self, query: &OrderQuery) -> Result<Vec<Stored>, StoreError> {
+    async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError> {
         let query = query.clone();
         self.readers.read_long(move |conn| lists::orders(conn, &query)).await
     }

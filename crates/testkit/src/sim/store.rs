@@ -13,7 +13,7 @@ use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
     ports::{
-        AnswerKey, Batch, Commit, Cursor, JournalRow, OrderQuery, Outcome, Parked, SavedAnswer, Store,
+        AnswerKey, Batch, Commit, Cursor, JournalRow, Listed, OrderQuery, Outcome, Parked, SavedAnswer, Store,
         StoreError, StoreStats, Stored, Task,
     },
 };
@@ -164,7 +164,7 @@ impl Store for SimStore {
         self.inner.due_sweeps(now, limit).await
     }
 
-    async fn orders(&self, query: &OrderQuery) -> Result<Vec<Stored>, StoreError> {
+    async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError> {
         self.inner.orders(query).await
     }
 

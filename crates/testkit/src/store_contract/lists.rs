@@ -13,7 +13,7 @@ async fn list(store: &dyn Store, query: OrderQuery) -> Vec<String> {
     let rows = store.orders(&OrderQuery { limit, ..query }).await.expect("a list");
     rows.into_iter()
         .map(|row| {
-            let record = String::from_utf8(row.record.expect("a record")).expect("text");
+            let record = String::from_utf8(row.stored.record.expect("a record")).expect("text");
             record.trim_start_matches(r#"{"id":""#).trim_end_matches(r#""}"#).to_owned()
         })
         .collect()
@@ -140,7 +140,10 @@ pub async fn orders_of_one_moment_are_listed_by_number(fixture: Fixture) {
     for sort in [OrderSort::CreatedAt, OrderSort::UpdatedAt] {
         let query = OrderQuery { sort, ..OrderQuery::default() };
         assert_eq!(list(store, query.clone()).await, ["c", "b", "a"]);
-        assert_eq!(list(store, OrderQuery { after: Some((at(5), 10)), ..query }).await, ["b", "a"]);
+        assert_eq!(list(store, OrderQuery { after: Some((at(5), 10)), ..query.clone() }).await, ["b", "a"]);
+        let listed = store.orders(&OrderQuery { limit: 9, ..query }).await.expect("a list");
+        let places: Vec<_> = listed.iter().map(|listed| listed.place).collect();
+        assert_eq!(places, [(at(5), 10), (at(5), 2), (at(5), 1)], "each says where the list goes on behind it");
     }
 }
 

@@ -65,13 +65,12 @@ pub async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Res
     let limit = query.limit;
     query.limit += 1; // one more tells whether there is a next page
     let mut found = api.store.orders(&query).await?;
-    let bytes: usize = found.iter().map(|stored| stored.record.as_ref().map_or(0, Vec::len)).sum();
+    let bytes: usize = found.iter().map(|listed| listed.stored.record.as_ref().map_or(0, Vec::len)).sum();
     let more = found.len() > limit || bytes >= PAGE_BYTES;
     found.truncate(limit);
-    let listed = found.len();
-    let orders: Vec<Order> = found.into_iter().filter_map(|stored| parse(&stored).ok()).collect();
-    let unreadable = listed - orders.len();
-    let next = orders.last().filter(|_| more).map(|last| write_cursor(query.sort, last));
+    let next = found.last().filter(|_| more).map(|last| write_cursor(query.sort, last.place));
+    let orders: Vec<Order> = found.iter().filter_map(|listed| parse(&listed.stored).ok()).collect();
+    let unreadable = found.len() - orders.len();
     let mut body = Vec::with_capacity(2048 * orders.len() + 64);
     body.extend_from_slice(b"{\"orders\":[");
     for (i, order) in orders.iter().enumerate() {
@@ -200,10 +199,11 @@ fn text_of(value: &str, max: usize) -> Option<String> {
 }
 
 /// Where the next page starts: behind this order. Opaque to clients.
-fn write_cursor(sort: OrderSort, last: &Order) -> String {
+fn write_cursor(sort: OrderSort, (moment, number): (Timestamp, u64)) -> String {
+    let micros = moment.as_micros();
     match sort {
-        OrderSort::CreatedAt => format!("c{}-{}", last.created_at.as_micros(), last.number),
-        OrderSort::UpdatedAt => format!("u{}-{}", last.updated_at.as_micros(), last.number),
+        OrderSort::CreatedAt => format!("c{micros}-{number}"),
+        OrderSort::UpdatedAt => format!("u{micros}-{number}"),
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
     ports::{
-        AnswerKey, Batch, Commit, Cursor, Guard, JournalRow, OrderQuery, Outcome, Parked, Row, SavedAnswer,
+        AnswerKey, Batch, Commit, Cursor, Guard, JournalRow, Listed, OrderQuery, Outcome, Parked, Row, SavedAnswer,
         Store, StoreError, StoreStats, Stored, Task,
     },
 };
@@ -180,7 +180,7 @@ impl Store for BuggyStore {
         self.inner.due_sweeps(now, limit).await
     }
 
-    async fn orders(&self, query: &OrderQuery) -> Result<Vec<Stored>, StoreError> {
+    async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError> {
         self.inner.orders(query).await
     }
 
