@@ -1,6 +1,10 @@
 //! Settings: the documented default file < a file of the user's < the environment < flags.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use cartwright_core::services::{RetryPolicy, Settings};
 use config::{Config as Layers, Environment, File, FileFormat};
@@ -154,13 +158,25 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`] names the setting.
-    pub fn read(file: Option<&std::path::Path>, overrides: &[(&str, String)]) -> Result<Self, ConfigError> {
+    pub fn read(file: Option<&Path>, overrides: &[(&str, String)]) -> Result<Self, ConfigError> {
+        Self::read_in(None, file, overrides)
+    }
+
+    /// The same in another environment than this process's.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting.
+    pub fn read_in(
+        environment: Option<HashMap<String, String>>,
+        file: Option<&Path>,
+        overrides: &[(&str, String)],
+    ) -> Result<Self, ConfigError> {
         let mut layers = Layers::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
         if let Some(file) = file {
             layers = layers.add_source(File::from(file).format(FileFormat::Toml).required(true));
         }
-        let environment = Environment::with_prefix("CARTWRIGHT").prefix_separator("__").separator("__");
-        let lists = environment.try_parsing(true).list_separator(",").with_list_parse_key("workers.paused");
+        let variables = Environment::with_prefix("CARTWRIGHT").prefix_separator("__").separator("__");
+        let lists = variables.source(environment).try_parsing(true).list_separator(",").with_list_parse_key("workers.paused");
         layers = layers.add_source(lists);
         for (key, value) in overrides {
             layers = layers.set_override(*key, value.clone())?;
@@ -201,6 +217,14 @@ impl Config {
         }
         if !(1..=30 * 24 * 3600).contains(&self.sweeper.after_seconds) {
             return wrong("sweeper.after_seconds", "must be between 1 and 2592000 (30 days)");
+        }
+        let providers =
+            [("simulated.payments", &self.simulated.payments), ("simulated.carrier", &self.simulated.carrier)];
+        for (key, simulated) in providers {
+            let rates = [simulated.failure_rate, simulated.decline_rate, simulated.timeout_rate];
+            if !rates.iter().all(|rate| (0.0..=1.0).contains(rate)) {
+                return wrong(key, "has a rate that is not between 0 and 1");
+            }
         }
         for service in &self.workers.paused {
             if !["payments", "fulfillment"].contains(&service.as_str()) {
