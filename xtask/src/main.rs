@@ -3,6 +3,8 @@
 mod bench;
 mod cargo;
 mod directions;
+#[cfg(test)]
+mod guarantees;
 mod lint;
 mod sim;
 mod suites;

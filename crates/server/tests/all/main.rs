@@ -9,6 +9,7 @@ mod crash;
 mod disk;
 mod events;
 mod flows;
+mod garbage;
 mod harness;
 mod keys;
 mod lists;
