@@ -8,7 +8,11 @@ const PAGE: &str = "docs/guarantees.md";
 /// What stands in the page as [`name`](path), with the path from the page's folder.
 fn named(page: &str) -> Vec<(&str, &str)> {
     let links = page.split("[`").skip(1);
-    links.filter_map(|rest| rest.split_once("`](").and_then(|(name, rest)| Some((name, rest.split_once(')')?.0)))).collect()
+    links
+        .filter_map(|rest| {
+            rest.split_once("`](").and_then(|(name, rest)| Some((name, rest.split_once(')')?.0)))
+        })
+        .collect()
 }
 
 /// Whether a source defines a test, a check or a variant of this name.
@@ -30,7 +34,8 @@ fn every_test_that_the_guarantees_name_exists() {
     assert!(names.len() > 40, "only {} names were found", names.len());
     for (name, path) in names {
         let file = folder.with_file_name(path);
-        let source = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{PAGE} names {path}: {error}"));
+        let source =
+            std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{PAGE} names {path}: {error}"));
         assert!(defines(&source, name), "{PAGE} names `{name}`, which is not in {path}");
     }
 }

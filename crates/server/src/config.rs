@@ -176,7 +176,11 @@ impl Config {
             layers = layers.add_source(File::from(file).format(FileFormat::Toml).required(true));
         }
         let variables = Environment::with_prefix("CARTWRIGHT").prefix_separator("__").separator("__");
-        let lists = variables.source(environment).try_parsing(true).list_separator(",").with_list_parse_key("workers.paused");
+        let lists = variables
+            .source(environment)
+            .try_parsing(true)
+            .list_separator(",")
+            .with_list_parse_key("workers.paused");
         layers = layers.add_source(lists);
         for (key, value) in overrides {
             layers = layers.set_override(*key, value.clone())?;
@@ -218,8 +222,10 @@ impl Config {
         if !(1..=30 * 24 * 3600).contains(&self.sweeper.after_seconds) {
             return wrong("sweeper.after_seconds", "must be between 1 and 2592000 (30 days)");
         }
-        let providers =
-            [("simulated.payments", &self.simulated.payments), ("simulated.carrier", &self.simulated.carrier)];
+        let providers = [
+            ("simulated.payments", &self.simulated.payments),
+            ("simulated.carrier", &self.simulated.carrier),
+        ];
         for (key, simulated) in providers {
             let rates = [simulated.failure_rate, simulated.decline_rate, simulated.timeout_rate];
             if !rates.iter().all(|rate| (0.0..=1.0).contains(rate)) {

@@ -144,11 +144,52 @@ pub fn edit(bytes: &[u8], edits: &[Edit]) -> Vec<u8> {
 /// What stands where something else is expected: every border that a reader might trip over, and anything at all.
 fn raw() -> impl Strategy<Value = String> {
     let borders = [
-        "null", "true", "0", "-0", "-1", "1.0", "1.5", "1e3", "1E400", "-1e-400", "00", "NaN", "4294967295", "4294967296",
-        "9007199254740993", "9223372036854775807", "9223372036854775808", "18446744073709551615", "18446744073709551616",
-        r#""""#, r#"" ""#, r#"".""#, r#""\u0000""#, r#""\u0085""#, r#""\ud800""#, r#""\udc00\ud800""#, r#""\u202e""#, "\"😀\"",
-        "\"e\u{301}\"", "\"line\\nline\"", "\"a:1\"", "\"-\"", "\"*\"", "[]", "{}", "[null]", "[[]]", r#"{"":{}}"#, r#"{"a":1,"a":2}"#,
-        "\"9999-12-31T23:59:59Z\"", "\"-009999-01-01T00:00:00Z\"", "\"2026-02-30T00:00:00Z\"", "", ",", "}", "\"",
+        "null",
+        "true",
+        "0",
+        "-0",
+        "-1",
+        "1.0",
+        "1.5",
+        "1e3",
+        "1E400",
+        "-1e-400",
+        "00",
+        "NaN",
+        "4294967295",
+        "4294967296",
+        "9007199254740993",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551615",
+        "18446744073709551616",
+        r#""""#,
+        r#"" ""#,
+        r#"".""#,
+        r#""\u0000""#,
+        r#""\u0085""#,
+        r#""\ud800""#,
+        r#""\udc00\ud800""#,
+        r#""\u202e""#,
+        "\"😀\"",
+        "\"e\u{301}\"",
+        "\"line\\nline\"",
+        "\"a:1\"",
+        "\"-\"",
+        "\"*\"",
+        "[]",
+        "{}",
+        "[null]",
+        "[[]]",
+        r#"{"":{}}"#,
+        r#"{"a":1,"a":2}"#,
+        "\"9999-12-31T23:59:59Z\"",
+        "\"-009999-01-01T00:00:00Z\"",
+        "\"2026-02-30T00:00:00Z\"",
+        "",
+        ",",
+        "}",
+        "\"",
     ];
     prop_oneof![
         12 => select(borders.to_vec()).prop_map(str::to_owned),
@@ -239,7 +280,9 @@ fn change_value(value: &mut Value, how: &How, raws: &mut Vec<String>) {
             let item = value.get(0).unwrap_or(value).clone();
             *value = Value::Array(vec![item; *count]);
         }
-        How::Deep(depth) => *value = written(format!("{}{value}{}", "[".repeat(*depth), "]".repeat(*depth)), raws),
+        How::Deep(depth) => {
+            *value = written(format!("{}{value}{}", "[".repeat(*depth), "]".repeat(*depth)), raws)
+        }
         How::Remove | How::Rename(_) | How::Twice(_) => {}
     }
 }

@@ -17,8 +17,8 @@ use cartwright_core::{
         time::Timestamp,
     },
     ports::{
-        AnswerKey, Batch, Clock, Cursor, Delivery, Guard, Ids, JournalRow, Listed, OrderQuery, Origin, Outcome,
-        Parked, SavedAnswer, Store, StoreError, StoreStats, Stored, Task,
+        AnswerKey, Batch, Clock, Cursor, Delivery, Guard, Ids, JournalRow, Listed, OrderQuery, Origin,
+        Outcome, Parked, SavedAnswer, Store, StoreError, StoreStats, Stored, Task,
     },
     services::{Ask, Engine, Input, MAX_PARKED, Orders, PlaceOrder, Rejection, Request, Settings},
 };

@@ -38,8 +38,8 @@ use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
     ports::{
-        AnswerKey, Batch, Cursor, JournalRow, Listed, OrderQuery, Outcome, Parked, SavedAnswer, Store, StoreError,
-        StoreStats, Stored, Task,
+        AnswerKey, Batch, Cursor, JournalRow, Listed, OrderQuery, Outcome, Parked, SavedAnswer, Store,
+        StoreError, StoreStats, Stored, Task,
     },
 };
 use uuid::Uuid;

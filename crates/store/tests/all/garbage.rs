@@ -154,7 +154,11 @@ impl Shop {
         let (store, ids) = (Arc::clone(self.store()), Box::new(Fresh));
         let mut engine = Engine::new(Orders, store, Arc::new(Still), ids, settings, 0);
         let report = self.run(engine.step(inputs, 0));
-        report.unwrap_or_else(|unfinished| panic!("everything stops: {}", unfinished.error)).answers.into_iter().collect()
+        report
+            .unwrap_or_else(|unfinished| panic!("everything stops: {}", unfinished.error))
+            .answers
+            .into_iter()
+            .collect()
     }
 
     /// Damages what there is of order `a`, and looks at everybody's.
@@ -165,7 +169,15 @@ impl Shop {
             self.tamper.execute(&sql, params![value, a]).unwrap();
         }
         // The same again is answered as before, and something new is done.
-        let inputs = vec![hold(1, a), hold(2, beside), release(3, a), release(4, beside), junk(a), sweep(a), sweep(beside)];
+        let inputs = vec![
+            hold(1, a),
+            hold(2, beside),
+            release(3, a),
+            release(4, beside),
+            junk(a),
+            sweep(a),
+            sweep(beside),
+        ];
         let answers = self.step(inputs);
         prop_assert!(answers[&2].as_ref().is_ok_and(|answered| answered.replayed), "{:?}", answers[&2]);
         prop_assert!(answers[&4].is_ok(), "{:?}", answers[&4]);
@@ -174,7 +186,8 @@ impl Shop {
             Err(Rejection::Unreadable(_) | Rejection::KeyReused) => {}
             Err(other) => prop_assert!(false, "{other:?}"),
         }
-        let tasks = self.run(self.store().claim_tasks(LATER, LATER.plus(std::time::Duration::MAX), 99)).unwrap();
+        let tasks =
+            self.run(self.store().claim_tasks(LATER, LATER.plus(std::time::Duration::MAX), 99)).unwrap();
         prop_assert!(tasks.iter().any(|task| task.order.as_str() == beside), "the other task is handed out");
         prop_assert!(self.run(self.store().due_sweeps(LATER, 9)).is_ok());
         let query = OrderQuery { limit: 2, ..OrderQuery::default() };

@@ -143,7 +143,11 @@ pub async fn orders_of_one_moment_are_listed_by_number(fixture: Fixture) {
         assert_eq!(list(store, OrderQuery { after: Some((at(5), 10)), ..query.clone() }).await, ["b", "a"]);
         let listed = store.orders(&OrderQuery { limit: 9, ..query }).await.expect("a list");
         let places: Vec<_> = listed.iter().map(|listed| listed.place).collect();
-        assert_eq!(places, [(at(5), 10), (at(5), 2), (at(5), 1)], "each says where the list goes on behind it");
+        assert_eq!(
+            places,
+            [(at(5), 10), (at(5), 2), (at(5), 1)],
+            "each says where the list goes on behind it"
+        );
     }
 }
 

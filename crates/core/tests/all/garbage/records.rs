@@ -26,7 +26,9 @@ fn orders((flow, answers): Journey) -> World<Orders> {
 
 fn asked<L: Logic + Default>(step: &str) -> World<L> {
     let mut world = World::<L>::new();
-    let asked = |position, order| Input::Delivery(delivery(position, "orders", &event("StepRequestedV1", step, order)));
+    let asked = |position, order| {
+        Input::Delivery(delivery(position, "orders", &event("StepRequestedV1", step, order)))
+    };
     let report = world.step(vec![asked(1, "a"), asked(2, "beside")]);
     world.step(report.tasks.into_iter().map(|task| Input::Task(TaskDone::unknown(task, "lost"))).collect());
     world
@@ -53,7 +55,7 @@ const JOURNEYS: [Journey; 6] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn a_damaged_order_stops_itself_at_most(
@@ -152,7 +154,8 @@ fn a_record_without_what_was_added_later_reads() {
     fn check<L: Logic + Default>(world: &World<L>) {
         let record = world.record("a");
         let older = serde_json::to_vec(&older(&record)).unwrap();
-        let read = L::default().read(&older).unwrap_or_else(|error| panic!("{}: {error}: {record:#}", L::NAME));
+        let read =
+            L::default().read(&older).unwrap_or_else(|error| panic!("{}: {error}: {record:#}", L::NAME));
         let written = L::default().row(&read).record.unwrap();
         let again = L::default().row(&L::default().read(&written).unwrap()).record.unwrap();
         assert_eq!(written, again, "{}", L::NAME);

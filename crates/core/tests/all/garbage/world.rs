@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::sample::{self, block_on};
 
 /// Every released event, about the order `a`.
-pub fn golden() -> Vec<Value> {
+pub fn golden() -> &'static [Value] {
     static GOLDEN: OnceLock<Vec<Value>> = OnceLock::new();
     let read = || {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -35,7 +35,7 @@ pub fn golden() -> Vec<Value> {
         };
         files.into_iter().map(about_a).collect()
     };
-    GOLDEN.get_or_init(read).clone()
+    GOLDEN.get_or_init(read)
 }
 
 /// A service on a model store that outlives it.
@@ -116,9 +116,12 @@ pub fn raw_delivery(position: u64, source: &str, key: Bytes, headers: Headers, v
 /// The golden event of this name, about another order and with an id of its own.
 pub fn event(kind: &str, step: &str, order: &str) -> Value {
     let mut event = golden()
-        .into_iter()
-        .find(|event| event["eventType"] == kind && event["payload"]["work"]["kind"].as_str().is_none_or(|k| k == step))
-        .unwrap();
+        .iter()
+        .find(|event| {
+            event["eventType"] == kind && event["payload"]["work"]["kind"].as_str().is_none_or(|k| k == step)
+        })
+        .unwrap()
+        .clone();
     event["payload"]["orderId"] = order.into();
     let number = event["payload"]["step"].as_str().unwrap().rsplit_once(':').unwrap().1.to_owned();
     event["payload"]["step"] = format!("{order}:{number}").into();

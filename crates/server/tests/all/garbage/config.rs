@@ -21,8 +21,13 @@ fn settings() -> Vec<String> {
 }
 
 fn value() -> impl Strategy<Value = String> {
-    let number = prop_oneof![any::<i64>().prop_map(|n| n.to_string()), any::<f64>().prop_map(|n| n.to_string())];
-    prop_oneof![number, any::<String>(), "[-+0-9.,e_]{1,12}|true|nan|inf|-inf|\\[\\]|\\{\\}|payments|payments,orders"]
+    let number =
+        prop_oneof![any::<i64>().prop_map(|n| n.to_string()), any::<f64>().prop_map(|n| n.to_string())];
+    prop_oneof![
+        number,
+        any::<String>(),
+        "[-+0-9.,e_]{1,12}|true|nan|inf|-inf|\\[\\]|\\{\\}|payments|payments,orders"
+    ]
 }
 
 /// Reads the default file with this in place of itself.
@@ -43,10 +48,10 @@ fn read_in(
     Ok(config)
 }
 
-/// Whether an error says which setting is meant: its whole key, or its last name.
+/// Whether an error says which setting is meant: by its name, or by the section that it is in.
 fn names(error: &str, key: &str) -> bool {
-    let (section, name) = key.rsplit_once('.').unwrap();
-    error.contains(name) || error.contains(section)
+    key.split('.').any(|part| error.contains(&format!("`{part}`")) || error.contains(&format!("{part}.")))
+        || error.contains(key)
 }
 
 proptest! {
@@ -95,8 +100,8 @@ proptest! {
             let environment = HashMap::from([(variable, value.clone())]);
             if let Err(error) = read_in(environment, None, &[]) {
                 let part = name.to_lowercase();
-                let part = part.split("__").find(|part| !part.is_empty()).unwrap_or_default();
-                prop_assert!(error.contains(part), "{name}: {error}");
+                let part = part.split("__").map(|part| part.trim_matches('_')).find(|part| !part.is_empty());
+                prop_assert!(error.contains(part.unwrap_or_default()), "{name}: {error}");
             }
         }
     }

@@ -8,8 +8,19 @@ use super::sent::Target;
 use crate::harness::{ORDERS, Shop, fields, text};
 
 const FILTERS: [&str; 13] = [
-    "status", "milestone", "customer", "flow", "number", "externalId", "createdAfter", "createdBefore", "updatedAfter", "sort",
-    "limit", "cursor", "after",
+    "status",
+    "milestone",
+    "customer",
+    "flow",
+    "number",
+    "externalId",
+    "createdAfter",
+    "createdBefore",
+    "updatedAfter",
+    "sort",
+    "limit",
+    "cursor",
+    "after",
 ];
 
 #[test]
@@ -23,7 +34,8 @@ fn a_query_of_anything_is_refused_by_name_or_answered() {
     ];
     let name = prop_oneof![9 => select(&FILTERS[..]).prop_map(str::to_owned), 1 => any::<String>()];
     let pairs = prop::collection::vec((name, value), 0..4);
-    let start = select(vec!["/v1/orders?", "/v1/events?topic=orders&", "/v1/events?", "/v1/orders/m/events?"]);
+    let start =
+        select(vec!["/v1/orders?", "/v1/events?topic=orders&", "/v1/events?", "/v1/orders/m/events?"]);
     target.check(1_000, &(start, pairs), async |shop, (start, pairs)| {
         let query = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
         // What would end the query is no part of it.
@@ -39,7 +51,10 @@ fn a_query_of_anything_is_refused_by_name_or_answered() {
                 let sent: Vec<String> =
                     form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name.into_owned()).collect();
                 let named = fields(&reply.problem(400));
-                prop_assert!(named.iter().all(|field| named_in(field, &sent)), "{named:?} are not among {sent:?}");
+                prop_assert!(
+                    named.iter().all(|field| named_in(field, &sent)),
+                    "{named:?} are not among {sent:?}"
+                );
             }
             _ => {}
         }
@@ -55,7 +70,8 @@ fn named_in(field: &str, sent: &[String]) -> bool {
 #[test]
 fn an_altered_cursor_is_refused_or_a_place_like_any_other() {
     let target = Target::open();
-    let lists = ["/v1/orders?limit=1", "/v1/orders?limit=1&sort=updatedAt", "/v1/events?topic=orders&limit=1"];
+    let lists =
+        ["/v1/orders?limit=1", "/v1/orders?limit=1&sort=updatedAt", "/v1/events?topic=orders&limit=1"];
     let pages: Vec<(String, String)> = target.run(async {
         let mut pages = Vec::new();
         for list in lists {
@@ -84,10 +100,18 @@ fn an_id_of_anything_is_refused_or_found_again() {
     let id = prop_oneof![
         any::<String>().prop_map(String::into_bytes),
         prop::collection::vec(any::<u8>(), 0..140),
-        garbage::edits().prop_map(|edits: Vec<Edit>| garbage::edit(b"0198C0DE-0000-7000-8000-00000000000A", &edits)),
+        garbage::edits()
+            .prop_map(|edits: Vec<Edit>| garbage::edit(b"0198C0DE-0000-7000-8000-00000000000A", &edits)),
     ];
     let whole = super::sent::full().to_string();
-    let after = select(vec![("GET", ""), ("GET", "/events"), ("PUT", ""), ("PATCH", ""), ("POST", "/cancel"), ("POST", "/hold")]);
+    let after = select(vec![
+        ("GET", ""),
+        ("GET", "/events"),
+        ("PUT", ""),
+        ("PATCH", ""),
+        ("POST", "/cancel"),
+        ("POST", "/hold"),
+    ]);
     target.check(600, &(id, after), async |shop, (id, (method, after))| {
         let escaped: String = id.iter().map(|byte| format!("%{byte:02X}")).collect();
         let path = format!("{ORDERS}/{escaped}");

@@ -20,7 +20,8 @@ fn damaged_orders_are_a_problem_of_their_own_only() {
         prop_oneof![5 => Just(1_u32), 1 => Just(2)],
     );
     let damages = prop::collection::vec(damage, ORDERS_EACH);
-    let config = ProptestConfig { source_file: Some(file!()), max_shrink_iters: 50, ..ProptestConfig::with_cases(4) };
+    let config =
+        ProptestConfig { source_file: Some(file!()), max_shrink_iters: 50, ..ProptestConfig::with_cases(4) };
     let runtime = Runtime::new().unwrap();
     let checked = TestRunner::new(config).run(&damages, |damages| runtime.block_on(check(&damages)));
     checked.unwrap_or_else(|error| panic!("{error}"));

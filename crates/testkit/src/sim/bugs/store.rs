@@ -10,8 +10,8 @@ use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
     ports::{
-        AnswerKey, Batch, Commit, Cursor, Guard, JournalRow, Listed, OrderQuery, Outcome, Parked, Row, SavedAnswer,
-        Store, StoreError, StoreStats, Stored, Task,
+        AnswerKey, Batch, Commit, Cursor, Guard, JournalRow, Listed, OrderQuery, Outcome, Parked, Row,
+        SavedAnswer, Store, StoreError, StoreStats, Stored, Task,
     },
 };
 use uuid::Uuid;
