@@ -78,6 +78,8 @@ fn welcome(system: &System) {
     let bold = |text: &str| {
         if std::io::stdout().is_terminal() { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
     };
+    let usual = address.ip().is_loopback() && address.port() == 8080;
+    let elsewhere = if usual { String::new() } else { format!(" --server http://{address}") };
     println!(
         "{} is up.\n\
          \n\
@@ -94,7 +96,7 @@ fn welcome(system: &System) {
          \x20   {{\"customer\":{{\"id\":\"customer-123\"}},\"currency\":\"USD\",\n\
          \x20    \"lines\":[{{\"sku\":\"product-456\",\"quantity\":2,\"unitPrice\":129999}}]}}'\n\
          \n\
-         or: cartwright orders place --sample --watch",
+         or: cartwright orders place --sample --watch{elsewhere}",
         bold("Cartwright"),
         system.data.display(),
     );

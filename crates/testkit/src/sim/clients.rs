@@ -44,10 +44,15 @@ pub(super) struct Request {
     patience: Micros,
     pub attempt: u32,
     pub over: bool,
+    /// When it was over; what it had sent may be carried out all the same.
+    ended: Micros,
     /// The version that somebody had been told when the last attempt was sent.
     floor: u64,
     arrived: Micros,
 }
+
+/// No process is frozen for longer.
+const LONGEST_FREEZE: Micros = 120 * SECOND;
 
 /// What comes back to a client.
 pub(super) enum Reply {
@@ -62,6 +67,11 @@ pub(super) enum Reply {
 }
 
 impl Request {
+    fn end(&mut self, now: Micros) {
+        self.over = true;
+        self.ended = now;
+    }
+
     /// The request of an item of the plan.
     pub fn new(seed: u64, plan: &Plan, number: usize, item: &Item) -> Self {
         let request = |order: usize, change: Option<Asked>, key: Option<String>, patience: Micros| {
@@ -75,6 +85,7 @@ impl Request {
                 patience,
                 attempt: 0,
                 over: false,
+                ended: 0,
                 floor: 0,
                 arrived: 0,
             }
@@ -155,7 +166,10 @@ impl World<'_> {
             ),
             Err(rejection) => format!("client: {id} is refused: {rejection}"),
         });
-        let rivals = self.requests.iter().filter(|r| !r.over && r.attempt > 0 && r.change.is_none()).count();
+        // A frozen process carries out in one batch what was sent all the while, also by clients that have gone.
+        let still = |r: &&Request| !r.over || r.ended + LONGEST_FREEZE >= asked.arrived;
+        let rivals = self.requests.iter().filter(still);
+        let rivals = rivals.filter(|r| r.attempt > 0 && r.change.is_none()).count();
         let question = Question {
             request,
             order: &asked.id,
@@ -193,7 +207,7 @@ impl World<'_> {
                 let after = after << attempt.min(6);
                 self.push(after, &[42, request as u64], Event::Send { request });
             }
-            None => asked.over = true,
+            None => asked.end(self.now),
         }
     }
 
@@ -207,7 +221,7 @@ impl World<'_> {
         if asked.repeatable {
             self.push(10 * MILLI, &[43, request as u64], Event::Send { request });
         } else {
-            asked.over = true;
+            asked.end(self.now);
         }
     }
 
@@ -222,6 +236,7 @@ impl World<'_> {
             patience: 10 * SECOND,
             attempt: 0,
             over: false,
+            ended: 0,
             floor: 0,
             arrived: 0,
         });

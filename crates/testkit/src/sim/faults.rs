@@ -37,7 +37,8 @@ impl World<'_> {
             Item::Freeze { host, lasts, .. } => {
                 if self.hosts[host].up {
                     self.hosts[host].frozen_until = self.now + lasts;
-                    self.push(lasts, &[50, host as u64], Event::Thaw { host });
+                    // A moment before whatever it held up, so that this counts as held up.
+                    self.push(lasts.saturating_sub(1), &[50, host as u64], Event::Thaw { host });
                     for service in Service::ALL.into_iter().filter(|_| self.plan.shape.distributed) {
                         self.push(6 * SECOND, &[51, host as u64], Event::Rebalance { service });
                     }
