@@ -177,7 +177,8 @@ impl Checks {
         // It may have been refused by what the order was before an earlier attempt was carried out.
         let versions = self.orders.get(asked.order).map(|known| &known.versions);
         let before = versions.and_then(|all| all.range(..version).next_back()).map_or(0, |(_, (_, at))| *at);
-        let impossible = at <= arrived || before <= arrived;
+        // What arrives at the very moment of a commit may be part of it.
+        let impossible = at < arrived || before < arrived;
         self.must(!impossible, "same key, same answer", asked.order, || {
             format!("key {key} brought about version {version}, and its repeat was refused: {why}")
         });
