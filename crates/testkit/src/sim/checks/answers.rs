@@ -176,7 +176,8 @@ impl Checks {
         let Some((version, at)) = saved.copied() else { return };
         // It may have been refused by what the order was before an earlier attempt was carried out.
         let versions = self.orders.get(asked.order).map(|known| &known.versions);
-        let before = versions.and_then(|all| all.range(..version).next_back()).map_or(0, |(_, (_, at))| *at);
+        // A version that came and went within one commit was seen by nobody but that batch.
+        let before = versions.and_then(|all| all.get(&version.saturating_sub(1))).map_or(at, |(_, at)| *at);
         // What arrives at the very moment of a commit may be part of it.
         let impossible = at < arrived || before < arrived;
         self.must(!impossible, "same key, same answer", asked.order, || {
