@@ -1,5 +1,9 @@
 //! One batch: load, decide, commit, settle.
 
+mod load;
+mod report;
+mod works;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     num::NonZeroUsize,
@@ -9,13 +13,15 @@ use std::{
 
 use lru::LruCache;
 
+pub use self::report::{StepReport, Unfinished};
+use self::works::{Working, Works};
 use super::{CACHED_RECORDS, Ctx, Logic, MAX_ROUNDS, Settings, TaskDone, Turn, parking};
 use crate::{
     domain::{ids::OrderId, time::Timestamp},
     events::Envelope,
     ports::{
-        AnswerKey, Batch, Clock, Commit, Cursor, Delivery, Guard, Ids, Origin, Outcome, Parked, SavedAnswer,
-        Store, StoreError, Stored, Task,
+        AnswerKey, Batch, Clock, Commit, Cursor, Delivery, Guard, Ids, Outcome, SavedAnswer, Store,
+        StoreError, Task,
     },
 };
 
@@ -34,64 +40,6 @@ pub enum Input<C> {
     Task(TaskDone),
     /// A record that has waited for long.
     Sweep(OrderId),
-}
-
-/// What one step did.
-pub struct StepReport<A> {
-    /// Answers by token.
-    pub answers: Vec<(u64, A)>,
-    /// Tasks to carry out from memory, leased by us; the store has them for crashes and retries.
-    pub tasks: Vec<Task>,
-    /// Tasks that replace one which may be under way: see [`Schedule::put_instead`](super::Schedule::put_instead).
-    pub instead: Vec<Task>,
-    /// Tasks that are done with.
-    pub dropped: Vec<String>,
-    /// Deliveries that are settled; their offsets may advance.
-    pub settled: Vec<Origin>,
-    /// Events parked.
-    pub parked: usize,
-    /// Events not even parked, because too many of their order are: they are asked for again once it goes on.
-    pub overflowed: usize,
-    /// Orders whose record can't be read, and why: they are left as they are, and their events are parked.
-    pub unreadable: Vec<(OrderId, String)>,
-    /// Commits that stood.
-    pub commits: usize,
-    /// The newest journal position, if any row was written.
-    pub head: Option<u64>,
-    /// What the logic measured.
-    pub observations: Vec<(&'static str, std::time::Duration)>,
-}
-
-impl<A> Default for StepReport<A> {
-    fn default() -> Self {
-        Self {
-            answers: vec![],
-            tasks: vec![],
-            instead: vec![],
-            dropped: vec![],
-            settled: vec![],
-            parked: 0,
-            overflowed: 0,
-            unreadable: vec![],
-            commits: 0,
-            head: None,
-            observations: vec![],
-        }
-    }
-}
-
-/// A step that came to an end early.
-pub struct Unfinished<A> {
-    /// What an earlier round of it made durable. Deliveries are settled by no step that failed.
-    pub report: StepReport<A>,
-    /// Why it could not go on.
-    pub error: StoreError,
-}
-
-impl<A> std::fmt::Debug for Unfinished<A> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Unfinished").field("error", &self.error).finish_non_exhaustive()
-    }
 }
 
 /// One service: its logic on its store. Handles one batch at a time.
@@ -118,34 +66,6 @@ pub struct Engine<L: Logic> {
 struct Known<R> {
     revision: u64,
     record: R,
-}
-
-/// The orders of a round, in the order in which they first came.
-struct Works<R> {
-    list: Vec<(OrderId, Working<R>)>,
-    index: HashMap<OrderId, usize>,
-}
-
-/// An order's part of a batch.
-struct Working<R> {
-    guard: Guard,
-    counted: bool,
-    record: Option<R>,
-    /// Why the record can't be read: nothing is decided about it, and its row stays as it is.
-    unreadable: Option<String>,
-    parked: Parking,
-    turn: Turn,
-    items: Vec<usize>,
-    answers: Vec<usize>,
-}
-
-#[derive(Default)]
-struct Parking {
-    queue: bool,
-    park: Vec<Parked>,
-    unpark: Vec<Origin>,
-    waiting: Vec<Parked>,
-    overflowed: usize,
 }
 
 /// An input with what is read from it once.
@@ -312,110 +232,6 @@ impl<L: Logic> Engine<L> {
             self.recount = false;
         }
         Ok(())
-    }
-
-    /// The records of the pending inputs: from memory, from the store, or taken as absent where an insert is the check.
-    async fn load(
-        &mut self,
-        items: &mut [Item<L::Command>],
-        pending: &[usize],
-        conflicted: &HashSet<OrderId>,
-    ) -> Result<Works<L::Record>, StoreError> {
-        let mut works =
-            Works { list: Vec::with_capacity(pending.len()), index: HashMap::with_capacity(pending.len()) };
-        // When not all of them may come in, the insert is no check: a repeat is no new order, and is never refused.
-        let creating = pending.iter().filter(|i| items[**i].creates).count() as u64;
-        let full = self.open_orders.saturating_add(creating) > self.settings.max_open_orders;
-        let mut missing = Vec::new();
-        for &i in pending {
-            let item = &items[i];
-            if works.index.contains_key(&item.order) {
-                continue;
-            }
-            // Taken out rather than copied; what stands or stays as it was is put back.
-            let known = self.cache.pop(&item.order).filter(|_| !conflicted.contains(&item.order));
-            let work = match known {
-                Some(known) => self.working(Guard::Revision(known.revision), Some(known.record)),
-                None => {
-                    if !item.creates || full || conflicted.contains(&item.order) {
-                        missing.push(item.order.clone());
-                    }
-                    self.working(Guard::Absent, None)
-                }
-            };
-            works.insert(item.order.clone(), work);
-        }
-        if !missing.is_empty() {
-            let loaded = self.store.load(&missing).await?;
-            for (order, stored) in missing.into_iter().zip(loaded) {
-                let work = self.read(&order, stored).await?;
-                works.insert(order, work);
-            }
-        }
-        // Only now: an answer that another process saves in between is either found here, or its commit moves the
-        // record on from what was loaded.
-        self.load_answers(items, pending).await?;
-        Ok(works)
-    }
-
-    /// The answers that earlier commands with the same keys were given.
-    async fn load_answers(
-        &self,
-        items: &mut [Item<L::Command>],
-        pending: &[usize],
-    ) -> Result<(), StoreError> {
-        let key = |i: &usize| match &items[*i].input {
-            Input::Command { command, .. } => Some((*i, self.logic.target(command).answer?.clone())),
-            _ => None,
-        };
-        let (keyed, keys): (Vec<usize>, Vec<AnswerKey>) = pending.iter().filter_map(key).unzip();
-        if keys.is_empty() {
-            return Ok(());
-        }
-        for (i, saved) in keyed.into_iter().zip(self.store.answers(&keys).await?) {
-            items[i].saved = saved;
-        }
-        Ok(())
-    }
-
-    fn working(&self, guard: Guard, record: Option<L::Record>) -> Working<L::Record> {
-        Working {
-            guard,
-            counted: record.as_ref().is_some_and(|record| self.logic.counts(record)),
-            record,
-            unreadable: None,
-            parked: Parking::default(),
-            turn: Turn::default(),
-            items: vec![],
-            answers: vec![],
-        }
-    }
-
-    async fn read(&self, order: &OrderId, stored: Stored) -> Result<Working<L::Record>, StoreError> {
-        let (record, unreadable) = match stored.record.as_deref().map(|json| self.parse(json, stored.schema))
-        {
-            Some(Ok(record)) => (Some(record), None),
-            Some(Err(reason)) => (None, Some(reason)),
-            None => (None, None),
-        };
-        let guard = if stored.revision == 0 { Guard::Absent } else { Guard::Revision(stored.revision) };
-        let mut work = Working { unreadable, ..self.working(guard, record) };
-        if stored.has_parked {
-            work.parked.queue = true;
-            work.parked.waiting = self.store.parked(order).await?;
-        }
-        Ok(work)
-    }
-
-    fn parse(&self, json: &[u8], schema: u32) -> Result<L::Record, String> {
-        if schema > L::SCHEMA {
-            // Its new fields would be lost by writing it.
-            return Err(format!(
-                "it was written by a newer version: shape {schema}, known up to {}",
-                L::SCHEMA
-            ));
-        }
-        self.logic.read(json).map_err(|error| error.to_string())
     }
 
     fn decide(
@@ -637,43 +453,6 @@ impl<L: Logic> Engine<L> {
         {
             self.cache.put(order, Known { revision, record });
         }
-    }
-}
-
-impl<R> Works<R> {
-    fn insert(&mut self, order: OrderId, work: Working<R>) {
-        match self.index.get(&order) {
-            Some(i) => self.list[*i].1 = work,
-            None => {
-                self.index.insert(order.clone(), self.list.len());
-                self.list.push((order, work));
-            }
-        }
-    }
-
-    fn get_mut(&mut self, order: &OrderId) -> Option<&mut Working<R>> {
-        let i = *self.index.get(order)?;
-        self.list.get_mut(i).map(|(_, work)| work)
-    }
-}
-
-impl<R> Working<R> {
-    fn parts(&mut self) -> parking::Parts<'_, R> {
-        parking::Parts {
-            record: &mut self.record,
-            turn: &mut self.turn,
-            queue: &mut self.parked.queue,
-            park: &mut self.parked.park,
-            unpark: &mut self.parked.unpark,
-            waiting: &mut self.parked.waiting,
-            overflowed: &mut self.parked.overflowed,
-        }
-    }
-}
-
-impl Parking {
-    fn changed(&self) -> bool {
-        !self.park.is_empty() || !self.unpark.is_empty()
     }
 }
 

@@ -1,31 +1,36 @@
 //! The orders service: the only one that advances a flow.
+//!
+//! * `asks` … what is asked of it and answered; `commands` … how that is decided.
+//! * `reports` … what other services' events say; here: how an order goes on from either.
+//! * `publish` … what happened, as events.
+
+mod asks;
+mod commands;
+mod publish;
+mod reports;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use serde::Serialize;
 use uuid::Uuid;
 
-use super::{
-    Ctx, Logic, TaskDone, Turn,
-    turn::{About, Target},
+pub use self::asks::{Answered, Ask, OrderAnswer, PlaceOrder, Rejection, Request};
+use self::{
+    commands::{change_order, place_order},
+    publish::{as_it_stands, emit, publish},
+    reports::read_report,
 };
+
+use super::{Ctx, Logic, TaskDone, Turn, turn::Target};
 use crate::{
     domain::{
-        flow::{By, Life, MANUAL_FLOW, Step, StepKind},
-        frozen::Frozen,
-        ids::{OrderId, StepId, digest},
-        order::{
-            Actor, Facts, Milestone, ORDER_SCHEMA, Order, OrderCommand, OrderEvent, PaymentIntent, Placed,
-            PlacedBy, Report, StepReport,
-        },
+        flow::{By, Life, StepKind},
+        ids::{OrderId, StepId},
+        order::{Actor, Facts, Milestone, ORDER_SCHEMA, Order, OrderEvent, Report, StepReport},
         time::Timestamp,
     },
-    events::{
-        self, CancellationRequestedV1, Envelope, FailedV1, HoldV1, OrderCreatedV1, OrderEventV1,
-        OrderFailedV1, Payload, ProgressState, StepOutcome, StepRequestedV1, StepUndoRequestedV1, Work,
-    },
-    ports::{AnswerKey, Delivery, OrderColumns, Row, SavedAnswer, ShipLine, Work as TaskWork},
+    events::{self, Envelope, OrderCreatedV1, Payload},
+    ports::{Delivery, OrderColumns, Row, SavedAnswer, Work as TaskWork},
 };
 
 /// How often the sweeper's wait doubles, at most.
@@ -36,110 +41,6 @@ const SWEEP_GRAINS: u32 = 16;
 
 /// The name of the observation of how long an order took from placed to shipped.
 pub const CREATED_TO_SHIPPED: &str = "created_to_shipped";
-
-/// A scenario that begins so steers the simulated carrier; any other steers the simulated payment provider.
-const SHIP_SCENARIO: &str = "ship-";
-
-/// What is asked of the orders service.
-#[derive(Debug)]
-pub enum Ask {
-    /// A new order.
-    Place(PlaceOrder),
-    /// Something to be done about an order.
-    Change(Request),
-}
-
-/// `PlaceOrder`: a new order, checked at the edge.
-#[derive(Debug)]
-pub struct PlaceOrder {
-    /// Its id: the client's, derived from its key, or fresh.
-    pub id: OrderId,
-    /// What the client stated, added up.
-    pub placed: Frozen<Placed>,
-    /// How it is to be paid.
-    pub intent: PaymentIntent,
-    /// By whom, under which key.
-    pub placed_by: PlacedBy,
-    /// What ties everything about the order together.
-    pub correlation_id: Uuid,
-    /// Whether an identical order under this id is as good as a new one (`PUT`).
-    pub put: bool,
-}
-
-/// A command about an order that exists.
-#[derive(Debug)]
-pub struct Request {
-    /// The order.
-    pub order: OrderId,
-    /// What is asked.
-    pub command: OrderCommand,
-    /// By whom.
-    pub actor: Actor,
-    /// Under which key its answer is saved.
-    pub key: Option<AnswerKey>,
-    /// The version that the caller has seen (`If-Match`).
-    pub expected: Option<u64>,
-}
-
-/// What the orders service answers.
-pub type OrderAnswer = Result<Answered, Rejection>;
-
-/// It is done.
-#[derive(Debug, Clone)]
-pub struct Answered {
-    /// The order as it stands (or stood, in a replay).
-    pub order: Arc<Order>,
-    /// Whether it was made by this.
-    pub created: bool,
-    /// Whether this repeats an earlier answer.
-    pub replayed: bool,
-}
-
-/// Why something was not done. Nothing changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    /// There is no such order.
-    #[error("there is no order {0}")]
-    NotFound(OrderId),
-    /// Another order has this id.
-    #[error("the id {0} is taken by another order")]
-    IdTaken(OrderId),
-    /// Another order has this external id.
-    #[error("the externalId is taken by order {0}")]
-    ExternalIdTaken(OrderId),
-    /// The key came before with another body.
-    #[error("this Idempotency-Key was used for another request")]
-    KeyReused,
-    /// Not in this state.
-    #[error("{0}")]
-    NotNow(String),
-    /// The order has changed since the caller looked.
-    #[error("the order has version {0} now")]
-    Stale(u64),
-    /// What is stored of the order is beyond this binary: an operator must look.
-    #[error("the record of order {0} can't be read by this version")]
-    Unreadable(OrderId),
-    /// As many orders are open as we allow.
-    #[error("{0} orders are open, and no more are taken until some are through")]
-    Full(u64),
-}
-
-impl PlaceOrder {
-    /// What tells this request from another under the same key: SHA-256 in hex over everything that was asked.
-    /// `id` is the id as the client stated it.
-    pub fn fingerprint(id: Option<&str>, placed: &Placed, intent: &PaymentIntent) -> String {
-        #[derive(Serialize)]
-        struct Asked<'a>(Option<&'a str>, &'a Placed, &'a PaymentIntent);
-        let asked = serde_json::to_string(&Asked(id, placed, intent)).unwrap_or_default();
-        hex(&digest("place", &[&asked]))
-    }
-}
-
-impl Request {
-    fn fingerprint(&self) -> [u8; 32] {
-        digest("request", &[self.order.as_str(), &serde_json::to_string(&self.command).unwrap_or_default()])
-    }
-}
 
 /// The logic of the orders service.
 #[derive(Default)]
@@ -283,99 +184,6 @@ impl Logic for Orders {
     }
 }
 
-fn place_order(
-    record: &mut Option<Arc<Order>>,
-    place: &PlaceOrder,
-    taken_by: Option<&OrderId>,
-    ctx: &mut Ctx<'_>,
-    turn: &mut Turn,
-) -> OrderAnswer {
-    if let Some(order) = record {
-        return repeat_of(order, place, &ctx.settings.default_provider);
-    }
-    if let Some(other) = taken_by {
-        return Err(Rejection::ExternalIdTaken(other.clone()));
-    }
-    let counts = place.placed.flow != MANUAL_FLOW;
-    if counts && ctx.open_orders >= ctx.settings.max_open_orders {
-        return Err(Rejection::Full(ctx.open_orders));
-    }
-    let number = ctx.numbers.next().unwrap_or_default();
-    let mut intent = place.intent.clone();
-    intent.provider.get_or_insert_with(|| ctx.settings.default_provider.clone());
-    let mut order = Order::place(
-        place.id.clone(),
-        number,
-        place.placed.clone(),
-        intent,
-        place.placed_by.clone(),
-        place.correlation_id,
-        ctx.now,
-    );
-    begin(&mut order, ctx, turn);
-    let order = record.insert(Arc::new(order));
-    Ok(Answered { order: order.clone(), created: true, replayed: false })
-}
-
-/// What a request to place means when its id is there already.
-fn repeat_of(order: &Arc<Order>, place: &PlaceOrder, default_provider: &str) -> OrderAnswer {
-    let identical = order.placed_by.fingerprint == place.placed_by.fingerprint;
-    let same_key = place.placed_by.key.is_some()
-        && order.placed_by.key == place.placed_by.key
-        && order.placed_by.caller == place.placed_by.caller;
-    let found = || Answered { order: order.clone(), created: false, replayed: same_key };
-    match (same_key, identical) {
-        (true, true) => Ok(found()),
-        (true, false) => Err(Rejection::KeyReused),
-        (false, _) if place.put && stands(order, place, default_provider) => Ok(found()),
-        (false, _) => Err(Rejection::IdTaken(order.id.clone())),
-    }
-}
-
-fn change_order(
-    record: &mut Option<Arc<Order>>,
-    request: &Request,
-    saved: Option<&SavedAnswer>,
-    ctx: &mut Ctx<'_>,
-    turn: &mut Turn,
-) -> OrderAnswer {
-    if let Some(saved) = saved {
-        if saved.fingerprint != request.fingerprint() {
-            return Err(Rejection::KeyReused);
-        }
-        // An answer of another version may be beyond us: it was done all the same, and is not done again.
-        let then = serde_json::from_slice::<Order>(&saved.record).map(Arc::new);
-        let order = then.ok().or_else(|| record.clone());
-        let order = order.ok_or_else(|| Rejection::NotFound(request.order.clone()))?;
-        return Ok(Answered { order, created: false, replayed: true });
-    }
-    let order = record.as_mut().ok_or_else(|| Rejection::NotFound(request.order.clone()))?;
-    if request.expected.is_some_and(|expected| expected != order.version) {
-        return Err(Rejection::Stale(order.version));
-    }
-    let first = order.decide(&request.command).map_err(|refusal| Rejection::NotNow(refusal.why))?;
-    if !first.is_empty() {
-        advance(Arc::make_mut(order), first, None, &request.actor, ctx, turn);
-    }
-    if let Some(key) = &request.key {
-        let record = to_json(order);
-        turn.save_answer(
-            key.clone(),
-            SavedAnswer { fingerprint: request.fingerprint(), record, saved_at: ctx.now },
-        );
-    }
-    Ok(Answered { order: order.clone(), created: false, replayed: false })
-}
-
-/// Whether an order is what a request asks for, however it came to be.
-fn stands(order: &Order, place: &PlaceOrder, default_provider: &str) -> bool {
-    let PaymentIntent { provider, token, scenario } = &place.intent;
-    let provider = provider.as_deref().unwrap_or(default_provider);
-    order.placed == place.placed
-        && order.intent.provider.as_deref() == Some(provider)
-        && (&order.intent.token, &order.intent.scenario) == (token, scenario)
-}
-
 /// An order's record as JSON.
 fn to_json(order: &Order) -> Vec<u8> {
     let mut json = Vec::with_capacity(2_048);
@@ -449,104 +257,6 @@ fn ask_on(order: &mut Order, happened: &mut Vec<OrderEvent>, ctx: &mut Ctx<'_>, 
     }
 }
 
-/// Puts what happened on the topic and into the history. Every change shows at least one event; what has none of
-/// its own shows as progress.
-fn publish(
-    order: &mut Order,
-    happened: &[OrderEvent],
-    cause: Option<Uuid>,
-    actor: &Actor,
-    ctx: &mut Ctx<'_>,
-    turn: &mut Turn,
-) {
-    let payloads: Vec<Payload> = happened.iter().filter_map(|event| payload(order, event)).collect();
-    if payloads.is_empty() && !happened.is_empty() {
-        emit(order, Payload::OrderProgressed(as_it_stands(order)), cause, actor, ctx, turn);
-    }
-    for payload in payloads {
-        emit(order, payload, cause, actor, ctx, turn);
-    }
-}
-
-fn emit(
-    order: &mut Order,
-    payload: Payload,
-    cause: Option<Uuid>,
-    actor: &Actor,
-    ctx: &mut Ctx<'_>,
-    turn: &mut Turn,
-) {
-    let about = About { order: &order.id, correlation_id: order.correlation_id, cause, actor: actor.clone() };
-    turn.emit(&about, &mut order.sequence, payload, ctx);
-    turn.remember_own();
-}
-
-fn as_it_stands(order: &Order) -> OrderEventV1 {
-    OrderEventV1 {
-        order_id: order.id.clone(),
-        version: order.version,
-        status: order.status,
-        milestone: order.milestone,
-    }
-}
-
-fn payload(order: &Order, event: &OrderEvent) -> Option<Payload> {
-    let at = as_it_stands(order);
-    match event {
-        OrderEvent::StepRequested { step } => {
-            let step = order.step(*step)?;
-            let work = work(order, step);
-            Some(Payload::StepRequested(StepRequestedV1 { at, step: order.step_id(step.number), work }))
-        }
-        OrderEvent::StepUndoRequested { step } => {
-            let step = order.step(*step)?;
-            let id = order.step_id(step.number);
-            Some(Payload::StepUndoRequested(StepUndoRequestedV1 { at, step: id, kind: step.kind }))
-        }
-        OrderEvent::Held { note } => Some(Payload::OrderHeld(HoldV1 { at, note: note.clone() })),
-        OrderEvent::Released { note } => Some(Payload::OrderReleased(HoldV1 { at, note: note.clone() })),
-        OrderEvent::CancellationRequested { reason, note } => {
-            let requested = CancellationRequestedV1 { at, reason: *reason, note: note.clone() };
-            Some(Payload::OrderCancellationRequested(requested))
-        }
-        OrderEvent::Completed => Some(Payload::OrderCompleted(at)),
-        OrderEvent::Failed { reason } => {
-            Some(Payload::OrderFailed(OrderFailedV1 { at, reason: reason.clone() }))
-        }
-        OrderEvent::Cancelled => Some(Payload::OrderCancelled(at)),
-        OrderEvent::StepMoved(_)
-        | OrderEvent::MilestoneSet(_)
-        | OrderEvent::CancellationRefused { .. }
-        | OrderEvent::Failing { .. } => None,
-    }
-}
-
-/// All that a step's service needs to know.
-fn work(order: &Order, step: &Step) -> Work {
-    let lines =
-        || order.placed.lines.iter().map(|l| ShipLine { sku: l.sku.clone(), quantity: l.quantity }).collect();
-    let scenario = order.intent.scenario.as_deref();
-    match step.kind {
-        StepKind::Pay => Work::Pay {
-            payment_id: order.payment_id(step.number),
-            amount: order.placed.totals.total,
-            currency: order.placed.currency,
-            scale: order.placed.scale,
-            provider: order.intent.provider.clone().unwrap_or_default(),
-            token: order.intent.token.clone(),
-            scenario: scenario.filter(|word| !word.starts_with(SHIP_SCENARIO)).map(str::to_owned),
-        },
-        StepKind::Schedule => Work::Schedule { shipment_id: order.shipment_id(), lines: lines() },
-        StepKind::Ship => Work::Ship {
-            shipment_id: order.shipment_id(),
-            ship_to: order.placed.ship_to.clone(),
-            lines: lines(),
-            scenario: scenario.and_then(|word| word.strip_prefix(SHIP_SCENARIO)).map(str::to_owned),
-        },
-        StepKind::Wait => Work::Wait { wait_ms: step.wait_ms.unwrap_or_default() },
-    }
-}
-
 /// When to ask again for a step without an answer: not before its service means to try, and never a neighbour.
 fn next_sweep(order: &Order, ctx: &Ctx<'_>) -> Option<Timestamp> {
     let step = order.awaited().filter(|step| step.by == By::Us && step.kind != StepKind::Wait)?;
@@ -558,77 +268,4 @@ fn next_sweep(order: &Order, ctx: &Ctx<'_>) -> Option<Timestamp> {
 
 fn wait_task(order: &Order, step: u32) -> String {
     StepId { order: order.id.clone(), number: step }.to_string()
-}
-
-/// What another service's event says about which step.
-fn read_report(event: &Envelope) -> Option<(&StepId, StepReport)> {
-    let (step, report, facts) = match &event.payload {
-        Payload::PaymentAuthorized(p) | Payload::PaymentVoided(p) => {
-            let facts = match p.payment_id {
-                Some(id) => Facts::Payment { id, reference: p.reference.clone(), amount: p.amount },
-                None => Facts::None,
-            };
-            (&p.step, outcome(p.outcome, None), facts)
-        }
-        Payload::PaymentFailed(f) | Payload::FulfillmentFailed(f) | Payload::ShipmentCancelled(f) => {
-            failed(f)
-        }
-        Payload::FulfillmentScheduled(p) => {
-            (&p.step, outcome(p.outcome, None), Facts::Plan { id: p.shipment_id, eta: p.eta_utc })
-        }
-        Payload::ShipmentShipped(s) => (
-            &s.step,
-            outcome(s.outcome, Some("it has been shipped already")),
-            Facts::Shipped {
-                id: s.shipment_id,
-                carrier: s.carrier.clone(),
-                tracking_number: s.tracking_number.clone(),
-                at: s.shipped_at,
-            },
-        ),
-        Payload::StepProgressed(p) => {
-            let report = match p.state {
-                ProgressState::Started => Report::Started,
-                ProgressState::Waiting | ProgressState::Retrying => Report::Waiting {
-                    reason: p.reason.clone().unwrap_or_default(),
-                    next_try_at: p.next_try_at,
-                    said_at: event.occurred_at,
-                },
-            };
-            (&p.step, report, Facts::None)
-        }
-        Payload::OrderCreated(_)
-        | Payload::StepRequested(_)
-        | Payload::StepUndoRequested(_)
-        | Payload::OrderProgressed(_)
-        | Payload::OrderHeld(_)
-        | Payload::OrderReleased(_)
-        | Payload::OrderCancellationRequested(_)
-        | Payload::OrderCompleted(_)
-        | Payload::OrderFailed(_)
-        | Payload::OrderCancelled(_) => return None,
-    };
-    Some((step, StepReport { step: step.number, report, facts }))
-}
-
-fn failed(failed: &FailedV1) -> (&StepId, Report, Facts) {
-    (&failed.step, outcome(failed.outcome, failed.reason.as_deref()), Facts::None)
-}
-
-fn outcome(outcome: StepOutcome, reason: Option<&str>) -> Report {
-    let reason = || reason.unwrap_or("no reason given").to_owned();
-    match outcome {
-        StepOutcome::Done => Report::Done,
-        StepOutcome::Refused => Report::Refused { reason: reason() },
-        StepOutcome::Undone => Report::Undone,
-        StepOutcome::NotUndoable => Report::NotUndoable { reason: reason() },
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
