@@ -156,6 +156,24 @@ pub struct Commit {
     pub unpark: Vec<Origin>,
 }
 
+impl Commit {
+    /// A commit that writes this row and nothing else.
+    pub fn new(id: OrderId, guard: Guard, row: Option<Row>) -> Self {
+        Self {
+            id,
+            guard,
+            row,
+            journal: Vec::new(),
+            history: Vec::new(),
+            put_tasks: Vec::new(),
+            drop_tasks: Vec::new(),
+            answers: Vec::new(),
+            park: Vec::new(),
+            unpark: Vec::new(),
+        }
+    }
+}
+
 /// A record's row: its JSON and the columns that are listed and searched.
 #[derive(Clone, Debug, Default)]
 pub struct Row {

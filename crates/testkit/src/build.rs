@@ -29,18 +29,7 @@ pub fn batch(commits: impl IntoIterator<Item = Commit>) -> Batch {
 
 /// A commit that writes a new record without columns, and nothing else.
 pub fn commit(order: &str) -> Commit {
-    Commit {
-        id: id(order),
-        guard: Guard::Absent,
-        row: Some(row(order)),
-        journal: Vec::new(),
-        history: Vec::new(),
-        put_tasks: Vec::new(),
-        drop_tasks: Vec::new(),
-        answers: Vec::new(),
-        park: Vec::new(),
-        unpark: Vec::new(),
-    }
+    Commit::new(id(order), Guard::Absent, Some(row(order)))
 }
 
 /// A record without columns.

@@ -4,10 +4,11 @@
 //! * [`store_contract`]: one suite for every adapter of the port; see [`store_contract!`](crate::store_contract!).
 //! * [`sim`]: the simulator, in which one seed decides everything.
 //! * [`garbage`]: what nobody should send, for everything that reads from outside.
-//! * [`build`]: commits, tasks and events in one line.
+//! * [`build`]: commits, tasks and events in one line; [`asks`]: commands, and a clock that stands still.
 //! * `power`, with the feature of this name: a disk under SQLite that loses power, fails and fills up.
 #![deny(missing_docs)]
 
+pub mod asks;
 pub mod build;
 pub mod garbage;
 pub mod memory_store;
@@ -15,5 +16,7 @@ pub mod memory_store;
 pub mod power;
 pub mod sim;
 pub mod store_contract;
+mod waiting;
 
 pub use memory_store::MemoryStore;
+pub use waiting::block_on;

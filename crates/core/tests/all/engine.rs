@@ -11,21 +11,22 @@ use bytes::Bytes;
 use cartwright_core::{
     domain::{
         flow,
-        frozen::Frozen,
         ids::OrderId,
-        order::{Actor, CancelReason, OrderCommand, PaymentIntent, PlacedBy},
+        order::{CancelReason, OrderCommand},
         time::Timestamp,
     },
     ports::{
-        AnswerKey, Batch, Clock, Cursor, Delivery, Guard, Ids, JournalRow, Listed, OrderQuery, Origin,
-        Outcome, Parked, SavedAnswer, Store, StoreError, StoreStats, Stored, Task,
+        AnswerKey, Batch, Cursor, Delivery, Guard, JournalRow, Listed, OrderQuery, Origin, Outcome, Parked,
+        SavedAnswer, Store, StoreError, StoreStats, Stored, Task,
     },
-    services::{Ask, Engine, Input, MAX_PARKED, Orders, PlaceOrder, Rejection, Request, Settings},
+    services::{Ask, Engine, Input, MAX_PARKED, Orders, Rejection, Settings},
 };
-use cartwright_testkit::{MemoryStore, build};
+use cartwright_testkit::{
+    MemoryStore,
+    asks::{self, Counting, Still},
+    block_on, build,
+};
 use uuid::Uuid;
-
-use crate::sample::{self, block_on};
 
 /// A store that can be told to fail after so many loads and commits.
 struct Failing {
@@ -98,7 +99,7 @@ fn service() -> (Arc<Failing>, Engine<Orders>) {
 
 fn engine_on(store: &Arc<Failing>) -> Engine<Orders> {
     let settings = Settings { exclusive: true, ..Settings::default() };
-    Engine::new(Orders, store.clone(), Arc::new(Still), Box::new(Counting(0)), settings, 0)
+    Engine::new(Orders, store.clone(), Arc::new(Still(1)), Box::new(Counting::default()), settings, 0)
 }
 
 fn place(engine: &mut Engine<Orders>, orders: &[&str]) {
@@ -107,26 +108,11 @@ fn place(engine: &mut Engine<Orders>, orders: &[&str]) {
 }
 
 fn placing(token: u64, order: &str) -> Input<Ask> {
-    let ask = Ask::Place(PlaceOrder {
-        id: build::id(order),
-        placed: Frozen::new(sample::placed(flow::DEFAULT_FLOW)),
-        intent: PaymentIntent::default(),
-        placed_by: PlacedBy { caller: "test".into(), key: Some(order.into()), fingerprint: "f".into() },
-        correlation_id: Uuid::from_u128(9),
-        put: false,
-    });
-    Input::Command { token, command: Arc::new(ask) }
+    asks::place(token, order, flow::DEFAULT_FLOW)
 }
 
 fn cancel(token: u64, order: &str) -> Input<Ask> {
-    let ask = Ask::Change(Request {
-        order: build::id(order),
-        command: OrderCommand::Cancel { reason: CancelReason::Customer, note: None },
-        actor: Actor::api("test"),
-        key: None,
-        expected: None,
-    });
-    Input::Command { token, command: Arc::new(ask) }
+    asks::change(token, order, OrderCommand::Cancel { reason: CancelReason::Customer, note: None }, None)
 }
 
 /// Something from payments that no order can apply.
@@ -138,23 +124,6 @@ fn delivery(position: u64, order: &str) -> Input<Ask> {
         headers: [("eventType", "PaymentAuthorizedV1")].into_iter().collect(),
         value: Bytes::from_static(b"{}"),
     })
-}
-
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> Timestamp {
-        build::at(1)
-    }
-}
-
-struct Counting(u128);
-
-impl Ids for Counting {
-    fn next(&mut self) -> Uuid {
-        self.0 += 1;
-        Uuid::from_u128(self.0)
-    }
 }
 
 impl Failing {

@@ -5,4 +5,3 @@ mod engine;
 mod garbage;
 mod golden;
 mod order_life;
-mod sample;

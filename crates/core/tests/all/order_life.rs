@@ -13,7 +13,7 @@ use cartwright_core::domain::{
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::sample;
+use cartwright_testkit::asks;
 
 /// Something that reaches an order.
 #[derive(Clone, Debug)]
@@ -229,7 +229,7 @@ fn reaches() -> impl Strategy<Value = Reaches> {
 const TOTAL: i64 = 200;
 
 fn new_order(flow: &str) -> Order {
-    let placed = sample::placed(flow);
+    let placed = asks::placed(flow, 2, 100);
     assert_eq!(placed.totals.total, TOTAL);
     let by = PlacedBy { caller: "test".into(), key: None, fingerprint: String::new() };
     let id = OrderId::parse("order").unwrap();

@@ -10,22 +10,18 @@ use std::{
 };
 
 use cartwright_core::{
-    domain::{
-        flow::PROCESSING_MS,
-        frozen::Frozen,
-        ids::OrderId,
-        money::Currency,
-        order::{Actor, Customer, Line, OrderCommand, PaymentIntent, Placed, PlacedBy, Totals},
-        time::Timestamp,
-    },
-    ports::{Clock, Delivery, Ids, OrderQuery, Origin, Store},
-    services::{Ask, Engine, Input, OrderAnswer, Orders, PlaceOrder, Rejection, Request, Settings},
+    domain::{flow::PROCESSING_MS, ids::OrderId, order::OrderCommand, time::Timestamp},
+    ports::{Delivery, Ids, OrderQuery, Origin, Store},
+    services::{Ask, Engine, Input, OrderAnswer, Orders, Rejection, Settings},
 };
 use cartwright_store::{
     StoreKind,
     sqlite::{SqliteOptions, SqliteStore},
 };
-use cartwright_testkit::{build, garbage};
+use cartwright_testkit::{
+    asks::{self, Still},
+    build, garbage,
+};
 use proptest::{prelude::*, sample::select, strategy::ValueTree, test_runner::TestRunner};
 use rusqlite::{Connection, params, types::Value};
 use serde_json::json;
@@ -152,7 +148,8 @@ impl Shop {
     fn step(&self, inputs: Vec<Input<Ask>>) -> BTreeMap<u64, OrderAnswer> {
         let settings = Settings { exclusive: true, ..Settings::default() };
         let (store, ids) = (Arc::clone(self.store()), Box::new(Fresh));
-        let mut engine = Engine::new(Orders, store, Arc::new(Still), ids, settings, 0);
+        let mut engine =
+            Engine::new(Orders, store, Arc::new(Still(i64::from(PROCESSING_MS))), ids, settings, 0);
         let report = self.run(engine.step(inputs, 0));
         report
             .unwrap_or_else(|unfinished| panic!("everything stops: {}", unfinished.error))
@@ -207,55 +204,15 @@ fn open(dir: &TempDir) -> SqliteStore {
 
 /// An order that waits for nobody but a task of its own.
 fn placing(order: &str) -> Input<Ask> {
-    let line = Line {
-        id: "1".into(),
-        sku: "sku".into(),
-        name: None,
-        quantity: 1,
-        unit_price: Some(1),
-        discount: 0,
-        tax: 0,
-        total: 0,
-    };
-    let mut placed = Placed {
-        external_id: None,
-        channel: None,
-        flow: "processing".into(),
-        customer: Customer { id: "c".into(), ..Customer::default() },
-        currency: Currency::parse("USD").unwrap(),
-        scale: None,
-        lines: vec![line],
-        charges: vec![],
-        totals: Totals::default(),
-        ship_to: None,
-        bill_to: None,
-        metadata: BTreeMap::new(),
-    };
-    placed.add_up().unwrap();
-    let ask = Ask::Place(PlaceOrder {
-        id: build::id(order),
-        placed: Frozen::new(placed),
-        intent: PaymentIntent::default(),
-        placed_by: PlacedBy { caller: "test".into(), key: None, fingerprint: "f".into() },
-        correlation_id: Uuid::from_u128(9),
-        put: false,
-    });
-    Input::Command { token: 0, command: Arc::new(ask) }
+    asks::place(0, order, "processing")
 }
 
 fn hold(token: u64, order: &str) -> Input<Ask> {
-    change(token, order, OrderCommand::Hold { note: None }, Some("once"))
+    asks::change(token, order, OrderCommand::Hold { note: None }, Some("once"))
 }
 
 fn release(token: u64, order: &str) -> Input<Ask> {
-    change(token, order, OrderCommand::Release { note: None }, None)
-}
-
-fn change(token: u64, order: &str, command: OrderCommand, key: Option<&str>) -> Input<Ask> {
-    let order = build::id(order);
-    let key = key.map(|key| build::answer_key(order.as_str(), "test", key));
-    let request = Request { order, command, actor: Actor::api("test"), key, expected: None };
-    Input::Command { token, command: Arc::new(Ask::Change(request)) }
+    asks::change(token, order, OrderCommand::Release { note: None }, None)
 }
 
 /// An event that waits for a binary that can read it.
@@ -273,14 +230,6 @@ fn junk(order: &str) -> Input<Ask> {
 
 fn sweep(order: &str) -> Input<Ask> {
     Input::Sweep(OrderId::parse(order).unwrap())
-}
-
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> Timestamp {
-        build::at(i64::from(PROCESSING_MS))
-    }
 }
 
 struct Fresh;

@@ -10,13 +10,14 @@ use cartwright_core::{
 };
 use uuid::Uuid;
 
+use crate::block_on;
+
 use super::{
     bugs::Bug,
     dice::{Of, name},
     instance::{Instance, Place, Reading},
     plan::{MILLI, Micros, SECOND},
     service::Service,
-    store::block_on,
     world::{Event, World},
 };
 

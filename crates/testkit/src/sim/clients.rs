@@ -1,21 +1,19 @@
 //! Clients: they place and change orders, lose patience, hang up, and ask again under the same key.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use cartwright_core::{
     domain::{
         frozen::Frozen,
         ids::OrderId,
-        money::Currency,
-        order::{
-            Actor, CancelReason, Customer, Line, Milestone, OrderCommand, PaymentIntent, Placed, PlacedBy,
-            Totals,
-        },
+        order::{Actor, CancelReason, Milestone, OrderCommand, PaymentIntent, Placed, PlacedBy},
     },
     ports::AnswerKey,
     services::{Ask, OrderAnswer, PlaceOrder, Rejection, Request as ChangeOrder},
 };
 use uuid::Uuid;
+
+use crate::asks;
 
 use super::{
     checks::Question,
@@ -316,30 +314,6 @@ fn place_key(plan: &Plan, order: usize) -> Option<String> {
 }
 
 fn placed(order: usize, flow: &str, style: Style) -> Placed {
-    let line = Line {
-        id: "1".to_owned(),
-        sku: "sku".to_owned(),
-        name: None,
-        quantity: 1,
-        unit_price: Some(price(order)),
-        discount: 0,
-        tax: 0,
-        total: 0,
-    };
-    let mut placed = Placed {
-        external_id: (style == Style::External).then(|| external_id(order)),
-        channel: None,
-        flow: flow.to_owned(),
-        customer: Customer { id: "customer".to_owned(), ..Customer::default() },
-        currency: Currency::parse("USD").expect("dollars are a currency"),
-        scale: None,
-        lines: vec![line],
-        charges: vec![],
-        totals: Totals::default(),
-        ship_to: None,
-        bill_to: None,
-        metadata: BTreeMap::new(),
-    };
-    placed.add_up().expect("one line adds up");
-    placed
+    let external_id = (style == Style::External).then(|| external_id(order));
+    Placed { external_id, ..asks::placed(flow, 1, price(order)) }
 }

@@ -12,10 +12,12 @@ use cartwright_core::{
 };
 use uuid::Uuid;
 
+use crate::block_on;
+
 use super::{
     plan::{Item, MILLI, SECOND},
     service::Service,
-    store::{block_on, lock},
+    store::lock,
     world::{Event, World},
 };
 
@@ -139,18 +141,9 @@ impl World<'_> {
             return self.push(100 * MILLI, &[53, number as u64], Event::Item(number)); // it is down: a little later
         };
         let nobody = format!("forged-{number}");
-        let commit = Commit {
-            id: OrderId::parse(&nobody).expect("a short word is an id"),
-            guard: Guard::Absent,
-            row: Some(Row { schema: 1, record: None, columns: None }),
-            journal,
-            history: Vec::new(),
-            put_tasks: Vec::new(),
-            drop_tasks: Vec::new(),
-            answers: Vec::new(),
-            park: Vec::new(),
-            unpark: Vec::new(),
-        };
+        let id = OrderId::parse(&nobody).expect("a short word is an id");
+        let placeholder = Row { schema: 1, ..Row::default() };
+        let commit = Commit { journal, ..Commit::new(id, Guard::Absent, Some(placeholder)) };
         let written = block_on(store.commit(Batch { commits: vec![commit], cursors: Vec::new() }));
         if let Ok([Outcome::Committed { position }]) = written.as_deref() {
             self.heads[service.index()] = *position;

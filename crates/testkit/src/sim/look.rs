@@ -7,11 +7,12 @@ use cartwright_core::{
     ports::Store,
 };
 
+use crate::block_on;
+
 use super::{
     checks::Left,
     plan::{Item, SECOND},
     service::Service,
-    store::block_on,
     world::{Event, World},
 };
 

@@ -2,10 +2,9 @@
 //! and how. So a crash, an error or another process can come between any two of them.
 
 use std::{
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
+    task::{Context, Poll},
 };
 
 use async_trait::async_trait;
@@ -20,6 +19,7 @@ use cartwright_core::{
 use uuid::Uuid;
 
 use super::service::Service;
+use crate::block_on;
 
 /// Where an operation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,28 +176,6 @@ impl Store for SimStore {
     async fn stats(&self) -> Result<StoreStats, StoreError> {
         self.gate.pass(Gated::Before("stats")).await?;
         block_on(self.inner.stats())
-    }
-}
-
-/// Waits for a store. The model is ready at once; one with threads of its own wakes this one.
-pub(super) fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let mut future = pin!(future);
-    if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        return output;
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
-        thread::park();
     }
 }
 

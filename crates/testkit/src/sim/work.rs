@@ -8,6 +8,8 @@ use cartwright_core::{
     services::{Engine, Fulfillment, Orders, Payments, RetryPolicy, Settings, Unfinished},
 };
 
+use crate::block_on;
+
 use super::{
     bugs::{BuggyStore, Spoiled},
     clients::Reply,
@@ -16,7 +18,7 @@ use super::{
     logic::{Applied, Applying, Watched, order_of},
     plan::{Item, MILLI, Micros, SECOND},
     service::Service,
-    store::{Gate, Gated, SimStore, block_on, lock},
+    store::{Gate, Gated, SimStore, lock},
     world::{Event, World},
 };
 

@@ -6,12 +6,11 @@ use cartwright_core::{
     ports::{Delivery, Headers, Parked, Store},
     services::{Ask, Fulfillment, Input, Logic, NoCommand, Orders, Payments, TaskDone},
 };
-use cartwright_testkit::{build, garbage};
+use cartwright_testkit::{block_on, build, garbage};
 use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_json::Value;
 
 use super::world::{World, commands, delivery, event, golden, placing, raw_delivery};
-use crate::sample::block_on;
 
 /// A service that gets garbage.
 trait Subject: Logic + Default {

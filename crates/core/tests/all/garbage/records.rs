@@ -5,12 +5,11 @@ use cartwright_core::{
     ports::{Commit, Guard, Row, Store},
     services::{Fulfillment, Input, Logic, Orders, Payments, Rejection, TaskDone},
 };
-use cartwright_testkit::{build, garbage};
+use cartwright_testkit::{block_on, build, garbage};
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::world::{World, commands, delivery, event, placing};
-use crate::sample::block_on;
 
 /// Order `a` as far as it has come, in the store of each service.
 fn orders((flow, answers): Journey) -> World<Orders> {

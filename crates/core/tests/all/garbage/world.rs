@@ -8,19 +8,19 @@ use std::{
 use bytes::Bytes;
 use cartwright_core::{
     domain::{
-        frozen::Frozen,
         ids::derive_uuid,
-        order::{Actor, CancelReason, Milestone, OrderCommand, PaymentIntent, PlacedBy},
-        time::Timestamp,
+        order::{CancelReason, Milestone, OrderCommand},
     },
-    ports::{Clock, Delivery, Headers, Ids, Origin, Store, Stored},
-    services::{Ask, Engine, Input, Logic, PlaceOrder, Request, Settings, StepReport},
+    ports::{Delivery, Headers, Origin, Store, Stored},
+    services::{Ask, Engine, Input, Logic, Settings, StepReport},
 };
-use cartwright_testkit::{MemoryStore, build};
+use cartwright_testkit::{
+    MemoryStore,
+    asks::{self, Counting, Still},
+    block_on, build,
+};
 use serde_json::Value;
 use uuid::Uuid;
-
-use crate::sample::{self, block_on};
 
 /// Every released event, about the order `a`.
 pub fn golden() -> &'static [Value] {
@@ -53,7 +53,8 @@ impl<L: Logic + Default> World<L> {
     pub fn on(store: MemoryStore) -> Self {
         let settings = Settings { exclusive: true, ..Settings::default() };
         let shared: Arc<dyn Store> = Arc::new(store.clone());
-        let engine = Engine::new(L::default(), shared, Arc::new(Still), Box::new(Counting(0)), settings, 0);
+        let engine =
+            Engine::new(L::default(), shared, Arc::new(Still(1)), Box::new(Counting::default()), settings, 0);
         Self { store, engine }
     }
 
@@ -72,31 +73,18 @@ impl<L: Logic + Default> World<L> {
 }
 
 pub fn placing(order: &str, flow: &str) -> Input<Ask> {
-    let ask = Ask::Place(PlaceOrder {
-        id: build::id(order),
-        placed: Frozen::new(sample::placed(flow)),
-        intent: PaymentIntent::default(),
-        placed_by: PlacedBy { caller: "test".into(), key: Some(order.into()), fingerprint: "f".into() },
-        correlation_id: Uuid::from_u128(9),
-        put: false,
-    });
-    Input::Command { token: 0, command: Arc::new(ask) }
+    asks::place(0, order, flow)
 }
 
 /// All that can be asked of an order.
 pub fn commands(order: &str) -> impl Iterator<Item = Input<Ask>> {
-    let order = build::id(order);
     let all = [
         OrderCommand::Hold { note: None },
         OrderCommand::Release { note: None },
         OrderCommand::SetMilestone(Milestone::Shipped),
         OrderCommand::Cancel { reason: CancelReason::Other, note: None },
     ];
-    all.into_iter().zip(1..).map(move |(command, token)| {
-        let request =
-            Request { order: order.clone(), command, actor: Actor::api("test"), key: None, expected: None };
-        Input::Command { token, command: Arc::new(Ask::Change(request)) }
-    })
+    all.into_iter().zip(1..).map(move |(command, token)| asks::change(token, order, command, None))
 }
 
 /// A delivery as its sender would make it.
@@ -127,21 +115,4 @@ pub fn event(kind: &str, step: &str, order: &str) -> Value {
     event["payload"]["step"] = format!("{order}:{number}").into();
     event["eventId"] = derive_uuid("test", &[kind, step, order]).to_string().into();
     event
-}
-
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> Timestamp {
-        build::at(1)
-    }
-}
-
-struct Counting(u128);
-
-impl Ids for Counting {
-    fn next(&mut self) -> Uuid {
-        self.0 += 1;
-        Uuid::from_u128(self.0)
-    }
 }

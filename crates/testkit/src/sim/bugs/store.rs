@@ -58,18 +58,7 @@ impl BuggyStore {
 }
 
 fn without_all(of: &Commit) -> Commit {
-    Commit {
-        id: of.id.clone(),
-        guard: of.guard,
-        row: Some(Row::default()),
-        journal: Vec::new(),
-        history: Vec::new(),
-        put_tasks: Vec::new(),
-        drop_tasks: Vec::new(),
-        answers: Vec::new(),
-        park: Vec::new(),
-        unpark: Vec::new(),
-    }
+    Commit::new(of.id.clone(), of.guard, Some(Row::default()))
 }
 
 #[async_trait]

@@ -9,11 +9,10 @@ use cartwright_core::{
     services::{Answered, OrderAnswer, Rejection},
 };
 
+use crate::block_on;
+
 use super::{Checks, Known, records::Glimpse};
-use crate::sim::{
-    plan::{Micros, SECOND},
-    store::block_on,
-};
+use crate::sim::plan::{Micros, SECOND};
 
 /// How long an answer may take while nothing is wrong with orders itself.
 const PROMPT: Micros = 5 * SECOND;

@@ -13,7 +13,10 @@ use cartwright_core::{
 };
 
 use super::{Checks, events::Head};
-use crate::sim::{provider::Held, service::Service, store::block_on};
+use crate::{
+    block_on,
+    sim::{provider::Held, service::Service},
+};
 
 /// What is still to be done, if anything is.
 pub(in crate::sim) struct Left {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use cartwright_core::{
-    domain::{ids::OrderId, order::Order},
+    domain::{fulfillment::Consignment, ids::OrderId, order::Order, payment::Payment},
     ports::Commit,
 };
 
@@ -98,8 +98,8 @@ impl Checks {
         let events = self.check_journal(service, commit);
         match service {
             Service::Orders => self.check_order(now, commit, &events),
-            Service::Payments => self.check_payment(commit),
-            Service::Fulfillment => self.check_shipment(commit),
+            Service::Payments => self.check_performed::<Payment>(Service::Payments, commit),
+            Service::Fulfillment => self.check_performed::<Consignment>(Service::Fulfillment, commit),
         }
         self.check_answers(now, commit);
         for task in &commit.drop_tasks {

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use cartwright_core::{
     domain::{
         flow::Life,
-        fulfillment::FulfillmentRecord,
         operation::{Operation, State},
         order::{Milestone, Order, OrderStatus},
-        payment::PaymentRecord,
+        performed::Performed,
     },
     ports::{Commit, HistoryEntry},
 };
+use serde::de::DeserializeOwned;
 
 use super::{Checks, Known, events::Head};
 use crate::sim::{plan::Micros, service::Service};
@@ -82,23 +82,13 @@ impl Checks {
         self.orders.insert(id.clone(), known);
     }
 
-    pub(super) fn check_payment(&mut self, commit: &Commit) {
+    /// The record of a service that performs steps.
+    pub(super) fn check_performed<F: DeserializeOwned>(&mut self, service: Service, commit: &Commit) {
         let Some(json) = commit.row.as_ref().and_then(|row| row.record.as_ref()) else { return };
-        match serde_json::from_slice::<PaymentRecord>(json) {
+        match serde_json::from_slice::<Performed<F>>(json) {
             Ok(record) => {
                 let operations = record.steps.iter().map(|s| (s.step, &s.operation, s.facts.is_none()));
-                self.check_operations(Service::Payments, commit, operations);
-            }
-            Err(error) => self.fail("record", Some(&commit.id), format!("can't be read: {error}")),
-        }
-    }
-
-    pub(super) fn check_shipment(&mut self, commit: &Commit) {
-        let Some(json) = commit.row.as_ref().and_then(|row| row.record.as_ref()) else { return };
-        match serde_json::from_slice::<FulfillmentRecord>(json) {
-            Ok(record) => {
-                let operations = record.steps.iter().map(|s| (s.step, &s.operation, s.facts.is_none()));
-                self.check_operations(Service::Fulfillment, commit, operations);
+                self.check_operations(service, commit, operations);
             }
             Err(error) => self.fail("record", Some(&commit.id), format!("can't be read: {error}")),
         }
