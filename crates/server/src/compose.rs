@@ -34,7 +34,7 @@ use crate::{
     bus::journal::{self, Source},
     clock::SystemClock,
     config::Config,
-    http::{self, Api, Component, serve::serve},
+    http::{self, Api, Component, Serves, serve::serve},
     providers::{Ledger, LedgerError, SimulatedCarrier, SimulatedPayments},
     telemetry::metrics,
     workers::{
@@ -50,10 +50,15 @@ const STOP_LIMIT: Duration = Duration::from_secs(8);
 /// How often the gauges and the free disk are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// Connections to the operator's own listener.
+const ADMIN_CONNECTIONS: usize = 64;
+
 /// The system, running.
 pub struct System {
     /// Where the API listens.
     pub address: SocketAddr,
+    /// Where the operator's calls are, if they have a listener of their own.
+    pub admin: Option<SocketAddr>,
     /// Where the files are.
     pub data: PathBuf,
     stop_intake: CancellationToken,
@@ -69,9 +74,13 @@ pub struct System {
 pub enum StartError {
     /// The port is taken, or the address is not ours.
     #[error(
-        "can't listen on {listen}: {error}. Another process may use the port; choose one with --listen 127.0.0.1:PORT (setting http.listen)"
+        "can't listen on {listen}: {error}. Another process may use the port; choose another (setting {setting}{flag})"
     )]
     Listen {
+        /// Which setting says so.
+        setting: &'static str,
+        /// The flag for it, if there is one.
+        flag: &'static str,
         /// What was asked for.
         listen: String,
         /// Why not.
@@ -113,12 +122,7 @@ pub async fn start_with(
     prometheus: Option<PrometheusHandle>,
     options: &SqliteOptions,
 ) -> Result<System, StartError> {
-    let listen = &config.http.listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .map_err(|error| StartError::Listen { listen: listen.clone(), error })?;
-    let address =
-        listener.local_addr().map_err(|error| StartError::Listen { listen: listen.clone(), error })?;
+    let listeners = Listeners::bind(config).await?;
     let dir = Arc::new(DataDir::lock(&config.data.dir)?);
     let stores = Stores::open(&dir, options)?;
     stores.check(config).await?;
@@ -146,9 +150,11 @@ pub async fn start_with(
     assembly.service(Payments, &stores.payments, vec![from_orders.clone()], payments_head).await?;
     assembly.service(Fulfillment, &stores.fulfillment, vec![from_orders], fulfillment_head).await?;
     let enough_disk = assembly.watch(config, &stores);
-    let server = assembly.serve(listener, &stores, orders.commands, enough_disk, prometheus);
+    let (address, admin) = (listeners.api.1, listeners.admin.as_ref().map(|(_, address)| *address));
+    let server = assembly.serve(listeners, &stores, orders.commands, enough_disk, prometheus);
     Ok(System {
         address,
+        admin,
         data: config.data.dir.clone(),
         stop_intake: assembly.stop_intake,
         stop_loops: assembly.stop_loops,
@@ -180,6 +186,34 @@ impl System {
         // Closing waits for the threads of the files, which must not keep anybody from a second signal.
         let _ = tokio::task::spawn_blocking(move || drop(self.stores)).await;
     }
+}
+
+/// The ports that we listen on.
+struct Listeners {
+    api: (TcpListener, SocketAddr),
+    admin: Option<(TcpListener, SocketAddr)>,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, StartError> {
+        let api = listen("http.listen", ", flag --listen 127.0.0.1:PORT", &config.http.listen).await?;
+        let admin = match &*config.admin.listen {
+            own if config.admin.enabled && !own.is_empty() => Some(listen("admin.listen", "", own).await?),
+            _ => None,
+        };
+        Ok(Self { api, admin })
+    }
+}
+
+async fn listen(
+    setting: &'static str,
+    flag: &'static str,
+    on: &str,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let wrong = |error| StartError::Listen { setting, flag, listen: on.to_owned(), error };
+    let listener = TcpListener::bind(on).await.map_err(wrong)?;
+    let address = listener.local_addr().map_err(wrong)?;
+    Ok((listener, address))
 }
 
 struct Stores {
@@ -329,7 +363,7 @@ impl Assembly {
 
     fn serve(
         &self,
-        listener: TcpListener,
+        listeners: Listeners,
         stores: &Stores,
         orders: Commands<Orders>,
         enough_disk: Arc<AtomicBool>,
@@ -355,9 +389,22 @@ impl Assembly {
             enough_disk,
             metrics: prometheus,
         };
-        let router = http::router(Arc::new(api));
+        let api = Arc::new(api);
         let limit = self.config.http.max_connections;
-        tokio::spawn(serve(listener, router, limit, self.stop_intake.clone()))
+        let stop = &self.stop_intake;
+        let shared = self.config.admin.enabled && listeners.admin.is_none();
+        let serves = if shared { Serves::All } else { Serves::Public };
+        let main = serve(listeners.api.0, http::router(api.clone(), serves), limit, stop.clone());
+        let admin = listeners.admin.map(|(listener, _)| {
+            serve(listener, http::router(api, Serves::Admin), ADMIN_CONNECTIONS, stop.clone())
+        });
+        tokio::spawn(async move {
+            tokio::join!(main, async {
+                if let Some(admin) = admin {
+                    admin.await;
+                }
+            });
+        })
     }
 }
 

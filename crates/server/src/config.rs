@@ -23,6 +23,8 @@ pub struct Config {
     pub data: Data,
     /// `[http]`
     pub http: Http,
+    /// `[admin]`
+    pub admin: Admin,
     /// `[orders]`
     pub orders: OrderLimits,
     /// `[idempotency]`
@@ -57,6 +59,16 @@ pub struct Http {
     pub listen: String,
     /// Connections at once.
     pub max_connections: usize,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// Whether there are calls for operators at all.
+    pub enabled: bool,
+    /// Address and port of their own; empty: on the API's.
+    pub listen: String,
 }
 
 /// `[orders]`

@@ -1,5 +1,6 @@
 //! HTTP: extract, ask one service, map the answer. Handlers see ports, never adapters.
 
+pub mod admin;
 mod form;
 mod health;
 mod layers;
@@ -49,17 +50,24 @@ pub struct Api {
         title = "Cartwright",
         description = "Takes orders, has them paid and shipped, and shows at every moment where each one stands."
     ),
-    tags((name = "orders"), (name = "events"), (name = "operations"))
+    tags((name = "orders"), (name = "events"), (name = "operations"), (name = "admin"))
 )]
 struct Docs;
 
-/// The whole HTTP side.
-pub fn router(api: Arc<Api>) -> Router {
-    let (routes, openapi) = OpenApiRouter::with_openapi(Docs::openapi())
-        .merge(v1::routes())
-        .merge(health::routes())
-        .with_state(api)
-        .split_for_parts();
+/// Which calls a listener answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// All of them.
+    All,
+    /// All but the operator's.
+    Public,
+    /// The operator's, and those about the process.
+    Admin,
+}
+
+/// The HTTP side of a listener, with the documentation of what it answers.
+pub fn router(api: Arc<Api>, serves: Serves) -> Router {
+    let (routes, openapi) = calls(serves).with_state(api).split_for_parts();
     routes
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi))
         .fallback(async || {
@@ -76,11 +84,16 @@ pub fn router(api: Arc<Api>) -> Router {
         .layer(CatchPanicLayer::custom(layers::panicked))
 }
 
-/// The OpenAPI document.
+/// The OpenAPI document of everything.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    OpenApiRouter::<Arc<Api>>::with_openapi(Docs::openapi())
-        .merge(v1::routes())
-        .merge(health::routes())
-        .split_for_parts()
-        .1
+    calls(Serves::All).split_for_parts().1
+}
+
+fn calls(serves: Serves) -> OpenApiRouter<Arc<Api>> {
+    let calls = OpenApiRouter::with_openapi(Docs::openapi()).merge(health::routes());
+    match serves {
+        Serves::All => calls.merge(v1::routes()).merge(admin::routes()),
+        Serves::Public => calls.merge(v1::routes()),
+        Serves::Admin => calls.merge(admin::routes()),
+    }
 }
