@@ -56,12 +56,13 @@ impl TaskDone {
 
 impl Providers {
     /// Carries out a task. Never inside a transaction; whatever happens, the result goes back to the service.
-    pub async fn carry_out(&self, task: Task) -> TaskDone {
+    /// `again`: the call may have been made before, in a try or by a process that has died since.
+    pub async fn carry_out(&self, task: Task, again: bool) -> TaskDone {
         let result = match &task.work {
-            Work::Authorize(call) => CallResult::Authorize(self.payments.authorize(call).await),
-            Work::Void(call) => CallResult::Void(self.payments.void(call).await),
-            Work::Ship(call) => CallResult::Ship(self.carrier.ship(call).await),
-            Work::CancelShipment(call) => CallResult::Cancel(self.carrier.cancel(call).await),
+            Work::Authorize(call) => CallResult::Authorize(self.payments.authorize(call, again).await),
+            Work::Void(call) => CallResult::Void(self.payments.void(call, again).await),
+            Work::Ship(call) => CallResult::Ship(self.carrier.ship(call, again).await),
+            Work::CancelShipment(call) => CallResult::Cancel(self.carrier.cancel(call, again).await),
             Work::Wait => CallResult::Waited,
         };
         TaskDone { task, result }

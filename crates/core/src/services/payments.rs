@@ -63,16 +63,16 @@ impl Performer for Payments {
         step: &mut PerformedStep<Payment>,
         result: &CallResult,
         wait: &Wait<'_>,
-        _: Timestamp,
+        now: Timestamp,
     ) -> Option<Came> {
         match result {
             CallResult::Authorize(outcome) => {
                 if let (CallOutcome::Done(reference), Some(payment)) = (outcome, &mut step.facts) {
                     payment.reference = Some(reference.clone());
                 }
-                Some(Came::OfDo(steps::result_of(outcome, wait)))
+                Some(Came::OfDo(steps::result_of(outcome, wait, now)))
             }
-            CallResult::Void(outcome) => Some(Came::OfUndo(steps::result_of(outcome, wait))),
+            CallResult::Void(outcome) => Some(Came::OfUndo(steps::result_of(outcome, wait, now))),
             CallResult::Ship(_) | CallResult::Cancel(_) | CallResult::Waited => None,
         }
     }

@@ -169,6 +169,7 @@ impl<T> MapDone<T> for CallOutcome<T> {
             Self::Refused(reason) => CallOutcome::Refused(reason),
             Self::Pending(reason) => CallOutcome::Pending(reason),
             Self::Unknown { reason, retry_after } => CallOutcome::Unknown { reason, retry_after },
+            Self::HeldBack(held) => CallOutcome::HeldBack(held),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A scenario that begins so steers the simulated carrier; any other steers the simulated payment provider.
-const SHIP_SCENARIO: &str = "ship-";
+pub const SHIP_SCENARIO: &str = "ship-";
 
 /// Puts what happened on the topic and into the history. Every change shows at least one event; what has none of
 /// its own shows as progress.
