@@ -37,6 +37,19 @@ pub enum CallResult {
     Waited,
 }
 
+impl CallResult {
+    /// Whether no call was made.
+    pub const fn is_held_back(&self) -> bool {
+        matches!(
+            self,
+            Self::Authorize(CallOutcome::HeldBack(_))
+                | Self::Void(CallOutcome::HeldBack(_))
+                | Self::Ship(CallOutcome::HeldBack(_))
+                | Self::Cancel(CallOutcome::HeldBack(_))
+        )
+    }
+}
+
 impl TaskDone {
     /// A call whose outcome nobody knows.
     pub fn unknown(task: Task, reason: &str) -> Self {
