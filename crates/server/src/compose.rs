@@ -1,4 +1,6 @@
-//! Puts the system together. The only file that knows adapters.
+//! Puts the system together. The only module that knows adapters.
+
+mod outside;
 
 use std::{
     net::SocketAddr,
@@ -14,7 +16,7 @@ use cartwright_core::{
     domain::ids::OrderId,
     events,
     ports::{Clock, Ids, Store, StoreError},
-    services::{Engine, Fulfillment, Logic, Orders, Payments, Providers},
+    services::{Engine, Fulfillment, Logic, Orders, Payments},
 };
 use cartwright_store::{
     DataDir, OpenError, StoreKind, check_cursors,
@@ -35,7 +37,7 @@ use crate::{
     clock::SystemClock,
     config::Config,
     http::{self, Api, Component, Serves, serve::serve},
-    providers::{Ledger, LedgerError, SimulatedCarrier, SimulatedPayments},
+    providers::{LedgerError, SwitchError, UrlError},
     telemetry::metrics,
     workers::{
         inbox::{Commands, Inbox, Intakes, inbox},
@@ -44,6 +46,8 @@ use crate::{
         sweeper,
     },
 };
+
+use self::outside::Outside;
 
 /// How long stopping may take before what is left is left to the next start.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
@@ -61,6 +65,8 @@ pub struct System {
     pub admin: Option<SocketAddr>,
     /// Where the files are.
     pub data: PathBuf,
+    /// Which of the payment provider and the carrier are simulated.
+    pub simulated: (bool, bool),
     stop_intake: CancellationToken,
     stop_loops: CancellationToken,
     intake: TaskTracker,
@@ -100,6 +106,19 @@ pub enum StartError {
     /// The ledger of the simulated providers.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// How the providers were switched.
+    #[error(transparent)]
+    Switches(#[from] SwitchError),
+    /// A provider's address, or what is sent there.
+    #[error(
+        "the setting {name}.{error}. docs/providers.md says what is needed for {name}.provider = \"http\""
+    )]
+    Provider {
+        /// Which.
+        name: &'static str,
+        /// What is wrong.
+        error: UrlError,
+    },
     /// A store can't be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -126,12 +145,8 @@ pub async fn start_with(
     let dir = Arc::new(DataDir::lock(&config.data.dir)?);
     let stores = Stores::open(&dir, options)?;
     stores.check(config).await?;
-    let ledger = Ledger::open(config.data.dir.join("ledger.db"))?;
-    let providers = Providers {
-        payments: Arc::new(SimulatedPayments::new(ledger.clone(), config.simulated.payments.clone())),
-        carrier: Arc::new(SimulatedCarrier::new(ledger, config.simulated.carrier.clone())),
-    };
-    let mut assembly = Assembly::new(config, providers);
+    let outside = Outside::open(config)?;
+    let mut assembly = Assembly::new(config, outside);
     let (orders_head, orders_bell) = watch::channel(0);
     let (payments_head, payments_bell) = watch::channel(0);
     let (fulfillment_head, fulfillment_bell) = watch::channel(0);
@@ -156,6 +171,7 @@ pub async fn start_with(
         address,
         admin,
         data: config.data.dir.clone(),
+        simulated: (config.payments.is_simulated(), config.carrier.is_simulated()),
         stop_intake: assembly.stop_intake,
         stop_loops: assembly.stop_loops,
         intake: assembly.intake,
@@ -255,7 +271,7 @@ impl Stores {
 /// What is being put together.
 struct Assembly {
     config: Config,
-    providers: Providers,
+    outside: Outside,
     clock: Arc<dyn Clock>,
     stop_intake: CancellationToken,
     stop_loops: CancellationToken,
@@ -272,10 +288,10 @@ struct Started<L: Logic> {
 }
 
 impl Assembly {
-    fn new(config: &Config, providers: Providers) -> Self {
+    fn new(config: &Config, outside: Outside) -> Self {
         Self {
             config: config.clone(),
-            providers,
+            outside,
             clock: Arc::new(SystemClock::start()),
             stop_intake: CancellationToken::new(),
             stop_loops: CancellationToken::new(),
@@ -300,11 +316,15 @@ impl Assembly {
         let (intakes, inbox): (Intakes<L>, Inbox<L>) = inbox(state.clone());
         let store: Arc<dyn Store> = store.clone();
         let services = self.config.services();
-        let settings = RunnerSettings { max_calls: self.config.providers.max_calls, lease: services.lease };
+        let settings = RunnerSettings {
+            service: L::NAME,
+            max_calls: self.config.providers.max_calls,
+            lease: services.lease,
+        };
         let (runner, tasks) = Runner::new(
             store.clone(),
             self.clock.clone(),
-            self.providers.clone(),
+            self.outside.providers.clone(),
             settings,
             intakes.results.clone(),
         );
@@ -362,7 +382,7 @@ impl Assembly {
     }
 
     fn serve(
-        &self,
+        &mut self,
         listeners: Listeners,
         stores: &Stores,
         orders: Commands<Orders>,
@@ -375,18 +395,21 @@ impl Assembly {
             .map(|(name, state)| {
                 let state = state.clone();
                 let check = move || state.is_failing().then(|| "its store can't be written".to_owned());
-                Component { name: (*name).to_owned(), check: Box::new(check) }
+                Component { name: (*name).to_owned(), needed: true, check: Box::new(check) }
             })
             .collect();
         let disk = enough_disk.clone();
         let check = move || (!disk.load(Ordering::Relaxed)).then(|| "the disk is nearly full".to_owned());
-        components.push(Component { name: "disk".to_owned(), check: Box::new(check) });
+        components.push(Component { name: "disk".to_owned(), needed: true, check: Box::new(check) });
+        components.append(&mut self.outside.components);
         let api = Api {
             orders,
             store: stores.orders.clone(),
             topics: stores.topics(),
             components,
             enough_disk,
+            controls: self.outside.controls.clone(),
+            scenarios: self.outside.scenarios.clone(),
             metrics: prometheus,
         };
         let api = Arc::new(api);

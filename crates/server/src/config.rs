@@ -244,7 +244,9 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let wrong = |key: &str, message: &str| Err(ConfigError::Value { key: key.to_owned(), message: message.to_owned() });
+        let wrong = |key: &str, message: &str| {
+            Err(ConfigError::Value { key: key.to_owned(), message: message.to_owned() })
+        };
         if self.http.max_connections == 0 {
             return wrong("http.max_connections", "must be at least 1");
         }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use cartwright_core::services::SHIP_SCENARIO;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -26,6 +27,34 @@ pub struct Control {
     pub switch: Arc<dyn Switch>,
     /// `None` for a provider that is real.
     pub simulated: Option<Arc<dyn Steering>>,
+}
+
+/// The scenarios that orders may ask for.
+#[derive(Clone, Debug, Default)]
+pub struct Scenarios {
+    /// Those of the payment provider; `None` if it is real, and heeds none.
+    pub payments: Option<&'static [&'static str]>,
+    /// Those of the carrier, without [`SHIP_SCENARIO`] before them; `None` if it is real.
+    pub carrier: Option<&'static [&'static str]>,
+}
+
+impl Scenarios {
+    /// Whether an order may ask for this scenario.
+    ///
+    /// # Errors
+    /// Lists those it may.
+    pub fn check(&self, scenario: &str) -> Result<(), String> {
+        let known = match scenario.strip_prefix(SHIP_SCENARIO) {
+            Some(word) => self.carrier.is_none_or(|words| words.contains(&word)),
+            None => self.payments.is_none_or(|words| words.contains(&scenario)),
+        };
+        if known {
+            return Ok(());
+        }
+        let payments = self.payments.into_iter().flatten().map(|word| (*word).to_owned());
+        let carrier = self.carrier.into_iter().flatten().map(|word| format!("{SHIP_SCENARIO}{word}"));
+        Err(format!("must be one of {}", payments.chain(carrier).collect::<Vec<_>>().join(", ")))
+    }
 }
 
 /// Lets calls through or holds them back.

@@ -370,10 +370,20 @@ mod tests {
         let (mut op, _) = Operation::begin(T0, END);
         op.did(held_back(300, true), END);
         assert_eq!(op.deadline, Timestamp::from_micros(300));
-        assert!(matches!(op.did(unknown(), Timestamp::from_micros(299)).1, Next::Do(_)), "it has its time left");
+        assert!(
+            matches!(op.did(unknown(), Timestamp::from_micros(299)).1, Next::Do(_)),
+            "it has its time left"
+        );
         let at = Timestamp::from_micros(300);
-        assert_eq!(op.did(held_back(400, false), at), (vec![], Next::Undo(at)), "an outage ends with an undo");
-        assert!(matches!(op.undid(held_back(500, true), at).1, Next::Undo(_)), "which is held back in its turn");
+        assert_eq!(
+            op.did(held_back(400, false), at),
+            (vec![], Next::Undo(at)),
+            "an outage ends with an undo"
+        );
+        assert!(
+            matches!(op.undid(held_back(500, true), at).1, Next::Undo(_)),
+            "which is held back in its turn"
+        );
         let (answers, _) = op.undid(Result::Done, at);
         assert!(matches!(&answers[..], [Answer::Refused(why)] if why.contains("deadline")));
     }

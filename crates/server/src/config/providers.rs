@@ -134,6 +134,8 @@ impl fmt::Debug for Secret {
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         // The text of an error would show the value.
-        String::deserialize(from).map(Self).map_err(|_| serde::de::Error::custom("this must be a text in quotes"))
+        String::deserialize(from)
+            .map(Self)
+            .map_err(|_| serde::de::Error::custom("this must be a text in quotes"))
     }
 }

@@ -23,7 +23,10 @@ use utoipa_swagger_ui::SwaggerUi;
 
 pub use self::health::Component;
 use self::problem::Problem;
-use crate::workers::inbox::Commands;
+use crate::{
+    control::{Controls, Scenarios},
+    workers::inbox::Commands,
+};
 
 /// The largest body, in bytes.
 pub const MAX_BODY: usize = 256 * 1024;
@@ -40,6 +43,10 @@ pub struct Api {
     pub components: Vec<Component>,
     /// Whether there is room on the disk for new orders.
     pub enough_disk: Arc<AtomicBool>,
+    /// What operators change of the providers.
+    pub controls: Controls,
+    /// The scenarios that orders may ask for.
+    pub scenarios: Scenarios,
     /// Renders the metrics.
     pub metrics: Option<PrometheusHandle>,
 }

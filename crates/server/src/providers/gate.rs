@@ -8,7 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use cartwright_core::ports::{
-    AuthorizeCall, CallOutcome, CancelOutcome, Carrier, HeldBack, PaymentProvider, ShipCall, Shipped, UndoCall,
+    AuthorizeCall, CallOutcome, CancelOutcome, Carrier, HeldBack, PaymentProvider, ShipCall, Shipped,
+    UndoCall,
 };
 
 use super::{
@@ -90,7 +91,8 @@ impl Gate {
         }
         // The rate first: a probe that is let through has to be made.
         if let Err(next) = pace.take(now) {
-            let reason = format!("calls to {} are limited to {} per second", self.name, pace.rate().unwrap_or(0.0));
+            let reason =
+                format!("calls to {} are limited to {} per second", self.name, pace.rate().unwrap_or(0.0));
             return held(reason, queue.wait(next, pace.rate(), now), true);
         }
         match breaker.ask(now) {

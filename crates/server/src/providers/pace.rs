@@ -87,7 +87,7 @@ mod tests {
     fn calls_go_out_at_their_rate() {
         let now = Instant::now();
         let mut pace = Pace::new(Some(10.0), now);
-        let gone = (0..1_000).filter(|n| pace.take(now + n * S / 100).is_ok()).count();
+        let gone = (0..1_000).filter(|n| pace.take(now + *n * S / 100).is_ok()).count();
         assert!((100..=110).contains(&gone), "{gone} in 10 s, with a second's worth at once");
         let mut slow = Pace::new(Some(0.5), now);
         assert_eq!(slow.take(now), Ok(()));

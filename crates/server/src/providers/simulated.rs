@@ -90,7 +90,9 @@ impl SimulatedSettings {
         }
         if self.latency_min_ms > self.latency_max_ms {
             let (min, max) = (self.latency_min_ms, self.latency_max_ms);
-            return Err(format!("latency_max_ms must be at least latency_min_ms, but {max} is less than {min}"));
+            return Err(format!(
+                "latency_max_ms must be at least latency_min_ms, but {max} is less than {min}"
+            ));
         }
         Ok(())
     }

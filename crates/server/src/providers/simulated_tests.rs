@@ -99,7 +99,7 @@ async fn a_key_is_not_lent_to_another_order_or_amount() {
 async fn a_hundred_at_once_under_one_key_charge_once() {
     let world = World::with(SimulatedSettings { latency_max_ms: 5, ..Default::default() });
     let (payments, _carrier) = world.open();
-    let payments = std::sync::Arc::new(payments);
+    let payments = Arc::new(payments);
     let calls: Vec<_> = (0..100)
         .map(|_| {
             let payments = payments.clone();
@@ -178,7 +178,10 @@ async fn scenarios_win_over_rates() {
     assert!(is_unknown(&payments.authorize(&pay("none", None), false).await));
     assert!(matches!(payments.authorize(&pay("ok", Some("success")), false).await, CallOutcome::Done(_)));
     for _ in 0..2 {
-        assert!(matches!(payments.authorize(&pay("no", Some("decline")), false).await, CallOutcome::Refused(_)));
+        assert!(matches!(
+            payments.authorize(&pay("no", Some("decline")), false).await,
+            CallOutcome::Refused(_)
+        ));
     }
     let pending = pay("later", Some("pending"));
     assert!(matches!(payments.authorize(&pending, false).await, CallOutcome::Pending(_)));

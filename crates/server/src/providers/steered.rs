@@ -92,7 +92,8 @@ mod tests {
 
     #[test]
     fn a_mode_is_a_start_and_what_is_told_beside_it_counts() {
-        let base = SimulatedSettings { latency_min_ms: 20, latency_max_ms: 80, ..SimulatedSettings::default() };
+        let base =
+            SimulatedSettings { latency_min_ms: 20, latency_max_ms: 80, ..SimulatedSettings::default() };
         let steered = Steered::new(base);
         let told = |wish| steered.behave(wish).unwrap();
         let slow = told(BehaviourWish { mode: Mode::Slow, ..BehaviourWish::default() });
@@ -100,10 +101,15 @@ mod tests {
         let quick = BehaviourWish { latency_max_ms: Some(5), ..BehaviourWish::default() };
         let quick = told(BehaviourWish { failure_rate: Some(0.9), mode: Mode::Flaky, ..quick });
         assert_eq!((quick.latency_min_ms, quick.latency_max_ms, quick.failure_rate), (5, 5, 0.9));
-        let wrong = BehaviourWish { latency_min_ms: Some(9), latency_max_ms: Some(1), ..BehaviourWish::default() };
+        let wrong =
+            BehaviourWish { latency_min_ms: Some(9), latency_max_ms: Some(1), ..BehaviourWish::default() };
         assert!(steered.behave(wrong).unwrap_err().contains("latency_max_ms"));
         assert_eq!(steered.behaviour(), quick, "what can't be changes nothing");
         let up = told(BehaviourWish::default());
-        assert_eq!((up.mode, up.latency_min_ms, up.latency_max_ms), (Mode::Up, 20, 80), "nothing is left of it");
+        assert_eq!(
+            (up.mode, up.latency_min_ms, up.latency_max_ms),
+            (Mode::Up, 20, 80),
+            "nothing is left of it"
+        );
     }
 }

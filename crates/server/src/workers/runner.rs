@@ -114,7 +114,10 @@ impl Runner {
         let held = Arc::new(AtomicUsize::new(0));
         let orders = Orders { to, held: held.clone() };
         let (schedule, under_way, claimed) = (Schedule::default(), HashSet::new(), HashSet::new());
-        (Self { store, clock, providers, settings, results, from, held, schedule, under_way, claimed }, orders)
+        (
+            Self { store, clock, providers, settings, results, from, held, schedule, under_way, claimed },
+            orders,
+        )
     }
 
     /// Carries tasks out until told to stop; then waits for the calls under way and returns.

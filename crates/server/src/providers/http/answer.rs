@@ -93,7 +93,10 @@ mod tests {
         assert_eq!(refusal(402, br#"{"reason":"no funds"}"#), "no funds");
         assert_eq!(refusal(422, br#"{"type":"x","title":"Bad","detail":"card expired"}"#), "card expired");
         assert_eq!(refusal(400, b"<html>"), "answered 400");
-        assert_eq!(refusal(400, format!(r#"{{"reason":"{}"}}"#, "x".repeat(9_999)).as_bytes()).len(), MAX_REASON);
+        assert_eq!(
+            refusal(400, format!(r#"{{"reason":"{}"}}"#, "x".repeat(9_999)).as_bytes()).len(),
+            MAX_REASON
+        );
     }
 
     #[test]

@@ -47,8 +47,7 @@ enum Cancelled {
 #[async_trait]
 impl Carrier for HttpCarrier {
     async fn ship(&self, call: &ShipCall, again: bool) -> CallOutcome<Shipped> {
-        let body =
-            Shipment { order_id: &call.order_id, ship_to: call.ship_to.as_ref(), lines: &call.lines };
+        let body = Shipment { order_id: &call.order_id, ship_to: call.ship_to.as_ref(), lines: &call.lines };
         self.endpoint.call(Call { path: "shipments", key: &call.key, body }, again, accepted).await
     }
 
@@ -74,7 +73,9 @@ impl HttpCarrier {
     async fn how_it_went(&self, operation: &str) -> CallOutcome<CancelOutcome> {
         match self.endpoint.find(operation, accepted).await {
             Some(CallOutcome::Done(how)) => CallOutcome::Done(CancelOutcome::TooLate(how)),
-            Some(CallOutcome::Unknown { reason, retry_after }) => CallOutcome::Unknown { reason, retry_after },
+            Some(CallOutcome::Unknown { reason, retry_after }) => {
+                CallOutcome::Unknown { reason, retry_after }
+            }
             Some(CallOutcome::Refused(_) | CallOutcome::Pending(_) | CallOutcome::HeldBack(_)) | None => {
                 let how = Shipped { carrier: NOT_SAID.into(), tracking_number: NOT_SAID.into() };
                 CallOutcome::Done(CancelOutcome::TooLate(how))

@@ -283,7 +283,8 @@ mod tests {
     #[test]
     fn a_wrong_url_or_header_is_named_and_no_secret_is_shown() {
         for url in ["", "shop", "ftp://x", "http://u:p@x", "http://x/?a=1", "http://"] {
-            let error = Endpoint::new(&settings(url)).err().map(|error| error.to_string()).unwrap_or_default();
+            let error =
+                Endpoint::new(&settings(url)).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.starts_with("url "), "{url}: {error}");
         }
         let token = HttpSettings { token: "hush\n".into(), ..settings("http://x/pay") };

@@ -76,7 +76,9 @@ impl PaymentProvider for HttpPayments {
 
 fn authorized(answer: Answer) -> CallOutcome<String> {
     match answer.status.as_deref() {
-        Some("approved") => Answer::name(answer.reference, "a reference").map_or_else(unknown, CallOutcome::Done),
+        Some("approved") => {
+            Answer::name(answer.reference, "a reference").map_or_else(unknown, CallOutcome::Done)
+        }
         Some("declined") => CallOutcome::Refused(answer.reason_or("declined by the payment provider")),
         Some("pending") => CallOutcome::Pending(answer.reason_or("the payment provider needs time")),
         _ => answer.odd(),
