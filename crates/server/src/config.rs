@@ -112,8 +112,8 @@ pub struct Sweeper {
 pub struct ProviderCalls {
     /// Calls under way at once.
     pub max_calls: usize,
-    /// Hours.
-    pub deadline_hours: u64,
+    /// Hours, also a part of one.
+    pub deadline_hours: f64,
     /// Milliseconds that a call which is held back waits, at least.
     pub held_back_ms: u64,
     /// `[providers.retry]`
@@ -230,7 +230,7 @@ impl Config {
         Settings {
             max_open_orders: self.orders.max_open,
             sweep_after: Duration::from_secs(self.sweeper.after_seconds),
-            deadline: Duration::from_secs(self.providers.deadline_hours * 3600),
+            deadline: Duration::from_secs_f64(self.providers.deadline_hours * 3600.0),
             retry: RetryPolicy {
                 quick_tries: retry.quick_tries,
                 quick_wait: Duration::from_millis(retry.quick_wait_ms),
@@ -253,8 +253,8 @@ impl Config {
         if !(1..=100_000).contains(&self.providers.max_calls) {
             return wrong("providers.max_calls", "must be between 1 and 100000");
         }
-        if !(1..=24 * 365).contains(&self.providers.deadline_hours) {
-            return wrong("providers.deadline_hours", "must be between 1 and 8760");
+        if !(0.0001..=8760.0).contains(&self.providers.deadline_hours) {
+            return wrong("providers.deadline_hours", "must be between 0.0001 and 8760");
         }
         if !(1..=30 * 24 * 3600).contains(&self.sweeper.after_seconds) {
             return wrong("sweeper.after_seconds", "must be between 1 and 2592000 (30 days)");

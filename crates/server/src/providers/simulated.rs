@@ -113,7 +113,7 @@ pub struct SimulatedCarrier {
 impl SimulatedPayments {
     /// A provider that writes into this ledger.
     pub fn new(ledger: Ledger, settings: SimulatedSettings) -> Self {
-        Self { ledger, steered: Steered::new(settings) }
+        Self { ledger, steered: Steered::new("payments", settings) }
     }
 
     /// What makes it behave otherwise.
@@ -125,7 +125,7 @@ impl SimulatedPayments {
 impl SimulatedCarrier {
     /// A carrier that writes into this ledger.
     pub fn new(ledger: Ledger, settings: SimulatedSettings) -> Self {
-        Self { ledger, steered: Steered::new(settings) }
+        Self { ledger, steered: Steered::new("carrier", settings) }
     }
 
     /// What makes it behave otherwise.

@@ -13,6 +13,7 @@ const FLAKY_TIMEOUTS: f64 = 0.1;
 
 /// The settings of a simulated provider, and what somebody made of them.
 pub struct Steered {
+    name: &'static str,
     base: SimulatedSettings,
     now: RwLock<Arc<Mood>>,
 }
@@ -27,9 +28,9 @@ pub struct Mood {
 
 impl Steered {
     /// One that behaves as its settings say.
-    pub fn new(base: SimulatedSettings) -> Arc<Self> {
+    pub fn new(name: &'static str, base: SimulatedSettings) -> Arc<Self> {
         let now = RwLock::new(Arc::new(Mood { mode: Mode::Up, settings: base.clone() }));
-        Arc::new(Self { base, now })
+        Arc::new(Self { name, base, now })
     }
 
     /// How it takes a call that comes now.
@@ -56,6 +57,11 @@ impl Steering for Steered {
         settings.check()?;
         let mood = Arc::new(Mood { mode: wish.mode, settings });
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = mood;
+        tracing::warn!(
+            provider = self.name,
+            mode = wish.mode.as_str(),
+            "the simulated provider behaves otherwise"
+        );
         Ok(self.behaviour())
     }
 }
@@ -94,7 +100,7 @@ mod tests {
     fn a_mode_is_a_start_and_what_is_told_beside_it_counts() {
         let base =
             SimulatedSettings { latency_min_ms: 20, latency_max_ms: 80, ..SimulatedSettings::default() };
-        let steered = Steered::new(base);
+        let steered = Steered::new("payments", base);
         let told = |wish| steered.behave(wish).unwrap();
         let slow = told(BehaviourWish { mode: Mode::Slow, ..BehaviourWish::default() });
         assert_eq!((slow.latency_min_ms, slow.latency_max_ms), (2_000, 2_000));
