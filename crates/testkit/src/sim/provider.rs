@@ -1,10 +1,10 @@
 //! The outside world: a payment provider and a carrier that keep to their contract, and a ledger of what they did.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use cartwright_core::{
     domain::{ids::OrderId, money::Amount},
-    ports::{CallOutcome, CancelOutcome, Shipped, UndoCall, Work},
+    ports::{CallOutcome, CancelOutcome, HeldBack, Shipped, UndoCall, Work},
     services::CallResult,
 };
 
@@ -93,6 +93,9 @@ impl Provider {
         amount: Amount,
         does: Option<Does>,
     ) -> CallOutcome<()> {
+        if let Some(Does::HeldBack(ms)) = does {
+            return held_back(ms);
+        }
         match self.operations.get(key).map(|operation| operation.state) {
             Some(State::Done | State::Gone) => return answered(does, CallOutcome::Done(())),
             Some(State::Refused | State::Undone) => {
@@ -119,6 +122,7 @@ impl Provider {
             Some(Does::LosesCall | Does::Hangs) => return unknown(),
             Some(Does::Waits) => return CallOutcome::Pending("under review".to_owned()),
             Some(Does::Refuses) => return CallOutcome::Refused("not now".to_owned()),
+            Some(Does::HeldBack(ms)) => return held_back(ms),
             _ => {}
         }
         let operation = self.operations.entry(call.operation.clone()).or_insert_with(|| Operation {
@@ -152,6 +156,11 @@ fn answered<T>(does: Option<Does>, outcome: CallOutcome<T>) -> CallOutcome<T> {
 
 fn unknown<T>() -> CallOutcome<T> {
     CallOutcome::Unknown { reason: "timed out".to_owned(), retry_after: None }
+}
+
+fn held_back<T>(ms: u32) -> CallOutcome<T> {
+    let wait = Duration::from_millis(ms.into());
+    CallOutcome::HeldBack(HeldBack { reason: "held back".to_owned(), wait, wished: ms.is_multiple_of(2) })
 }
 
 fn shipped(key: &str) -> Shipped {
