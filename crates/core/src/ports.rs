@@ -5,7 +5,7 @@
 
 mod headers;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -473,6 +473,9 @@ pub struct AuthorizeCall {
     pub token: Option<String>,
     /// Steers the simulated provider only.
     pub scenario: Option<String>,
+    /// The order's own notes, for the provider to keep.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// Takes an operation back by its key.

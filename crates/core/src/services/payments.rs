@@ -30,7 +30,8 @@ impl Performer for Payments {
     const KINDS: &'static [StepKind] = &[StepKind::Pay];
 
     fn begin(step: &StepId, work: &Work, _: &Ctx<'_>) -> Option<(Payment, Option<TaskWork>)> {
-        let Work::Pay { payment_id, amount, currency, scale, provider, token, scenario } = work else {
+        let Work::Pay { payment_id, amount, currency, scale, provider, token, scenario, metadata } = work
+        else {
             return None;
         };
         let payment = Payment { id: *payment_id, amount: *amount, currency: *currency, reference: None };
@@ -43,6 +44,7 @@ impl Performer for Payments {
             provider: provider.clone(),
             token: token.clone(),
             scenario: scenario.clone(),
+            metadata: metadata.clone(),
         });
         Some((payment, Some(call)))
     }

@@ -18,7 +18,7 @@ use super::{
     switches::{Switched, Switches},
 };
 use crate::{
-    control::{ProviderState, Switch, SwitchWish},
+    control::{BreakerState, ProviderState, Switch, SwitchWish},
     telemetry::metrics,
 };
 
@@ -77,7 +77,7 @@ impl Gate {
         if !inner.enabled {
             return Some(self.switched_off());
         }
-        (inner.breaker.state() != crate::control::BreakerState::Closed).then(|| self.out_of_order())
+        (inner.breaker.state() != BreakerState::Closed).then(|| self.out_of_order())
     }
 
     /// Lets a call through, or says when to come again.
@@ -98,7 +98,9 @@ impl Gate {
         match breaker.ask(now) {
             Ok(pass) => {
                 *under_way += 1;
-                metrics::breaker(self.name, breaker.state());
+                if pass == Pass::Probe {
+                    metrics::breaker(self.name, breaker.state());
+                }
                 let gate = self.clone();
                 Ok(Ticket { gate, call, pass, since: now, open: true })
             }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use cartwright_core::domain::{ids::OrderId, money::Currency};
 use rusqlite::Connection;
 
@@ -45,6 +47,7 @@ fn pay(key: &str, scenario: Option<&str>) -> AuthorizeCall {
         provider: "simulated".into(),
         token: None,
         scenario: scenario.map(Into::into),
+        metadata: BTreeMap::new(),
     }
 }
 

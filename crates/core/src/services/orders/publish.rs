@@ -104,6 +104,7 @@ fn work(order: &Order, step: &Step) -> Work {
             provider: order.intent.provider.clone().unwrap_or_default(),
             token: order.intent.token.clone(),
             scenario: scenario.filter(|word| !word.starts_with(SHIP_SCENARIO)).map(str::to_owned),
+            metadata: order.placed.metadata.clone(),
         },
         StepKind::Schedule => Work::Schedule { shipment_id: order.shipment_id(), lines: lines() },
         StepKind::Ship => Work::Ship {

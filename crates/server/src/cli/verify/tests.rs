@@ -51,6 +51,7 @@ async fn charge(payments: &SimulatedPayments, id: &str, key: &str) {
         provider: "simulated".into(),
         token: None,
         scenario: None,
+        metadata: BTreeMap::new(),
     };
     payments.authorize(&call, false).await;
 }

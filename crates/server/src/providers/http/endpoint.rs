@@ -138,10 +138,13 @@ impl Endpoint {
         }
         let request = self.http.get(self.url(&format!("operations/{}", path_part(&wire_key(key)))));
         match self.send(request, key).await {
-            Heard::Answer(body) => match Answer::read(&body).map_or_else(unknown, read) {
-                CallOutcome::Unknown { .. } => None,
-                known => Some(known),
-            },
+            // Without a status it says nothing, although that is enough for some calls when they are made.
+            Heard::Answer(body) => {
+                match Answer::read(&body).ok().filter(|answer| answer.status.is_some()).map(read) {
+                    Some(CallOutcome::Unknown { .. }) | None => None,
+                    known => known,
+                }
+            }
             Heard::Refused(status, _) | Heard::Failed(status, _) => {
                 let never = [StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED];
                 if never.contains(&status) && self.has_operations.swap(false, Relaxed) {

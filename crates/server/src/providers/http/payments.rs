@@ -63,7 +63,7 @@ impl PaymentProvider for HttpPayments {
             currency: call.currency.code(),
             scale: call.scale,
             token: call.token.as_deref(),
-            metadata: &BTreeMap::new(),
+            metadata: &call.metadata,
         };
         self.endpoint.call(Call { path: "authorize", key: &call.key, body }, again, authorized).await
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::fake::{Act, Fake};
-use crate::harness::{Setting, Shop, small, text};
+use crate::harness::{Setting, Shop, small, small_with, text};
 
 async fn shop_with(fake: &Fake, more: &[Setting]) -> Shop {
     Shop::with(&fake.settings(more)).await
@@ -21,7 +21,7 @@ fn is_shipped(order: &Value) {
 async fn an_order_is_paid_and_shipped_over_http() {
     let fake = Fake::start().await;
     let shop = shop_with(&fake, &[("payments.token", "s3cret")]).await;
-    let id = shop.place(&small()).await;
+    let id = shop.place(&small_with(json!({"metadata": {"basket": "77"}}))).await;
     let order = shop.finish(&id).await;
     is_shipped(&order);
     assert_eq!(text(&order["payments"][0]["reference"]), format!("ref-{id}"));
@@ -34,7 +34,7 @@ async fn an_order_is_paid_and_shipped_over_http() {
     );
     assert_eq!(
         paid.body,
-        json!({"orderId": id, "amount": 1000, "currency": "USD", "token": null, "metadata": {}})
+        json!({"orderId": id, "amount": 1000, "currency": "USD", "token": null, "metadata": {"basket": "77"}})
     );
     let shipped = &fake.requests("POST shipments")[0];
     assert_eq!(
@@ -116,6 +116,20 @@ async fn a_provider_that_can_t_be_asked_is_called_again_under_the_same_key() {
             (4, asked),
             "{status}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_look_up_that_says_nothing_is_no_answer_to_a_void() {
+    for says in ["", "{}", "[]", "null"] {
+        let fake = Fake::start().await;
+        let shop = shop_with(&fake, &[]).await;
+        fake.will("POST shipments", [Act::Says(json!({"status": "rejected"}))]);
+        fake.will("POST void", [Act::HangsUp]);
+        fake.will("GET operations", [Act::Answers(200, &[], says)]);
+        let id = shop.place(&small()).await;
+        assert_eq!(shop.finish(&id).await["paymentStatus"], "voided");
+        assert_eq!(fake.effects(&id), ["authorize", "refuse", "void"], "{says:?}");
     }
 }
 
