@@ -44,8 +44,11 @@ async fn an_order_is_paid_and_shipped_over_http() {
     assert!(fake.requests("GET").is_empty(), "a first call needs no question");
 }
 
+/// A trouble and what it is called.
+type Trouble = (&'static str, fn() -> Act);
+
 /// Every way in which a call can go wrong and pass.
-fn troubles() -> Vec<(&'static str, fn() -> Act)> {
+fn troubles() -> Vec<Trouble> {
     const LONG: &str = include_str!("http.rs"); // of no meaning, and made longer below
     vec![
         ("a server error", || Act::Answers(500, &[], "boom")),
