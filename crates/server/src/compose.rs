@@ -1,4 +1,6 @@
-//! Puts the system together. The only file that knows adapters.
+//! Puts the system together. The only module that knows adapters.
+
+mod outside;
 
 use std::{
     net::SocketAddr,
@@ -14,7 +16,7 @@ use cartwright_core::{
     domain::ids::OrderId,
     events,
     ports::{Clock, Ids, Store, StoreError},
-    services::{Engine, Fulfillment, Logic, Orders, Payments, Providers},
+    services::{Engine, Fulfillment, Logic, Orders, Payments},
 };
 use cartwright_store::{
     DataDir, OpenError, StoreKind, check_cursors,
@@ -34,8 +36,8 @@ use crate::{
     bus::journal::{self, Source},
     clock::SystemClock,
     config::Config,
-    http::{self, Api, Component, serve::serve},
-    providers::{Ledger, LedgerError, SimulatedCarrier, SimulatedPayments},
+    http::{self, Api, Component, Serves, serve::serve},
+    providers::{LedgerError, SwitchError, UrlError},
     telemetry::metrics,
     workers::{
         inbox::{Commands, Inbox, Intakes, inbox},
@@ -45,17 +47,26 @@ use crate::{
     },
 };
 
+use self::outside::Outside;
+
 /// How long stopping may take before what is left is left to the next start.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
 /// How often the gauges and the free disk are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// Connections to the operator's own listener.
+const ADMIN_CONNECTIONS: usize = 64;
+
 /// The system, running.
 pub struct System {
     /// Where the API listens.
     pub address: SocketAddr,
+    /// Where the operator's calls are, if they have a listener of their own.
+    pub admin: Option<SocketAddr>,
     /// Where the files are.
     pub data: PathBuf,
+    /// Which of the payment provider and the carrier are simulated.
+    pub simulated: (bool, bool),
     stop_intake: CancellationToken,
     stop_loops: CancellationToken,
     intake: TaskTracker,
@@ -69,9 +80,13 @@ pub struct System {
 pub enum StartError {
     /// The port is taken, or the address is not ours.
     #[error(
-        "can't listen on {listen}: {error}. Another process may use the port; choose one with --listen 127.0.0.1:PORT (setting http.listen)"
+        "can't listen on {listen}: {error}. Another process may use the port; choose another (setting {setting}{flag})"
     )]
     Listen {
+        /// Which setting says so.
+        setting: &'static str,
+        /// The flag for it, if there is one.
+        flag: &'static str,
         /// What was asked for.
         listen: String,
         /// Why not.
@@ -91,6 +106,19 @@ pub enum StartError {
     /// The ledger of the simulated providers.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// How the providers were switched.
+    #[error(transparent)]
+    Switches(#[from] SwitchError),
+    /// A provider's address, or what is sent there.
+    #[error(
+        "the setting {name}.{error}. docs/providers.md says what is needed for {name}.provider = \"http\""
+    )]
+    Provider {
+        /// Which.
+        name: &'static str,
+        /// What is wrong.
+        error: UrlError,
+    },
     /// A store can't be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -113,21 +141,12 @@ pub async fn start_with(
     prometheus: Option<PrometheusHandle>,
     options: &SqliteOptions,
 ) -> Result<System, StartError> {
-    let listen = &config.http.listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .map_err(|error| StartError::Listen { listen: listen.clone(), error })?;
-    let address =
-        listener.local_addr().map_err(|error| StartError::Listen { listen: listen.clone(), error })?;
+    let listeners = Listeners::bind(config).await?;
     let dir = Arc::new(DataDir::lock(&config.data.dir)?);
     let stores = Stores::open(&dir, options)?;
     stores.check(config).await?;
-    let ledger = Ledger::open(config.data.dir.join("ledger.db"))?;
-    let providers = Providers {
-        payments: Arc::new(SimulatedPayments::new(ledger.clone(), config.simulated.payments.clone())),
-        carrier: Arc::new(SimulatedCarrier::new(ledger, config.simulated.carrier.clone())),
-    };
-    let mut assembly = Assembly::new(config, providers);
+    let outside = Outside::open(config)?;
+    let mut assembly = Assembly::new(config, outside);
     let (orders_head, orders_bell) = watch::channel(0);
     let (payments_head, payments_bell) = watch::channel(0);
     let (fulfillment_head, fulfillment_bell) = watch::channel(0);
@@ -146,10 +165,13 @@ pub async fn start_with(
     assembly.service(Payments, &stores.payments, vec![from_orders.clone()], payments_head).await?;
     assembly.service(Fulfillment, &stores.fulfillment, vec![from_orders], fulfillment_head).await?;
     let enough_disk = assembly.watch(config, &stores);
-    let server = assembly.serve(listener, &stores, orders.commands, enough_disk, prometheus);
+    let (address, admin) = (listeners.api.1, listeners.admin.as_ref().map(|(_, address)| *address));
+    let server = assembly.serve(listeners, &stores, orders.commands, enough_disk, prometheus);
     Ok(System {
         address,
+        admin,
         data: config.data.dir.clone(),
+        simulated: (config.payments.is_simulated(), config.carrier.is_simulated()),
         stop_intake: assembly.stop_intake,
         stop_loops: assembly.stop_loops,
         intake: assembly.intake,
@@ -180,6 +202,34 @@ impl System {
         // Closing waits for the threads of the files, which must not keep anybody from a second signal.
         let _ = tokio::task::spawn_blocking(move || drop(self.stores)).await;
     }
+}
+
+/// The ports that we listen on.
+struct Listeners {
+    api: (TcpListener, SocketAddr),
+    admin: Option<(TcpListener, SocketAddr)>,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, StartError> {
+        let api = listen("http.listen", ", flag --listen 127.0.0.1:PORT", &config.http.listen).await?;
+        let admin = match &*config.admin.listen {
+            own if config.admin.enabled && !own.is_empty() => Some(listen("admin.listen", "", own).await?),
+            _ => None,
+        };
+        Ok(Self { api, admin })
+    }
+}
+
+async fn listen(
+    setting: &'static str,
+    flag: &'static str,
+    on: &str,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let wrong = |error| StartError::Listen { setting, flag, listen: on.to_owned(), error };
+    let listener = TcpListener::bind(on).await.map_err(wrong)?;
+    let address = listener.local_addr().map_err(wrong)?;
+    Ok((listener, address))
 }
 
 struct Stores {
@@ -221,7 +271,7 @@ impl Stores {
 /// What is being put together.
 struct Assembly {
     config: Config,
-    providers: Providers,
+    outside: Outside,
     clock: Arc<dyn Clock>,
     stop_intake: CancellationToken,
     stop_loops: CancellationToken,
@@ -238,10 +288,10 @@ struct Started<L: Logic> {
 }
 
 impl Assembly {
-    fn new(config: &Config, providers: Providers) -> Self {
+    fn new(config: &Config, outside: Outside) -> Self {
         Self {
             config: config.clone(),
-            providers,
+            outside,
             clock: Arc::new(SystemClock::start()),
             stop_intake: CancellationToken::new(),
             stop_loops: CancellationToken::new(),
@@ -266,11 +316,15 @@ impl Assembly {
         let (intakes, inbox): (Intakes<L>, Inbox<L>) = inbox(state.clone());
         let store: Arc<dyn Store> = store.clone();
         let services = self.config.services();
-        let settings = RunnerSettings { max_calls: self.config.providers.max_calls, lease: services.lease };
+        let settings = RunnerSettings {
+            service: L::NAME,
+            max_calls: self.config.providers.max_calls,
+            lease: services.lease,
+        };
         let (runner, tasks) = Runner::new(
             store.clone(),
             self.clock.clone(),
-            self.providers.clone(),
+            self.outside.providers.clone(),
             settings,
             intakes.results.clone(),
         );
@@ -328,8 +382,8 @@ impl Assembly {
     }
 
     fn serve(
-        &self,
-        listener: TcpListener,
+        &mut self,
+        listeners: Listeners,
         stores: &Stores,
         orders: Commands<Orders>,
         enough_disk: Arc<AtomicBool>,
@@ -341,23 +395,39 @@ impl Assembly {
             .map(|(name, state)| {
                 let state = state.clone();
                 let check = move || state.is_failing().then(|| "its store can't be written".to_owned());
-                Component { name: (*name).to_owned(), check: Box::new(check) }
+                Component { name: (*name).to_owned(), needed: true, check: Box::new(check) }
             })
             .collect();
         let disk = enough_disk.clone();
         let check = move || (!disk.load(Ordering::Relaxed)).then(|| "the disk is nearly full".to_owned());
-        components.push(Component { name: "disk".to_owned(), check: Box::new(check) });
+        components.push(Component { name: "disk".to_owned(), needed: true, check: Box::new(check) });
+        components.append(&mut self.outside.components);
         let api = Api {
             orders,
             store: stores.orders.clone(),
             topics: stores.topics(),
             components,
             enough_disk,
+            controls: self.outside.controls.clone(),
+            scenarios: self.outside.scenarios.clone(),
             metrics: prometheus,
         };
-        let router = http::router(Arc::new(api));
+        let api = Arc::new(api);
         let limit = self.config.http.max_connections;
-        tokio::spawn(serve(listener, router, limit, self.stop_intake.clone()))
+        let stop = &self.stop_intake;
+        let shared = self.config.admin.enabled && listeners.admin.is_none();
+        let serves = if shared { Serves::All } else { Serves::Public };
+        let main = serve(listeners.api.0, http::router(api.clone(), serves), limit, stop.clone());
+        let admin = listeners.admin.map(|(listener, _)| {
+            serve(listener, http::router(api, Serves::Admin), ADMIN_CONNECTIONS, stop.clone())
+        });
+        tokio::spawn(async move {
+            tokio::join!(main, async {
+                if let Some(admin) = admin {
+                    admin.await;
+                }
+            });
+        })
     }
 }
 

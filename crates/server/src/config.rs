@@ -1,5 +1,7 @@
 //! Settings: the documented default file < a file of the user's < the environment < flags.
 
+mod providers;
+
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
@@ -10,10 +12,15 @@ use cartwright_core::services::{RetryPolicy, Settings};
 use config::{Config as Layers, Environment, File, FileFormat};
 use serde::Deserialize;
 
+pub use self::providers::{Breaker, Provider, ProviderKind, Secret};
 use crate::providers::SimulatedSettings;
 
 /// The default file: it documents every setting.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
+
+/// Settings that are secret, and the variables that hold them.
+const SECRETS: [(&str, &str); 2] =
+    [("payments.token", "CARTWRIGHT__PAYMENTS__TOKEN"), ("carrier.token", "CARTWRIGHT__CARRIER__TOKEN")];
 
 /// All settings.
 #[derive(Clone, Debug, Deserialize)]
@@ -23,12 +30,18 @@ pub struct Config {
     pub data: Data,
     /// `[http]`
     pub http: Http,
+    /// `[admin]`
+    pub admin: Admin,
     /// `[orders]`
     pub orders: OrderLimits,
     /// `[idempotency]`
     pub idempotency: Idempotency,
     /// `[sweeper]`
     pub sweeper: Sweeper,
+    /// `[payments]`
+    pub payments: Provider,
+    /// `[carrier]`
+    pub carrier: Provider,
     /// `[providers]`
     pub providers: ProviderCalls,
     /// `[simulated]`
@@ -57,6 +70,16 @@ pub struct Http {
     pub listen: String,
     /// Connections at once.
     pub max_connections: usize,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// Whether there are calls for operators at all.
+    pub enabled: bool,
+    /// Address and port of their own; empty: on the API's.
+    pub listen: String,
 }
 
 /// `[orders]`
@@ -89,10 +112,14 @@ pub struct Sweeper {
 pub struct ProviderCalls {
     /// Calls under way at once.
     pub max_calls: usize,
-    /// Hours.
-    pub deadline_hours: u64,
+    /// Hours, also a part of one.
+    pub deadline_hours: f64,
+    /// Milliseconds that a call which is held back waits, at least.
+    pub held_back_ms: u64,
     /// `[providers.retry]`
     pub retry: Retry,
+    /// `[providers.breaker]`
+    pub breaker: Breaker,
 }
 
 /// `[providers.retry]`
@@ -147,7 +174,7 @@ pub enum ConfigError {
     #[error("the setting {key} {message}")]
     Value {
         /// Which.
-        key: &'static str,
+        key: String,
         /// What it must be.
         message: String,
     },
@@ -177,11 +204,18 @@ impl Config {
         }
         let variables = Environment::with_prefix("CARTWRIGHT").prefix_separator("__").separator("__");
         let lists = variables
-            .source(environment)
+            .source(environment.clone())
             .try_parsing(true)
             .list_separator(",")
             .with_list_parse_key("workers.paused");
         layers = layers.add_source(lists);
+        // As they are: parsing would turn a token of digits into a number.
+        for (key, variable) in SECRETS {
+            let given = |all: &HashMap<String, String>| all.get(variable).cloned();
+            if let Some(secret) = environment.as_ref().map_or_else(|| std::env::var(variable).ok(), given) {
+                layers = layers.set_override(key, secret)?;
+            }
+        }
         for (key, value) in overrides {
             layers = layers.set_override(*key, value.clone())?;
         }
@@ -196,46 +230,62 @@ impl Config {
         Settings {
             max_open_orders: self.orders.max_open,
             sweep_after: Duration::from_secs(self.sweeper.after_seconds),
-            deadline: Duration::from_secs(self.providers.deadline_hours * 3600),
+            deadline: Duration::from_secs_f64(self.providers.deadline_hours * 3600.0),
             retry: RetryPolicy {
                 quick_tries: retry.quick_tries,
                 quick_wait: Duration::from_millis(retry.quick_wait_ms),
                 long_wait: Duration::from_millis(retry.long_wait_ms),
                 max_wait: Duration::from_millis(retry.max_wait_ms),
             },
+            default_provider: self.payments.provider.as_str().to_owned(),
             exclusive: true,
             ..Settings::default()
         }
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let wrong = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
+        let wrong = |key: &str, message: &str| {
+            Err(ConfigError::Value { key: key.to_owned(), message: message.to_owned() })
+        };
         if self.http.max_connections == 0 {
             return wrong("http.max_connections", "must be at least 1");
         }
         if !(1..=100_000).contains(&self.providers.max_calls) {
             return wrong("providers.max_calls", "must be between 1 and 100000");
         }
-        if !(1..=24 * 365).contains(&self.providers.deadline_hours) {
-            return wrong("providers.deadline_hours", "must be between 1 and 8760");
+        if !(0.0001..=8760.0).contains(&self.providers.deadline_hours) {
+            return wrong("providers.deadline_hours", "must be between 0.0001 and 8760");
         }
         if !(1..=30 * 24 * 3600).contains(&self.sweeper.after_seconds) {
             return wrong("sweeper.after_seconds", "must be between 1 and 2592000 (30 days)");
         }
-        let providers = [
-            ("simulated.payments", &self.simulated.payments),
-            ("simulated.carrier", &self.simulated.carrier),
-        ];
-        for (key, simulated) in providers {
-            let rates = [simulated.failure_rate, simulated.decline_rate, simulated.timeout_rate];
-            if !rates.iter().all(|rate| (0.0..=1.0).contains(rate)) {
-                return wrong(key, "has a rate that is not between 0 and 1");
-            }
-        }
+        self.check_providers()?;
         for service in &self.workers.paused {
             if !["payments", "fulfillment"].contains(&service.as_str()) {
                 return wrong("workers.paused", "may name payments and fulfillment only");
             }
+        }
+        Ok(())
+    }
+
+    fn check_providers(&self) -> Result<(), ConfigError> {
+        let value = |key: String, message: String| ConfigError::Value { key, message };
+        if !(1..=60_000).contains(&self.providers.held_back_ms) {
+            return Err(value("providers.held_back_ms".into(), "must be between 1 and 60000".into()));
+        }
+        let within = |name: &str, checked: Result<(), (&str, String)>| {
+            checked.map_err(|(key, message)| value(format!("{name}.{key}"), message))
+        };
+        within("payments", self.payments.check())?;
+        within("carrier", self.carrier.check())?;
+        within("providers.breaker", self.providers.breaker.check())?;
+        let simulated = [("payments", &self.simulated.payments), ("carrier", &self.simulated.carrier)];
+        for (name, simulated) in simulated {
+            // What is wrong begins with the setting's name.
+            simulated.check().map_err(|wrong| {
+                let (key, message) = wrong.split_once(' ').unwrap_or((&wrong, "is wrong"));
+                value(format!("simulated.{name}.{key}"), message.to_owned())
+            })?;
         }
         Ok(())
     }
@@ -260,5 +310,29 @@ mod tests {
         assert!(error.contains("lisen"), "{error}");
         let error = Config::read(None, &[("providers.max_calls", "0".into())]).unwrap_err().to_string();
         assert!(error.contains("providers.max_calls"), "{error}");
+    }
+
+    #[test]
+    fn what_a_provider_can_t_do_is_named() {
+        for (key, value, named) in [
+            ("simulated.payments.latency_min_ms", "500", "simulated.payments.latency_max_ms"),
+            ("simulated.carrier.decline_rate", "1.5", "simulated.carrier.decline_rate"),
+            ("payments.timeout_ms", "60000", "payments.timeout_ms"),
+            ("carrier.rate", "-1", "carrier.rate"),
+            ("carrier.provider", "pigeon", "pigeon"),
+            ("providers.breaker.max_open_ms", "1", "providers.breaker.max_open_ms"),
+            ("providers.held_back_ms", "0", "providers.held_back_ms"),
+        ] {
+            let error = Config::read(None, &[(key, value.into())]).unwrap_err().to_string();
+            assert!(error.contains(named), "{key} = {value}: {error}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_taken_as_they_are_and_never_shown() {
+        let environment = HashMap::from([("CARTWRIGHT__PAYMENTS__TOKEN".to_owned(), "007".to_owned())]);
+        let config = Config::read_in(Some(environment), None, &[]).unwrap();
+        assert_eq!(config.payments.http().token, "007");
+        assert!(!format!("{config:?}").contains("007"), "{config:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use cartwright_server::cli::{load, orders, up, verify};
+use cartwright_server::cli::{load, orders, simulate, up, verify};
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
@@ -24,6 +24,8 @@ enum Command {
     Orders(orders::OrdersArgs),
     /// Place many orders, and remember durably which were answered
     Load(load::LoadArgs),
+    /// Show how the simulated providers behave, or make them behave otherwise
+    Simulate(simulate::SimulateArgs),
     /// Compare answered orders, stored orders and the providers' ledger
     Verify(verify::VerifyArgs),
 }
@@ -34,6 +36,7 @@ async fn main() -> ExitCode {
         Command::Up(args) => up::run(args).await,
         Command::Orders(args) => orders::run(args).await,
         Command::Load(args) => load::run(args).await,
+        Command::Simulate(args) => simulate::run(args).await,
         Command::Verify(args) => verify::run(args).await,
     }
 }

@@ -25,7 +25,9 @@ pub use self::{
     calls::{CallResult, Providers, TaskDone},
     engine::{Engine, Input, StepReport, Unfinished},
     fulfillment::Fulfillment,
-    orders::{Answered, Ask, CREATED_TO_SHIPPED, OrderAnswer, Orders, PlaceOrder, Rejection, Request},
+    orders::{
+        Answered, Ask, CREATED_TO_SHIPPED, OrderAnswer, Orders, PlaceOrder, Rejection, Request, SHIP_SCENARIO,
+    },
     payments::Payments,
     retry::RetryPolicy,
     schedule::Schedule,

@@ -7,6 +7,7 @@ mod api;
 mod ids;
 pub mod load;
 pub mod orders;
+pub mod simulate;
 mod style;
 pub mod up;
 pub mod verify;

@@ -1,5 +1,6 @@
 //! HTTP: extract, ask one service, map the answer. Handlers see ports, never adapters.
 
+pub mod admin;
 mod form;
 mod health;
 mod layers;
@@ -22,7 +23,10 @@ use utoipa_swagger_ui::SwaggerUi;
 
 pub use self::health::Component;
 use self::problem::Problem;
-use crate::workers::inbox::Commands;
+use crate::{
+    control::{Controls, Scenarios},
+    workers::inbox::Commands,
+};
 
 /// The largest body, in bytes.
 pub const MAX_BODY: usize = 256 * 1024;
@@ -39,6 +43,10 @@ pub struct Api {
     pub components: Vec<Component>,
     /// Whether there is room on the disk for new orders.
     pub enough_disk: Arc<AtomicBool>,
+    /// What operators change of the providers.
+    pub controls: Controls,
+    /// The scenarios that orders may ask for.
+    pub scenarios: Scenarios,
     /// Renders the metrics.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -49,17 +57,24 @@ pub struct Api {
         title = "Cartwright",
         description = "Takes orders, has them paid and shipped, and shows at every moment where each one stands."
     ),
-    tags((name = "orders"), (name = "events"), (name = "operations"))
+    tags((name = "orders"), (name = "events"), (name = "operations"), (name = "admin"))
 )]
 struct Docs;
 
-/// The whole HTTP side.
-pub fn router(api: Arc<Api>) -> Router {
-    let (routes, openapi) = OpenApiRouter::with_openapi(Docs::openapi())
-        .merge(v1::routes())
-        .merge(health::routes())
-        .with_state(api)
-        .split_for_parts();
+/// Which calls a listener answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// All of them.
+    All,
+    /// All but the operator's.
+    Public,
+    /// The operator's, and those about the process.
+    Admin,
+}
+
+/// The HTTP side of a listener, with the documentation of what it answers.
+pub fn router(api: Arc<Api>, serves: Serves) -> Router {
+    let (routes, openapi) = calls(serves).with_state(api).split_for_parts();
     routes
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi))
         .fallback(async || {
@@ -76,11 +91,16 @@ pub fn router(api: Arc<Api>) -> Router {
         .layer(CatchPanicLayer::custom(layers::panicked))
 }
 
-/// The OpenAPI document.
+/// The OpenAPI document of everything.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    OpenApiRouter::<Arc<Api>>::with_openapi(Docs::openapi())
-        .merge(v1::routes())
-        .merge(health::routes())
-        .split_for_parts()
-        .1
+    calls(Serves::All).split_for_parts().1
+}
+
+fn calls(serves: Serves) -> OpenApiRouter<Arc<Api>> {
+    let calls = OpenApiRouter::with_openapi(Docs::openapi()).merge(health::routes());
+    match serves {
+        Serves::All => calls.merge(v1::routes()).merge(admin::routes()),
+        Serves::Public => calls.merge(v1::routes()),
+        Serves::Admin => calls.merge(admin::routes()),
+    }
 }

@@ -15,5 +15,6 @@ mod keys;
 mod lists;
 mod operations;
 mod placing;
+mod providers;
 mod restarts;
 mod signals;

@@ -139,7 +139,8 @@ async fn place_or_put(
     let arrived = Instant::now();
     let key = headers::idempotency_key(headers)?;
     let body = headers::json_body(headers, body)?;
-    let order = read_order(&body, &Asked { caller: CALLER, key, path_id }, Uuid::now_v7)?;
+    let asked = Asked { caller: CALLER, key, path_id, scenarios: &api.scenarios };
+    let order = read_order(&body, &asked, Uuid::now_v7)?;
     if !api.enough_disk.load(Ordering::Relaxed) {
         return Err(Problem::busy("the disk is nearly full: no new orders are taken", 30));
     }
