@@ -34,11 +34,13 @@ use crate::{
     bus::journal::{self, Source},
     clock::SystemClock,
     config::Config,
-    http::{self, Api, Component, Serves, serve::serve},
+    http::{self, Api, Component, Serves, State, serve::serve},
     providers::{Ledger, LedgerError, SimulatedCarrier, SimulatedPayments},
     telemetry::metrics,
     workers::{
         inbox::{Commands, Inbox, Intakes, inbox},
+        operator::Handle,
+        parked::Retries,
         runner::{Runner, RunnerSettings},
         service::{self, ServiceState, Surroundings},
         sweeper,
@@ -261,14 +263,13 @@ struct Assembly {
     stop_loops: CancellationToken,
     intake: TaskTracker,
     loops: TaskTracker,
-    states: Vec<(&'static str, Arc<ServiceState>)>,
+    services: Vec<Handle>,
 }
 
 /// Where a service that runs takes things in.
 struct Started<L: Logic> {
     commands: Commands<L>,
-    /// `None` while it is paused.
-    sweeps: Option<mpsc::Sender<OrderId>>,
+    sweeps: mpsc::Sender<OrderId>,
 }
 
 impl Assembly {
@@ -281,7 +282,7 @@ impl Assembly {
             stop_loops: CancellationToken::new(),
             intake: TaskTracker::new(),
             loops: TaskTracker::new(),
-            states: vec![],
+            services: vec![],
         }
     }
 
@@ -296,11 +297,16 @@ impl Assembly {
         let stats = store.stats().await?;
         head.send_replace(stats.head);
         let state = Arc::new(ServiceState::default());
-        self.states.push((L::NAME, state.clone()));
         let (intakes, inbox): (Intakes<L>, Inbox<L>) = inbox(state.clone());
         let store: Arc<dyn Store> = store.clone();
         let services = self.config.services();
-        let settings = RunnerSettings { max_calls: self.config.providers.max_calls, lease: services.lease };
+        let is_paused = self.config.workers.paused.iter().any(|paused| paused == L::NAME);
+        if is_paused {
+            tracing::warn!(service = L::NAME, "is paused (setting workers.paused)");
+        }
+        let (pause, paused) = watch::channel(is_paused);
+        let max_calls = self.config.providers.max_calls;
+        let settings = RunnerSettings { max_calls, lease: services.lease, paused: paused.clone() };
         let (runner, tasks) = Runner::new(
             store.clone(),
             self.clock.clone(),
@@ -317,26 +323,24 @@ impl Assembly {
             services,
             stats.open_orders,
         );
-        let around = Surroundings { store: store.clone(), head, reading, runner: tasks, state };
+        let around =
+            Surroundings { store: store.clone(), head, reading, runner: tasks, state: state.clone() };
         self.loops.spawn(vital(L::NAME, service::run(engine, inbox, around, self.stop_loops.clone())));
-        if self.config.workers.paused.iter().any(|paused| paused == L::NAME) {
-            tracing::warn!(service = L::NAME, "is paused (setting workers.paused)");
-            self.loops.spawn(keep_open(intakes.results.clone(), self.stop_loops.clone()));
-            return Ok(Started { commands: intakes.commands, sweeps: None });
-        }
         self.intake.spawn(vital("task runner", runner.run(self.stop_intake.clone())));
         for source in sources {
             let deliveries = intakes.deliveries.clone();
-            let (readings, stop) = (readings.clone(), self.stop_intake.clone());
-            self.intake
-                .spawn(vital("bus", journal::follow(source, store.clone(), readings, deliveries, stop)));
+            let (readings, paused, stop) = (readings.clone(), paused.clone(), self.stop_intake.clone());
+            let reader = journal::follow(source, store.clone(), readings, paused, deliveries, stop);
+            self.intake.spawn(vital("bus", reader));
         }
-        Ok(Started { commands: intakes.commands, sweeps: Some(intakes.sweeps) })
+        // Orders takes commands, which nobody pauses.
+        let paused = (L::NAME != events::ORDERS).then(|| Arc::new(pause));
+        self.services.push(Handle { name: L::NAME, store, state, words: intakes.words, paused });
+        Ok(Started { commands: intakes.commands, sweeps: intakes.sweeps })
     }
 
-    /// Starts the sweeper, unless the service is paused.
-    fn sweep(&self, store: &Arc<SqliteStore>, to: Option<mpsc::Sender<OrderId>>) {
-        let Some(to) = to else { return };
+    /// Starts the sweeper.
+    fn sweep(&self, store: &Arc<SqliteStore>, to: mpsc::Sender<OrderId>) {
         let retention = Duration::from_secs(u64::from(self.config.idempotency.retention_days) * 24 * 3600);
         let sweeper =
             sweeper::run(store.clone(), self.clock.clone(), to, retention, self.stop_intake.clone());
@@ -346,7 +350,7 @@ impl Assembly {
     /// Looks at the gauges and the free disk now and then. The answer tells whether there is room for new orders.
     fn watch(&self, config: &Config, stores: &Stores) -> Arc<AtomicBool> {
         let enough = Arc::new(AtomicBool::new(has_room(config)));
-        let (config, topics, states) = (config.clone(), stores.topics(), self.states.clone());
+        let (config, topics, services) = (config.clone(), stores.topics(), self.services.clone());
         let (stop, room) = (self.stop_intake.clone(), enough.clone());
         self.intake.spawn(async move {
             loop {
@@ -355,7 +359,7 @@ impl Assembly {
                     () = tokio::time::sleep(LOOK_EVERY) => {}
                 }
                 room.store(has_room(&config), Ordering::Relaxed);
-                look(&topics, &states).await;
+                look(&topics, &services).await;
             }
         });
         enough
@@ -370,21 +374,28 @@ impl Assembly {
         prometheus: Option<PrometheusHandle>,
     ) -> JoinHandle<()> {
         let mut components: Vec<Component> = self
-            .states
+            .services
             .iter()
-            .map(|(name, state)| {
-                let state = state.clone();
-                let check = move || state.is_failing().then(|| "its store can't be written".to_owned());
-                Component { name: (*name).to_owned(), check: Box::new(check) }
+            .map(|service| {
+                let service = service.clone();
+                let name = service.name.to_owned();
+                let check = move || match (service.state.is_failing(), service.is_paused()) {
+                    (true, _) => State::Failing("its store can't be written".to_owned()),
+                    (false, true) => State::Note("paused".to_owned()),
+                    (false, false) => State::Well,
+                };
+                Component { name, check: Box::new(check) }
             })
             .collect();
         let disk = enough_disk.clone();
-        let check = move || (!disk.load(Ordering::Relaxed)).then(|| "the disk is nearly full".to_owned());
+        let check = move || State::unless(!disk.load(Ordering::Relaxed), "the disk is nearly full");
         components.push(Component { name: "disk".to_owned(), check: Box::new(check) });
         let api = Api {
             orders,
             store: stores.orders.clone(),
             topics: stores.topics(),
+            services: self.services.clone(),
+            retries: Retries::new(self.clock.clone(), self.stop_intake.clone()),
             components,
             enough_disk,
             metrics: prometheus,
@@ -419,12 +430,6 @@ async fn vital(name: &'static str, part: impl Future<Output = ()> + Send + 'stat
     }
 }
 
-/// Keeps an inbox open that nobody fills.
-async fn keep_open<T>(intake: mpsc::Sender<T>, stop: CancellationToken) {
-    stop.cancelled().await;
-    drop(intake);
-}
-
 fn has_room(config: &Config) -> bool {
     match rustix::fs::statvfs(&config.data.dir) {
         Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize) / (1024 * 1024) >= config.data.min_free_mb,
@@ -433,7 +438,7 @@ fn has_room(config: &Config) -> bool {
 }
 
 /// Sets the gauges.
-async fn look(topics: &[(&'static str, Arc<dyn Store>)], states: &[(&'static str, Arc<ServiceState>)]) {
+async fn look(topics: &[(&'static str, Arc<dyn Store>)], services: &[Handle]) {
     let mut heads = Vec::with_capacity(topics.len());
     for (name, store) in topics {
         if let Ok(stats) = store.stats().await {
@@ -448,8 +453,8 @@ async fn look(topics: &[(&'static str, Arc<dyn Store>)], states: &[(&'static str
             }
         }
     }
-    if let Some((_, orders)) = states.iter().find(|(name, _)| *name == events::ORDERS) {
-        metrics::open_orders(orders.open_orders());
+    if let Some(orders) = services.iter().find(|service| service.name == events::ORDERS) {
+        metrics::open_orders(orders.state.open_orders());
     }
 }
 

@@ -9,5 +9,6 @@ pub mod compose;
 pub mod config;
 pub mod http;
 pub mod providers;
+pub mod redact;
 pub mod telemetry;
 pub mod workers;

@@ -26,6 +26,7 @@ pub use self::{
     engine::{Engine, Input, StepReport, Unfinished},
     fulfillment::Fulfillment,
     orders::{Answered, Ask, CREATED_TO_SHIPPED, OrderAnswer, Orders, PlaceOrder, Rejection, Request},
+    parking::{Unpark, Unparked},
     payments::Payments,
     retry::RetryPolicy,
     schedule::Schedule,

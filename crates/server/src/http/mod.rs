@@ -21,9 +21,9 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-pub use self::health::Component;
+pub use self::health::{Component, State};
 use self::problem::Problem;
-use crate::workers::inbox::Commands;
+use crate::workers::{inbox::Commands, operator::Handle, parked::Retries};
 
 /// The largest body, in bytes.
 pub const MAX_BODY: usize = 256 * 1024;
@@ -36,6 +36,10 @@ pub struct Api {
     pub store: Arc<dyn Store>,
     /// Every topic and whose journal it is.
     pub topics: Vec<(&'static str, Arc<dyn Store>)>,
+    /// The running services, for operators.
+    pub services: Vec<Handle>,
+    /// Tries parked events again.
+    pub retries: Retries,
     /// What health looks at.
     pub components: Vec<Component>,
     /// Whether there is room on the disk for new orders.

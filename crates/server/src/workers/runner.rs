@@ -16,7 +16,7 @@ use cartwright_core::{
 };
 use futures_util::FutureExt;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -80,6 +80,8 @@ pub struct RunnerSettings {
     pub max_calls: usize,
     /// For how long tasks taken from the table are leased.
     pub lease: Duration,
+    /// Whether no call is begun.
+    pub paused: watch::Receiver<bool>,
 }
 
 /// One service's runner.
@@ -169,6 +171,9 @@ impl Runner {
     /// Starts what is due, as far as calls may be under way at once. A task whose earlier call is still under way
     /// waits for that one.
     fn start_due(&mut self, done: &mpsc::UnboundedSender<String>) {
+        if *self.settings.paused.borrow() {
+            return;
+        }
         let now = self.clock.now();
         let mut later = Vec::new();
         while self.under_way.len() < self.settings.max_calls {
@@ -199,7 +204,7 @@ impl Runner {
 
     fn until_next(&self) -> Instant {
         let now = self.clock.now();
-        let full = self.under_way.len() >= self.settings.max_calls;
+        let full = self.under_way.len() >= self.settings.max_calls || *self.settings.paused.borrow();
         match self.schedule.next_due() {
             Some(due) if !full => Instant::now() + due.since(now),
             _ => Instant::now() + POLL,
@@ -209,6 +214,9 @@ impl Runner {
     /// Takes tasks from the table that nobody holds: after a crash, or when memory was full.
     /// Says whether there may be more.
     async fn claim(&mut self) -> bool {
+        if *self.settings.paused.borrow() {
+            return false;
+        }
         let room = MAX_TASKS.saturating_sub(self.held.load(Ordering::Relaxed)).min(CLAIM);
         if room == 0 {
             return false;

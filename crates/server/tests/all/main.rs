@@ -14,6 +14,7 @@ mod harness;
 mod keys;
 mod lists;
 mod operations;
+mod parked;
 mod placing;
 mod restarts;
 mod signals;

@@ -180,7 +180,7 @@ pub async fn sweeps_are_due_in_order(fixture: Fixture) {
     for (order, number, due) in [("a", 1, Some(30)), ("b", 2, Some(10)), ("c", 3, None), ("d", 4, Some(20))] {
         stands(store, placed(order, sweep(number, due))).await;
     }
-    let due = async |now, limit| store.due_sweeps(at(now), limit).await.expect("sweeps");
+    let due = async |now, limit| super::due(store, at(now), limit).await;
     assert_eq!(due(9, 10).await, []);
     assert_eq!(due(30, 10).await, ["b", "d", "a"].map(id));
     assert_eq!(due(29, 10).await, ["b", "d"].map(id));

@@ -18,7 +18,7 @@ use std::{
 };
 
 use cartwright_core::{
-    domain::ids::OrderId,
+    domain::{ids::OrderId, time::Timestamp},
     ports::{AnswerKey, Batch, Commit, Guard, Outcome, SavedAnswer, Store, Stored},
 };
 
@@ -180,6 +180,12 @@ async fn stored(store: &dyn Store, id: &OrderId) -> Stored {
 
 async fn answered(store: &dyn Store, key: &AnswerKey) -> Option<SavedAnswer> {
     store.answers(std::slice::from_ref(key)).await.expect("answers").remove(0)
+}
+
+/// The orders whose sweep is due.
+async fn due(store: &dyn Store, now: Timestamp, limit: usize) -> Vec<OrderId> {
+    let due = store.due_sweeps(now, None, limit).await.expect("sweeps");
+    due.into_iter().map(|due| due.order).collect()
 }
 
 /// The same commit for the row as it is now.

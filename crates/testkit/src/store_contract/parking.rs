@@ -66,7 +66,7 @@ pub async fn parking_can_leave_the_row_as_it_is(fixture: Fixture) {
     assert_eq!(stored(store, &id("a")).await, Stored { revision: 2, has_parked: true, ..before });
     assert_eq!(one(store, beside).await, Outcome::Conflict, "its revision has risen");
     assert_eq!(store.stats().await.expect("stats").open_orders, 1);
-    assert_eq!(store.due_sweeps(crate::build::at(9), 9).await.expect("sweeps"), [id("a")]);
+    assert_eq!(super::due(store, crate::build::at(9), 9).await, [id("a")]);
     let nothing = Commit { row: None, ..commit("b") };
     assert!(store.commit(batch([nothing])).await.is_err(), "there is no row to leave as it is");
     assert_eq!(stored(store, &id("b")).await, Stored::default());
@@ -138,7 +138,7 @@ pub async fn a_placeholder_is_not_listed(fixture: Fixture) {
     odd.row = Some(Row { record: None, columns: Some(columns), ..row("b") });
     stands(store, odd).await;
     assert_eq!(store.orders(&OrderQuery { limit: 9, ..OrderQuery::default() }).await.expect("a list"), []);
-    assert_eq!(store.due_sweeps(crate::build::at(9), 9).await.expect("sweeps"), []);
+    assert_eq!(super::due(store, crate::build::at(9), 9).await, []);
     assert_eq!(store.stats().await.expect("stats").open_orders, 0);
 }
 

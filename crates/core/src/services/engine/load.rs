@@ -87,6 +87,7 @@ impl<L: Logic> Engine<L> {
             turn: Turn::default(),
             items: vec![],
             answers: vec![],
+            unparked: vec![],
         }
     }
 

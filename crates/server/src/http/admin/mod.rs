@@ -3,6 +3,10 @@
 //! On the API's listener, or on one of its own (setting `admin.listen`). One file for each kind of thing, with a
 //! `pub fn routes()`; [`routes`] names them all.
 
+mod parked;
+mod query;
+mod services;
+
 use std::sync::Arc;
 
 use utoipa_axum::router::OpenApiRouter;
@@ -11,5 +15,5 @@ use super::Api;
 
 /// All calls of the operator's side, with their documentation.
 pub fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().merge(parked::routes()).merge(services::routes())
 }
