@@ -36,8 +36,9 @@ use crate::{
     config::Config,
     http::{self, Api, Component, Serves, State, serve::serve},
     providers::{Ledger, LedgerError, SimulatedCarrier, SimulatedPayments},
-    telemetry::metrics,
+    telemetry::{Watched, metrics},
     workers::{
+        gauges::Gauges,
         inbox::{Commands, Inbox, Intakes, inbox},
         operator::Handle,
         parked::Retries,
@@ -151,7 +152,7 @@ pub async fn start_with(
     assembly.sweep(&stores.orders, orders.sweeps);
     assembly.service(Payments, &stores.payments, vec![from_orders.clone()], payments_head).await?;
     assembly.service(Fulfillment, &stores.fulfillment, vec![from_orders], fulfillment_head).await?;
-    let enough_disk = assembly.watch(config, &stores);
+    let enough_disk = assembly.watch(config);
     let (address, admin) = (listeners.api.1, listeners.admin.as_ref().map(|(_, address)| *address));
     let server = assembly.serve(listeners, &stores, orders.commands, enough_disk, prometheus);
     Ok(System {
@@ -298,7 +299,7 @@ impl Assembly {
         head.send_replace(stats.head);
         let state = Arc::new(ServiceState::default());
         let (intakes, inbox): (Intakes<L>, Inbox<L>) = inbox(state.clone());
-        let store: Arc<dyn Store> = store.clone();
+        let store: Arc<dyn Store> = Arc::new(Watched { service: L::NAME, inner: store.clone() });
         let services = self.config.services();
         let is_paused = self.config.workers.paused.iter().any(|paused| paused == L::NAME);
         if is_paused {
@@ -327,6 +328,7 @@ impl Assembly {
             Surroundings { store: store.clone(), head, reading, runner: tasks, state: state.clone() };
         self.loops.spawn(vital(L::NAME, service::run(engine, inbox, around, self.stop_loops.clone())));
         self.intake.spawn(vital("task runner", runner.run(self.stop_intake.clone())));
+        let reads = sources.iter().map(|source| source.topic.clone()).collect();
         for source in sources {
             let deliveries = intakes.deliveries.clone();
             let (readings, paused, stop) = (readings.clone(), paused.clone(), self.stop_intake.clone());
@@ -335,7 +337,7 @@ impl Assembly {
         }
         // Orders takes commands, which nobody pauses.
         let paused = (L::NAME != events::ORDERS).then(|| Arc::new(pause));
-        self.services.push(Handle { name: L::NAME, store, state, words: intakes.words, paused });
+        self.services.push(Handle { name: L::NAME, store, state, words: intakes.words, reads, paused });
         Ok(Started { commands: intakes.commands, sweeps: intakes.sweeps })
     }
 
@@ -348,18 +350,21 @@ impl Assembly {
     }
 
     /// Looks at the gauges and the free disk now and then. The answer tells whether there is room for new orders.
-    fn watch(&self, config: &Config, stores: &Stores) -> Arc<AtomicBool> {
+    fn watch(&self, config: &Config) -> Arc<AtomicBool> {
         let enough = Arc::new(AtomicBool::new(has_room(config)));
-        let (config, topics, services) = (config.clone(), stores.topics(), self.services.clone());
-        let (stop, room) = (self.stop_intake.clone(), enough.clone());
+        let mut gauges = Gauges::new(self.services.clone(), self.clock.clone());
+        let (config, stop, room) = (config.clone(), self.stop_intake.clone(), enough.clone());
         self.intake.spawn(async move {
             loop {
+                room.store(has_room(&config), Ordering::Relaxed);
+                let looked = async {
+                    gauges.look().await;
+                    tokio::time::sleep(LOOK_EVERY).await;
+                };
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                    () = looked => {}
                 }
-                room.store(has_room(&config), Ordering::Relaxed);
-                look(&topics, &services).await;
             }
         });
         enough
@@ -382,7 +387,7 @@ impl Assembly {
                 let check = move || match (service.state.is_failing(), service.is_paused()) {
                     (true, _) => State::Failing("its store can't be written".to_owned()),
                     (false, true) => State::Note("paused".to_owned()),
-                    (false, false) => State::Well,
+                    (false, false) => service.state.lagging().map_or(State::Well, State::Note),
                 };
                 Component { name, check: Box::new(check) }
             })
@@ -394,6 +399,7 @@ impl Assembly {
             orders,
             store: stores.orders.clone(),
             topics: stores.topics(),
+            clock: self.clock.clone(),
             services: self.services.clone(),
             retries: Retries::new(self.clock.clone(), self.stop_intake.clone()),
             components,
@@ -405,9 +411,9 @@ impl Assembly {
         let stop = &self.stop_intake;
         let shared = self.config.admin.enabled && listeners.admin.is_none();
         let serves = if shared { Serves::All } else { Serves::Public };
-        let main = serve(listeners.api.0, http::router(api.clone(), serves), limit, stop.clone());
+        let main = serve("api", listeners.api.0, http::router(api.clone(), serves), limit, stop.clone());
         let admin = listeners.admin.map(|(listener, _)| {
-            serve(listener, http::router(api, Serves::Admin), ADMIN_CONNECTIONS, stop.clone())
+            serve("admin", listener, http::router(api, Serves::Admin), ADMIN_CONNECTIONS, stop.clone())
         });
         tokio::spawn(async move {
             tokio::join!(main, async {
@@ -432,29 +438,12 @@ async fn vital(name: &'static str, part: impl Future<Output = ()> + Send + 'stat
 
 fn has_room(config: &Config) -> bool {
     match rustix::fs::statvfs(&config.data.dir) {
-        Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize) / (1024 * 1024) >= config.data.min_free_mb,
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            metrics::disk_free(free);
+            free / (1024 * 1024) >= config.data.min_free_mb
+        }
         Err(_) => true, // unknown; a full disk shows itself at the next commit
-    }
-}
-
-/// Sets the gauges.
-async fn look(topics: &[(&'static str, Arc<dyn Store>)], services: &[Handle]) {
-    let mut heads = Vec::with_capacity(topics.len());
-    for (name, store) in topics {
-        if let Ok(stats) = store.stats().await {
-            metrics::service(name, stats.tasks, stats.parked);
-            heads.push((*name, stats.head));
-        }
-    }
-    for (name, store) in topics {
-        for cursor in store.cursors().await.unwrap_or_default() {
-            if let Some((_, head)) = heads.iter().find(|(topic, _)| **topic == *cursor.source) {
-                metrics::lag(name, cursor.source.to_string(), head.saturating_sub(cursor.position));
-            }
-        }
-    }
-    if let Some(orders) = services.iter().find(|service| service.name == events::ORDERS) {
-        metrics::open_orders(orders.state.open_orders());
     }
 }
 

@@ -10,7 +10,7 @@ use cartwright_core::services::{RetryPolicy, Settings};
 use config::{Config as Layers, Environment, File, FileFormat};
 use serde::Deserialize;
 
-use crate::providers::SimulatedSettings;
+use crate::{providers::SimulatedSettings, telemetry::LogFormat};
 
 /// The default file: it documents every setting.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -145,6 +145,8 @@ pub struct Workers {
 pub struct Log {
     /// In the form of `RUST_LOG`.
     pub filter: String,
+    /// How lines look.
+    pub format: LogFormat,
 }
 
 /// A setting that is wrong, and what to do.

@@ -33,7 +33,7 @@ pub async fn run(args: UpArgs) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(&error),
     };
-    telemetry::start_logging(&config.log.filter);
+    telemetry::start_logging(&config.log.filter, config.log.format);
     match compose::start(&config, telemetry::metrics::start()).await {
         Ok(system) => until_stopped(system).await,
         Err(error) => fail(&error),

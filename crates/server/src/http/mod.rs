@@ -11,7 +11,10 @@ pub mod v1;
 use std::sync::{Arc, atomic::AtomicBool};
 
 use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, middleware};
-use cartwright_core::{ports::Store, services::Orders};
+use cartwright_core::{
+    ports::{Clock, Store},
+    services::Orders,
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -36,6 +39,8 @@ pub struct Api {
     pub store: Arc<dyn Store>,
     /// Every topic and whose journal it is.
     pub topics: Vec<(&'static str, Arc<dyn Store>)>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
     /// The running services, for operators.
     pub services: Vec<Handle>,
     /// Tries parked events again.

@@ -25,6 +25,8 @@ pub struct Handle {
     pub state: Arc<ServiceState>,
     /// Where an operator's words go.
     pub words: mpsc::Sender<Word>,
+    /// The topics that it reads.
+    pub reads: Vec<Arc<str>>,
     /// Whether it takes nothing up. `None`: it can't be paused.
     pub paused: Option<Arc<watch::Sender<bool>>>,
 }
@@ -50,6 +52,9 @@ impl Handle {
     /// Its store can't be read.
     pub async fn read_up_to(&self) -> Result<BTreeMap<Arc<str>, u64>, StoreError> {
         let mut read = self.state.handled();
+        for topic in &self.reads {
+            read.entry(topic.clone()).or_default();
+        }
         for cursor in self.store.cursors().await? {
             let position = read.entry(cursor.source).or_default();
             *position = cursor.position.max(*position);

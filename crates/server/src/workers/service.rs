@@ -52,6 +52,8 @@ pub struct ServiceState {
     since: Mutex<Option<Instant>>,
     /// Up to where each source was handled by this process; empty after a failure, until it goes on.
     handled: Mutex<BTreeMap<Arc<str>, u64>>,
+    /// What there is to say of its reading, when it is far behind.
+    lagging: Mutex<Option<String>>,
 }
 
 impl ServiceState {
@@ -89,6 +91,16 @@ impl ServiceState {
         if let Some((source, position)) = known {
             handled.insert(source.clone(), position);
         }
+    }
+
+    /// What there is to say of its reading: how far it is behind, if that is far.
+    pub fn lagging(&self) -> Option<String> {
+        self.lagging.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how far its reading is behind.
+    pub fn lags(&self, far: Option<String>) {
+        *self.lagging.lock().unwrap_or_else(PoisonError::into_inner) = far;
     }
 
     fn begins(&self) {
@@ -204,9 +216,6 @@ fn settle<L: Logic>(
         }
     }
     around.runner.hand_over(report.tasks, report.instead, report.dropped);
-    if report.parked > 0 {
-        tracing::warn!(service = L::NAME, count = report.parked, "events were parked");
-    }
     if report.overflowed > 0 {
         tracing::error!(
             service = L::NAME,

@@ -97,7 +97,7 @@ async fn a_retry_applies_what_can_be_applied_by_now() {
     shop.stop().await;
     let store = Connection::open(shop.dir().join("orders.db")).unwrap();
     let park = "INSERT INTO parked (record, source, lane, position, incarnation, key, headers, reason, parked_at, value)
-        SELECT key, 'payments', 0, 1, zeroblob(16), id, x'', 'unknown', 0, ?1 FROM record WHERE id = 'late'";
+        SELECT key, 'payments', 0, 1, zeroblob(16), CAST(id AS BLOB), x'', 'unknown', 0, ?1 FROM record WHERE id = 'late'";
     store.execute(park, [authorized("late").as_bytes()]).unwrap();
     store.execute("UPDATE record SET parked = 1 WHERE id = 'late'", []).unwrap();
     store.execute("UPDATE head SET parked = 1", []).unwrap();

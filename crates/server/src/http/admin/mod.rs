@@ -6,6 +6,7 @@
 mod parked;
 mod query;
 mod services;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -15,5 +16,5 @@ use super::Api;
 
 /// All calls of the operator's side, with their documentation.
 pub fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().merge(parked::routes()).merge(services::routes())
+    OpenApiRouter::new().merge(parked::routes()).merge(services::routes()).merge(waiting::routes())
 }
