@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use cartwright_server::cli::{load, orders, up, verify};
+use cartwright_server::cli::{load, orders, parked, up, verify, waiting};
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
@@ -24,6 +24,10 @@ enum Command {
     Orders(orders::OrdersArgs),
     /// Place many orders, and remember durably which were answered
     Load(load::LoadArgs),
+    /// Look at events that could not be applied, try them again, or give them up
+    Parked(parked::ParkedArgs),
+    /// List open orders, what they wait for and since when
+    Waiting(waiting::WaitingArgs),
     /// Compare answered orders, stored orders and the providers' ledger
     Verify(verify::VerifyArgs),
 }
@@ -34,6 +38,8 @@ async fn main() -> ExitCode {
         Command::Up(args) => up::run(args).await,
         Command::Orders(args) => orders::run(args).await,
         Command::Load(args) => load::run(args).await,
+        Command::Parked(args) => parked::run(args).await,
+        Command::Waiting(args) => waiting::run(args).await,
         Command::Verify(args) => verify::run(args).await,
     }
 }

@@ -7,9 +7,11 @@ mod api;
 mod ids;
 pub mod load;
 pub mod orders;
+pub mod parked;
 mod style;
 pub mod up;
 pub mod verify;
+pub mod waiting;
 
 use clap::Args;
 

@@ -18,3 +18,4 @@ mod parked;
 mod placing;
 mod restarts;
 mod signals;
+mod telemetry;
