@@ -16,9 +16,9 @@ use cartwright_core::{
         time::Timestamp,
     },
     ports::{
-        AnswerKey, Batch, Cursor, Delivery, DueSweep, Guard, JournalRow, Listed, ListedParked,
-        OpenCount, OpenQuery, OrderQuery, Origin, Outcome, Parked, ParkedQuery, SavedAnswer, Store,
-        StoreError, StoreStats, Stored, Task,
+        AnswerKey, Batch, Cursor, Delivery, DueSweep, Guard, JournalRow, Listed, ListedParked, OpenCount,
+        OpenQuery, OrderQuery, Origin, Outcome, Parked, ParkedQuery, SavedAnswer, Store, StoreError,
+        StoreStats, Stored, Task,
     },
     services::{Ask, Engine, Input, MAX_PARKED, Orders, Rejection, Settings},
 };

@@ -3,7 +3,7 @@
 use cartwright_server::http::MAX_BODY;
 use serde_json::{Value, json};
 
-use crate::harness::{ORDERS, PAUSED, Shop, path, small, small_with, text, wait_until};
+use crate::harness::{ORDERS, PAUSED, Shop, path, small, small_with, text};
 
 /// Every call of the contract, as OpenAPI spells it.
 const CALLS: [(&str, &str); 22] = [

@@ -49,13 +49,20 @@ async fn the_metrics_are_those_of_the_page() {
     for more in [json!({}), json!({"payment": {"scenario": "error"}}), json!({"flow": "processing"})] {
         shop.place(&small_with(more)).await;
     }
-    let mut missing = Vec::new();
+    let documented = documented();
+    let lacking = std::cell::RefCell::new(Vec::new());
     wait_until("every documented metric is there, with its labels", async || {
         let there = exposed(&shop.get("/metrics").await.text());
-        documented().iter().all(|(name, labels)| there.get(name) == Some(labels))
+        let lacks = |(name, labels): &(&String, &BTreeSet<String>)| there.get(*name) != Some(labels);
+        let now: Vec<String> = documented.iter().filter(lacks).map(|(name, _)| name.clone()).collect();
+        if *lacking.borrow() != now {
+            println!("not there yet, or with other labels: {now:?}");
+        }
+        *lacking.borrow_mut() = now;
+        lacking.borrow().is_empty()
     })
     .await;
-    let documented = documented();
+    let mut missing = Vec::new();
     for (name, labels) in exposed(&shop.get("/metrics").await.text()) {
         if documented.get(&name) != Some(&labels) {
             missing.push(format!("{name} {labels:?}"));
