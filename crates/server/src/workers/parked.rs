@@ -237,6 +237,7 @@ impl Retries {
             }
             *last = Some(Progress { started_at: self.clock.now(), ..Progress::default() });
         }
+        tracing::info!(selection = ?walk.selection, rate, limit, "an operator has parked events tried again");
         let retries = self.clone();
         tokio::spawn(async move {
             let early = tokio::select! {

@@ -64,7 +64,11 @@ async fn within_limit(providers: Providers, task: Task) -> TaskDone {
     tracing::debug!(task = task.id, attempts = task.attempts, "the provider is asked");
     let call = AssertUnwindSafe(providers.carry_out(task.clone())).catch_unwind();
     match timeout(CALL_LIMIT, call).await {
-        Ok(Ok(done)) => done,
+        Ok(Ok(done)) => {
+            let outcome = done.result.word();
+            tracing::debug!(task = done.task.id, order = %done.task.order, outcome, "the provider answered");
+            done
+        }
         Ok(Err(_)) => {
             tracing::error!(task = task.id, "a provider panicked: please report this");
             TaskDone::unknown(task, "the provider's adapter failed")
