@@ -4,6 +4,7 @@
 //! decide every answer.
 
 mod headers;
+mod operator;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -12,7 +13,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use self::headers::{BadHeaders, Headers};
+pub use self::{
+    headers::{BadHeaders, Headers},
+    operator::{DueSweep, ListedParked, OpenCount, OpenQuery, ParkedName, ParkedQuery, Stage},
+};
 use crate::domain::{
     ids::OrderId,
     money::{Amount, Currency},
@@ -87,8 +91,22 @@ pub trait Store: Send + Sync {
     /// The parked events of an order in the order of their arrival.
     async fn parked(&self, id: &OrderId) -> Result<Vec<Parked>, StoreError>;
 
-    /// Orders whose sweep is due at `now`, the longest due first.
-    async fn due_sweeps(&self, now: Timestamp, limit: usize) -> Result<Vec<OrderId>, StoreError>;
+    /// Parked events of all orders, or of one, in the order of their arrival.
+    async fn parked_page(&self, query: &ParkedQuery) -> Result<Vec<ListedParked>, StoreError>;
+
+    /// Orders whose sweep is due at `now`, the longest due first, after this place.
+    async fn due_sweeps(
+        &self,
+        now: Timestamp,
+        after: Option<(Timestamp, u64)>,
+        limit: usize,
+    ) -> Result<Vec<DueSweep>, StoreError>;
+
+    /// Open orders of one stage, the oldest first. Costs as much as the page is long, however many orders there are.
+    async fn open_orders(&self, query: &OpenQuery) -> Result<Vec<Listed>, StoreError>;
+
+    /// How many orders are open at each stage. Costs as much as orders are open: for now and then.
+    async fn open_counts(&self) -> Result<Vec<OpenCount>, StoreError>;
 
     /// Orders that match, newest first: at most as many as asked, fewer when they come to [`PAGE_BYTES`].
     async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError>;

@@ -36,11 +36,14 @@ use crate::{
     bus::journal::{self, Source},
     clock::SystemClock,
     config::Config,
-    http::{self, Api, Component, Serves, serve::serve},
+    http::{self, Api, Component, Serves, State, serve::serve},
     providers::{LedgerError, SwitchError, UrlError},
-    telemetry::metrics,
+    telemetry::{Watched, metrics},
     workers::{
+        gauges::Gauges,
         inbox::{Commands, Inbox, Intakes, inbox},
+        operator::Handle,
+        parked::Retries,
         runner::{Runner, RunnerSettings},
         service::{self, ServiceState, Surroundings},
         sweeper,
@@ -164,7 +167,7 @@ pub async fn start_with(
     assembly.sweep(&stores.orders, orders.sweeps);
     assembly.service(Payments, &stores.payments, vec![from_orders.clone()], payments_head).await?;
     assembly.service(Fulfillment, &stores.fulfillment, vec![from_orders], fulfillment_head).await?;
-    let enough_disk = assembly.watch(config, &stores);
+    let enough_disk = assembly.watch(config);
     let (address, admin) = (listeners.api.1, listeners.admin.as_ref().map(|(_, address)| *address));
     let server = assembly.serve(listeners, &stores, orders.commands, enough_disk, prometheus);
     Ok(System {
@@ -277,14 +280,13 @@ struct Assembly {
     stop_loops: CancellationToken,
     intake: TaskTracker,
     loops: TaskTracker,
-    states: Vec<(&'static str, Arc<ServiceState>)>,
+    services: Vec<Handle>,
 }
 
 /// Where a service that runs takes things in.
 struct Started<L: Logic> {
     commands: Commands<L>,
-    /// `None` while it is paused.
-    sweeps: Option<mpsc::Sender<OrderId>>,
+    sweeps: mpsc::Sender<OrderId>,
 }
 
 impl Assembly {
@@ -297,7 +299,7 @@ impl Assembly {
             stop_loops: CancellationToken::new(),
             intake: TaskTracker::new(),
             loops: TaskTracker::new(),
-            states: vec![],
+            services: vec![],
         }
     }
 
@@ -312,14 +314,19 @@ impl Assembly {
         let stats = store.stats().await?;
         head.send_replace(stats.head);
         let state = Arc::new(ServiceState::default());
-        self.states.push((L::NAME, state.clone()));
         let (intakes, inbox): (Intakes<L>, Inbox<L>) = inbox(state.clone());
-        let store: Arc<dyn Store> = store.clone();
+        let store: Arc<dyn Store> = Arc::new(Watched { service: L::NAME, inner: store.clone() });
         let services = self.config.services();
+        let is_paused = self.config.workers.paused.iter().any(|paused| paused == L::NAME);
+        if is_paused {
+            tracing::warn!(service = L::NAME, "is paused (setting workers.paused)");
+        }
+        let (pause, paused) = watch::channel(is_paused);
         let settings = RunnerSettings {
             service: L::NAME,
             max_calls: self.config.providers.max_calls,
             lease: services.lease,
+            paused: paused.clone(),
         };
         let (runner, tasks) = Runner::new(
             store.clone(),
@@ -337,26 +344,25 @@ impl Assembly {
             services,
             stats.open_orders,
         );
-        let around = Surroundings { store: store.clone(), head, reading, runner: tasks, state };
+        let around =
+            Surroundings { store: store.clone(), head, reading, runner: tasks, state: state.clone() };
         self.loops.spawn(vital(L::NAME, service::run(engine, inbox, around, self.stop_loops.clone())));
-        if self.config.workers.paused.iter().any(|paused| paused == L::NAME) {
-            tracing::warn!(service = L::NAME, "is paused (setting workers.paused)");
-            self.loops.spawn(keep_open(intakes.results.clone(), self.stop_loops.clone()));
-            return Ok(Started { commands: intakes.commands, sweeps: None });
-        }
         self.intake.spawn(vital("task runner", runner.run(self.stop_intake.clone())));
+        let reads = sources.iter().map(|source| source.topic.clone()).collect();
         for source in sources {
             let deliveries = intakes.deliveries.clone();
-            let (readings, stop) = (readings.clone(), self.stop_intake.clone());
-            self.intake
-                .spawn(vital("bus", journal::follow(source, store.clone(), readings, deliveries, stop)));
+            let (readings, paused, stop) = (readings.clone(), paused.clone(), self.stop_intake.clone());
+            let reader = journal::follow(source, store.clone(), readings, paused, deliveries, stop);
+            self.intake.spawn(vital("bus", reader));
         }
-        Ok(Started { commands: intakes.commands, sweeps: Some(intakes.sweeps) })
+        // Orders takes commands, which nobody pauses.
+        let paused = (L::NAME != events::ORDERS).then(|| Arc::new(pause));
+        self.services.push(Handle { name: L::NAME, store, state, words: intakes.words, reads, paused });
+        Ok(Started { commands: intakes.commands, sweeps: intakes.sweeps })
     }
 
-    /// Starts the sweeper, unless the service is paused.
-    fn sweep(&self, store: &Arc<SqliteStore>, to: Option<mpsc::Sender<OrderId>>) {
-        let Some(to) = to else { return };
+    /// Starts the sweeper.
+    fn sweep(&self, store: &Arc<SqliteStore>, to: mpsc::Sender<OrderId>) {
         let retention = Duration::from_secs(u64::from(self.config.idempotency.retention_days) * 24 * 3600);
         let sweeper =
             sweeper::run(store.clone(), self.clock.clone(), to, retention, self.stop_intake.clone());
@@ -364,18 +370,21 @@ impl Assembly {
     }
 
     /// Looks at the gauges and the free disk now and then. The answer tells whether there is room for new orders.
-    fn watch(&self, config: &Config, stores: &Stores) -> Arc<AtomicBool> {
+    fn watch(&self, config: &Config) -> Arc<AtomicBool> {
         let enough = Arc::new(AtomicBool::new(has_room(config)));
-        let (config, topics, states) = (config.clone(), stores.topics(), self.states.clone());
-        let (stop, room) = (self.stop_intake.clone(), enough.clone());
+        let mut gauges = Gauges::new(self.services.clone(), self.clock.clone());
+        let (config, stop, room) = (config.clone(), self.stop_intake.clone(), enough.clone());
         self.intake.spawn(async move {
             loop {
+                room.store(has_room(&config), Ordering::Relaxed);
+                let looked = async {
+                    gauges.look().await;
+                    tokio::time::sleep(LOOK_EVERY).await;
+                };
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    () = tokio::time::sleep(LOOK_EVERY) => {}
+                    () = looked => {}
                 }
-                room.store(has_room(&config), Ordering::Relaxed);
-                look(&topics, &states).await;
             }
         });
         enough
@@ -390,22 +399,30 @@ impl Assembly {
         prometheus: Option<PrometheusHandle>,
     ) -> JoinHandle<()> {
         let mut components: Vec<Component> = self
-            .states
+            .services
             .iter()
-            .map(|(name, state)| {
-                let state = state.clone();
-                let check = move || state.is_failing().then(|| "its store can't be written".to_owned());
-                Component { name: (*name).to_owned(), needed: true, check: Box::new(check) }
+            .map(|service| {
+                let service = service.clone();
+                let name = service.name.to_owned();
+                let check = move || match (service.state.is_failing(), service.is_paused()) {
+                    (true, _) => State::Failing("its store can't be written".to_owned()),
+                    (false, true) => State::Note("paused".to_owned()),
+                    (false, false) => service.state.lagging().map_or(State::Well, State::Note),
+                };
+                Component { name, check: Box::new(check) }
             })
             .collect();
         let disk = enough_disk.clone();
-        let check = move || (!disk.load(Ordering::Relaxed)).then(|| "the disk is nearly full".to_owned());
-        components.push(Component { name: "disk".to_owned(), needed: true, check: Box::new(check) });
+        let check = move || State::unless(!disk.load(Ordering::Relaxed), "the disk is nearly full");
+        components.push(Component { name: "disk".to_owned(), check: Box::new(check) });
         components.append(&mut self.outside.components);
         let api = Api {
             orders,
             store: stores.orders.clone(),
             topics: stores.topics(),
+            clock: self.clock.clone(),
+            services: self.services.clone(),
+            retries: Retries::new(self.clock.clone(), self.stop_intake.clone()),
             components,
             enough_disk,
             controls: self.outside.controls.clone(),
@@ -417,9 +434,9 @@ impl Assembly {
         let stop = &self.stop_intake;
         let shared = self.config.admin.enabled && listeners.admin.is_none();
         let serves = if shared { Serves::All } else { Serves::Public };
-        let main = serve(listeners.api.0, http::router(api.clone(), serves), limit, stop.clone());
+        let main = serve("api", listeners.api.0, http::router(api.clone(), serves), limit, stop.clone());
         let admin = listeners.admin.map(|(listener, _)| {
-            serve(listener, http::router(api, Serves::Admin), ADMIN_CONNECTIONS, stop.clone())
+            serve("admin", listener, http::router(api, Serves::Admin), ADMIN_CONNECTIONS, stop.clone())
         });
         tokio::spawn(async move {
             tokio::join!(main, async {
@@ -442,37 +459,14 @@ async fn vital(name: &'static str, part: impl Future<Output = ()> + Send + 'stat
     }
 }
 
-/// Keeps an inbox open that nobody fills.
-async fn keep_open<T>(intake: mpsc::Sender<T>, stop: CancellationToken) {
-    stop.cancelled().await;
-    drop(intake);
-}
-
 fn has_room(config: &Config) -> bool {
     match rustix::fs::statvfs(&config.data.dir) {
-        Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize) / (1024 * 1024) >= config.data.min_free_mb,
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            metrics::disk_free(free);
+            free / (1024 * 1024) >= config.data.min_free_mb
+        }
         Err(_) => true, // unknown; a full disk shows itself at the next commit
-    }
-}
-
-/// Sets the gauges.
-async fn look(topics: &[(&'static str, Arc<dyn Store>)], states: &[(&'static str, Arc<ServiceState>)]) {
-    let mut heads = Vec::with_capacity(topics.len());
-    for (name, store) in topics {
-        if let Ok(stats) = store.stats().await {
-            metrics::service(name, stats.tasks, stats.parked);
-            heads.push((*name, stats.head));
-        }
-    }
-    for (name, store) in topics {
-        for cursor in store.cursors().await.unwrap_or_default() {
-            if let Some((_, head)) = heads.iter().find(|(topic, _)| **topic == *cursor.source) {
-                metrics::lag(name, cursor.source.to_string(), head.saturating_sub(cursor.position));
-            }
-        }
-    }
-    if let Some((_, orders)) = states.iter().find(|(name, _)| *name == events::ORDERS) {
-        metrics::open_orders(orders.open_orders());
     }
 }
 

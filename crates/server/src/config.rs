@@ -13,7 +13,7 @@ use config::{Config as Layers, Environment, File, FileFormat};
 use serde::Deserialize;
 
 pub use self::providers::{Breaker, Provider, ProviderKind, Secret};
-use crate::providers::SimulatedSettings;
+use crate::{providers::SimulatedSettings, telemetry::LogFormat};
 
 /// The default file: it documents every setting.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -160,6 +160,8 @@ pub struct Workers {
 pub struct Log {
     /// In the form of `RUST_LOG`.
     pub filter: String,
+    /// How lines look.
+    pub format: LogFormat,
 }
 
 /// A setting that is wrong, and what to do.

@@ -10,5 +10,6 @@ pub mod config;
 pub mod control;
 pub mod http;
 pub mod providers;
+pub mod redact;
 pub mod telemetry;
 pub mod workers;

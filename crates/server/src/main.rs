@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use cartwright_server::cli::{load, orders, simulate, up, verify};
+use cartwright_server::cli::{load, orders, parked, simulate, up, verify, waiting};
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
@@ -26,6 +26,10 @@ enum Command {
     Load(load::LoadArgs),
     /// Show how the simulated providers behave, or make them behave otherwise
     Simulate(simulate::SimulateArgs),
+    /// Look at events that could not be applied, try them again, or give them up
+    Parked(parked::ParkedArgs),
+    /// List open orders, what they wait for and since when
+    Waiting(waiting::WaitingArgs),
     /// Compare answered orders, stored orders and the providers' ledger
     Verify(verify::VerifyArgs),
 }
@@ -37,6 +41,8 @@ async fn main() -> ExitCode {
         Command::Orders(args) => orders::run(args).await,
         Command::Load(args) => load::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
+        Command::Parked(args) => parked::run(args).await,
+        Command::Waiting(args) => waiting::run(args).await,
         Command::Verify(args) => verify::run(args).await,
     }
 }

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
     ports::{
-        AnswerKey, Batch, Commit, Cursor, Guard, HistoryEntry, JournalRow, Listed, OrderColumns, OrderQuery,
-        OrderSort, Outcome, Parked, Row, SavedAnswer, Store, StoreError, StoreStats, Stored, Task, TaskId,
+        AnswerKey, Batch, Commit, Cursor, DueSweep, Guard, HistoryEntry, JournalRow, Listed, ListedParked,
+        OpenCount, OpenQuery, OrderColumns, OrderQuery, OrderSort, Outcome, Parked, ParkedQuery, Row,
+        SavedAnswer, Stage, Store, StoreError, StoreStats, Stored, Task, TaskId,
     },
 };
 use uuid::Uuid;
@@ -55,7 +56,9 @@ struct State {
     history: HashMap<OrderId, Vec<Bytes>>,
     tasks: BTreeMap<TaskId, Task>,
     answers: HashMap<AnswerKey, SavedAnswer>,
-    parked: Vec<(OrderId, Parked)>,
+    /// With the order and the number of its arrival.
+    parked: Vec<(OrderId, Parked, u64)>,
+    arrivals: u64,
     cursors: BTreeMap<(Arc<str>, u32), Cursor>,
     last_number: u64,
 }
@@ -66,7 +69,7 @@ impl State {
             revision: *revision,
             schema: row.schema,
             record: row.record.clone(),
-            has_parked: self.parked.iter().any(|(order, _)| order == id),
+            has_parked: self.parked.iter().any(|(order, ..)| order == id),
         })
     }
 
@@ -103,14 +106,16 @@ impl State {
         self.tasks.extend(put_tasks.into_iter().map(|task| (task.id.clone(), task)));
         self.answers.extend(answers);
         for origin in unpark {
-            let found = self.parked.iter().position(|(order, p)| *order == id && p.delivery.origin == origin);
+            let found =
+                self.parked.iter().position(|(order, p, _)| *order == id && p.delivery.origin == origin);
             if let Some(n) = found {
                 self.parked.remove(n);
             }
         }
         for event in park {
-            if !self.parked.iter().any(|(order, p)| *order == id && is_same_event(p, &event)) {
-                self.parked.push((id.clone(), event));
+            if !self.parked.iter().any(|(order, p, _)| *order == id && is_same_event(p, &event)) {
+                self.arrivals += 1;
+                self.parked.push((id.clone(), event, self.arrivals));
             }
         }
         let (revision, stored) = self.records.entry(id).or_default();
@@ -219,18 +224,63 @@ impl Store for MemoryStore {
     }
 
     async fn parked(&self, id: &OrderId) -> Result<Vec<Parked>, StoreError> {
-        Ok(self.state().parked.iter().filter(|(order, _)| order == id).map(|(_, p)| p.clone()).collect())
+        Ok(self.state().parked.iter().filter(|(order, ..)| order == id).map(|(_, p, _)| p.clone()).collect())
     }
 
-    async fn due_sweeps(&self, now: Timestamp, limit: usize) -> Result<Vec<OrderId>, StoreError> {
+    async fn parked_page(&self, query: &ParkedQuery) -> Result<Vec<ListedParked>, StoreError> {
         let state = self.state();
-        let mut due: Vec<(Timestamp, &OrderId)> = state
+        let of = |order: &OrderId| query.order.as_ref().is_none_or(|wanted| wanted == order);
+        let asked = state.parked.iter().filter(|(order, _, arrival)| of(order) && *arrival > query.after);
+        Ok(asked
+            .take(query.limit)
+            .map(|(order, parked, arrival)| ListedParked {
+                arrival: *arrival,
+                order: order.clone(),
+                known: state.stored(order).record.is_some(),
+                parked: parked.clone(),
+            })
+            .collect())
+    }
+
+    async fn due_sweeps(
+        &self,
+        now: Timestamp,
+        after: Option<(Timestamp, u64)>,
+        limit: usize,
+    ) -> Result<Vec<DueSweep>, StoreError> {
+        let state = self.state();
+        let mut due: Vec<DueSweep> = state
             .listed()
-            .filter_map(|(id, c)| Some((c.sweep_at?, id)))
-            .filter(|(sweep_at, _)| *sweep_at <= now)
+            .filter_map(|(id, c)| Some(DueSweep { order: id.clone(), place: (c.sweep_at?, c.number) }))
+            .filter(|due| due.place.0 <= now && after.is_none_or(|after| due.place > after))
             .collect();
-        due.sort();
-        Ok(due.into_iter().take(limit).map(|(_, id)| id.clone()).collect())
+        due.sort_by(|a, b| (a.place, &a.order).cmp(&(b.place, &b.order)));
+        due.truncate(limit);
+        Ok(due)
+    }
+
+    async fn open_orders(&self, query: &OpenQuery) -> Result<Vec<Listed>, StoreError> {
+        let state = self.state();
+        let place = |c: &OrderColumns| (c.created_at, c.number);
+        let mut found: Vec<(&OrderId, &OrderColumns)> = state
+            .listed()
+            .filter(|(_, c)| c.counted && stage(c) == query.stage)
+            .filter(|(_, c)| query.placed_before.is_none_or(|moment| c.created_at < moment))
+            .filter(|(_, c)| query.after.is_none_or(|after| place(c) > after))
+            .collect();
+        found.sort_by_key(|(_, c)| place(c));
+        let listed = |(id, c)| Listed { place: place(c), stored: state.stored(id) };
+        Ok(found.into_iter().take(query.limit).map(listed).collect())
+    }
+
+    async fn open_counts(&self) -> Result<Vec<OpenCount>, StoreError> {
+        let mut stages = BTreeMap::<Stage, (u64, Timestamp)>::new();
+        for (_, c) in self.state().listed().filter(|(_, c)| c.counted) {
+            let (orders, oldest) = stages.entry(stage(c)).or_insert((0, c.created_at));
+            (*orders, *oldest) = (*orders + 1, (*oldest).min(c.created_at));
+        }
+        let count = |(stage, (orders, oldest))| OpenCount { stage, orders, oldest };
+        Ok(stages.into_iter().map(count).collect())
     }
 
     async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError> {
@@ -265,6 +315,10 @@ impl Store for MemoryStore {
             head: state.journal.len() as u64,
         })
     }
+}
+
+fn stage(columns: &OrderColumns) -> Stage {
+    Stage { flow: columns.flow.clone(), milestone: columns.milestone.clone() }
 }
 
 fn is_same_event(a: &Parked, b: &Parked) -> bool {

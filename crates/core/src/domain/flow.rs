@@ -191,9 +191,30 @@ pub fn steps_of(flow: &str) -> Option<Vec<Step>> {
     Some((1..).zip(kinds).map(|(number, kind)| Step::new(number, *kind)).collect())
 }
 
+/// The step of a flow that is next for an order at this milestone; `None` when there is none, or no such flow.
+pub fn step_after(flow: &str, milestone: Milestone) -> Option<StepKind> {
+    let kinds: Vec<StepKind> = steps_of(flow)?.into_iter().map(|step| step.kind).collect();
+    let done = kinds.iter().position(|kind| kind.milestone() == milestone).map_or(0, |at| at + 1);
+    let at_its_beginning = done > 0 || milestone == Milestone::Created;
+    kinds.get(done).copied().filter(|_| at_its_beginning)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_step_after_a_milestone_is_the_flow_s_next() {
+        assert_eq!(step_after("standard", Milestone::Created), Some(StepKind::Pay));
+        assert_eq!(step_after("standard", Milestone::Authorized), Some(StepKind::Schedule));
+        assert_eq!(step_after("standard", Milestone::Shipped), None);
+        assert_eq!(step_after("ship-only", Milestone::Created), Some(StepKind::Ship));
+        assert_eq!(step_after("ship-only", Milestone::Authorized), None, "it has no such milestone");
+        assert_eq!(
+            (step_after("manual", Milestone::Created), step_after("none", Milestone::Created)),
+            (None, None)
+        );
+    }
 
     #[test]
     fn every_named_flow_has_steps_numbered_from_one() {

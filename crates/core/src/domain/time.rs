@@ -30,6 +30,13 @@ impl Timestamp {
         Self(self.0.saturating_add(later)).min(Self::LAST)
     }
 
+    /// So long before this moment.
+    #[must_use]
+    pub fn minus(self, earlier: Duration) -> Self {
+        let earlier = i64::try_from(earlier.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(earlier))
+    }
+
     /// The first moment at or after this one that is a whole number of `grain`s since 1970.
     #[must_use]
     pub fn round_up(self, grain: Duration) -> Self {

@@ -67,6 +67,28 @@ impl TaskDone {
     }
 }
 
+impl CallResult {
+    /// What came of it in a word, for logs.
+    pub const fn word(&self) -> &'static str {
+        const fn word<T>(outcome: &CallOutcome<T>) -> &'static str {
+            match outcome {
+                CallOutcome::Done(_) => "done",
+                CallOutcome::Refused(_) => "refused",
+                CallOutcome::Pending(_) => "pending",
+                CallOutcome::Unknown { .. } => "unknown",
+                CallOutcome::HeldBack(_) => "held back",
+            }
+        }
+        match self {
+            Self::Authorize(outcome) => word(outcome),
+            Self::Void(outcome) => word(outcome),
+            Self::Ship(outcome) => word(outcome),
+            Self::Cancel(outcome) => word(outcome),
+            Self::Waited => "waited",
+        }
+    }
+}
+
 impl Providers {
     /// Carries out a task. Never inside a transaction; whatever happens, the result goes back to the service.
     /// `again`: the call may have been made before, in a try or by a process that has died since.

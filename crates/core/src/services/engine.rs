@@ -16,7 +16,9 @@ use self::{
     cache::{Cache, Known},
     works::{Working, Works},
 };
-use super::{CACHED_BYTES, CACHED_RECORDS, Ctx, Logic, MAX_ROUNDS, Settings, TaskDone, Turn, parking};
+use super::{
+    CACHED_BYTES, CACHED_RECORDS, Ctx, Logic, MAX_ROUNDS, Settings, TaskDone, Turn, Unpark, parking,
+};
 use crate::{
     domain::{ids::OrderId, time::Timestamp},
     events::Envelope,
@@ -41,6 +43,15 @@ pub enum Input<C> {
     Task(TaskDone),
     /// A record that has waited for long.
     Sweep(OrderId),
+    /// An operator's word on the parked events of an order; `token` names who waits to hear what became of them.
+    Unpark {
+        /// Given back with what became of them.
+        token: u64,
+        /// The order.
+        order: OrderId,
+        /// What to do.
+        what: Unpark,
+    },
 }
 
 /// One service: its logic on its store. Handles one batch at a time.
@@ -198,7 +209,7 @@ impl<L: Logic> Engine<L> {
                 (order, Some(event), false)
             }
             Input::Task(done) => (done.task.order.clone(), None, false),
-            Input::Sweep(order) => (order.clone(), None, false),
+            Input::Sweep(order) | Input::Unpark { order, .. } => (order.clone(), None, false),
         };
         items.push(Item { input, order, event, saved: None, creates, taken_by: None });
     }
@@ -259,11 +270,16 @@ impl<L: Logic> Engine<L> {
                 }
                 // The task stays in its table and comes again when its lease is over; a sweep as long as it is due.
                 Input::Task(_) | Input::Sweep(_) => {}
+                Input::Unpark { token, what, .. } => {
+                    let parts = work.parts();
+                    let unparked = parking::unpark(&mut self.logic, parts, what, Some(&reason), &mut ctx);
+                    work.unparked.push((*token, unparked));
+                }
             };
         }
         // What is parked may be readable by now, after an upgrade say: try it before anything new of its order.
         if matches!(item.input, Input::Delivery(_) | Input::Sweep(_)) && !work.parked.waiting.is_empty() {
-            parking::release(&mut self.logic, work.parts(), &mut ctx);
+            parking::release(&mut self.logic, &mut work.parts(), &mut ctx);
         }
         match (&item.input, &item.event) {
             (Input::Command { command, .. }, _) => {
@@ -284,7 +300,7 @@ impl<L: Logic> Engine<L> {
                     self.admitted +=
                         u64::from(work.record.as_ref().is_some_and(|new| self.logic.counts(new)));
                     // What came before its order is applied now, in the order of its arrival.
-                    parking::release(&mut self.logic, work.parts(), &mut ctx);
+                    parking::release(&mut self.logic, &mut work.parts(), &mut ctx);
                 }
             }
             (Input::Delivery(delivery), event) => {
@@ -292,6 +308,10 @@ impl<L: Logic> Engine<L> {
             }
             (Input::Task(done), _) => self.logic.task(&mut work.record, done, &mut ctx, &mut work.turn),
             (Input::Sweep(_), _) => self.logic.sweep(&mut work.record, &mut ctx, &mut work.turn),
+            (Input::Unpark { token, what, .. }, _) => {
+                let unparked = parking::unpark(&mut self.logic, work.parts(), what, None, &mut ctx);
+                work.unparked.push((*token, unparked));
+            }
         }
     }
 
@@ -388,6 +408,7 @@ impl<L: Logic> Engine<L> {
         answers: &mut HashMap<usize, L::Answer>,
         report: &mut StepReport<L::Answer>,
     ) {
+        report.unparked.extend(work.unparked.iter().cloned());
         for i in &work.answers {
             if let (Input::Command { token, .. }, Some(answer)) = (&items[*i].input, answers.remove(i)) {
                 report.answers.push((*token, answer));

@@ -28,6 +28,7 @@ pub use self::{
     orders::{
         Answered, Ask, CREATED_TO_SHIPPED, OrderAnswer, Orders, PlaceOrder, Rejection, Request, SHIP_SCENARIO,
     },
+    parking::{Unpark, Unparked},
     payments::Payments,
     retry::RetryPolicy,
     schedule::Schedule,

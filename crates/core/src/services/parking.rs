@@ -10,8 +10,30 @@ use crate::{
         time::Timestamp,
     },
     events::{self, Envelope},
-    ports::{Delivery, Origin, Parked},
+    ports::{Delivery, Origin, Parked, ParkedName},
 };
+
+/// What an operator says about the parked events of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unpark {
+    /// They are tried again now.
+    Retry,
+    /// These are given up for good, and the others are tried again.
+    Discard(Vec<ParkedName>),
+}
+
+/// What became of the parked events of an order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unparked {
+    /// So many were applied.
+    pub applied: usize,
+    /// These were given up.
+    pub discarded: Vec<Parked>,
+    /// So many still wait.
+    pub left: usize,
+    /// Why the first of them can't be applied.
+    pub why: Option<String>,
+}
 
 /// The parts of an order's work that parking needs.
 pub(super) struct Parts<'a, R> {
@@ -95,21 +117,67 @@ pub(super) fn set_aside<R>(
     parts.park.push(Parked { delivery: delivery.clone(), event_id, reason, parked_at: now });
 }
 
-/// Applies what waits for this order, oldest first, up to the first that still can't be applied.
-pub(super) fn release<L: Logic>(logic: &mut L, parts: Parts<'_, L::Record>, ctx: &mut Ctx<'_>) {
+/// Does what an operator says. `unreadable`: why nothing can be applied to the order's record.
+pub(super) fn unpark<L: Logic>(
+    logic: &mut L,
+    mut parts: Parts<'_, L::Record>,
+    what: &Unpark,
+    unreadable: Option<&str>,
+    ctx: &mut Ctx<'_>,
+) -> Unparked {
+    let discarded = match what {
+        Unpark::Retry => vec![],
+        Unpark::Discard(names) => discard(&mut parts, names),
+    };
+    let before = parts.waiting.len() + parts.park.len();
+    let (applied, left, why) = match unreadable {
+        Some(why) => (0, before, Some(why.to_owned())),
+        None => {
+            let blocked = release(logic, &mut parts, ctx);
+            let left = parts.waiting.len() + parts.park.len();
+            (before - left, left, blocked)
+        }
+    };
+    Unparked { applied, discarded, left, why: why.filter(|_| left > 0) }
+}
+
+/// Takes these events away.
+fn discard<R>(parts: &mut Parts<'_, R>, names: &[ParkedName]) -> Vec<Parked> {
+    let (mut gone, mut kept) = (Vec::new(), Vec::<Parked>::new());
+    for parked in std::mem::take(parts.waiting) {
+        // A store takes away the oldest of an origin: behind one that stays, the next has to stay, too.
+        let behind = kept.iter().any(|kept| kept.delivery.origin == parked.delivery.origin);
+        if names.contains(&parked.name()) && !behind {
+            parts.unpark.push(parked.delivery.origin.clone());
+            gone.push(parked);
+        } else {
+            kept.push(parked);
+        }
+    }
+    *parts.queue = !kept.is_empty() || !parts.park.is_empty();
+    *parts.waiting = kept;
+    gone
+}
+
+/// Applies what waits for this order, oldest first, up to the first that still can't be applied; says why that can't.
+pub(super) fn release<L: Logic>(
+    logic: &mut L,
+    parts: &mut Parts<'_, L::Record>,
+    ctx: &mut Ctx<'_>,
+) -> Option<String> {
     let stored = std::mem::take(parts.waiting);
     let mut left = stored.iter().map(|parked| (parked, true)).collect::<Vec<_>>();
     let fresh = std::mem::take(parts.park);
     left.extend(fresh.iter().map(|parked| (parked, false)));
     let mut kept = Vec::new();
-    let mut blocked = false;
+    let mut blocked = None;
     for (parked, in_store) in left {
-        let applied = !blocked
-            && read(&parked.delivery, &order_of(&parked.delivery)).is_ok_and(|event| {
-                logic.event(parts.record, &event, &parked.delivery.value, ctx, parts.turn).is_ok()
-            });
-        blocked |= !applied;
-        match (applied, in_store) {
+        if blocked.is_none() {
+            blocked = read(&parked.delivery, &order_of(&parked.delivery))
+                .and_then(|event| logic.event(parts.record, &event, &parked.delivery.value, ctx, parts.turn))
+                .err();
+        }
+        match (blocked.is_none(), in_store) {
             (true, true) => parts.unpark.push(parked.delivery.origin.clone()),
             (false, false) => parts.park.push(parked.clone()),
             (false, true) => kept.push(parked.clone()),
@@ -117,7 +185,8 @@ pub(super) fn release<L: Logic>(logic: &mut L, parts: Parts<'_, L::Record>, ctx:
         }
     }
     *parts.waiting = kept;
-    *parts.queue = blocked;
+    *parts.queue = blocked.is_some();
+    blocked
 }
 
 fn is_parked<R>(parts: &Parts<'_, R>, delivery: &Delivery, event_id: Option<Uuid>) -> bool {

@@ -16,8 +16,9 @@ use cartwright_core::{
         time::Timestamp,
     },
     ports::{
-        AnswerKey, Batch, Cursor, Delivery, Guard, JournalRow, Listed, OrderQuery, Origin, Outcome, Parked,
-        SavedAnswer, Store, StoreError, StoreStats, Stored, Task,
+        AnswerKey, Batch, Cursor, Delivery, DueSweep, Guard, JournalRow, Listed, ListedParked, OpenCount,
+        OpenQuery, OrderQuery, Origin, Outcome, Parked, ParkedQuery, SavedAnswer, Store, StoreError,
+        StoreStats, Stored, Task,
     },
     services::{Ask, Engine, Input, MAX_PARKED, Orders, Rejection, Settings},
 };
@@ -193,8 +194,25 @@ impl Store for Failing {
         self.inner.parked(id).await
     }
 
-    async fn due_sweeps(&self, now: Timestamp, limit: usize) -> Result<Vec<OrderId>, StoreError> {
-        self.inner.due_sweeps(now, limit).await
+    async fn parked_page(&self, query: &ParkedQuery) -> Result<Vec<ListedParked>, StoreError> {
+        self.inner.parked_page(query).await
+    }
+
+    async fn due_sweeps(
+        &self,
+        now: Timestamp,
+        after: Option<(Timestamp, u64)>,
+        limit: usize,
+    ) -> Result<Vec<DueSweep>, StoreError> {
+        self.inner.due_sweeps(now, after, limit).await
+    }
+
+    async fn open_orders(&self, query: &OpenQuery) -> Result<Vec<Listed>, StoreError> {
+        self.inner.open_orders(query).await
+    }
+
+    async fn open_counts(&self) -> Result<Vec<OpenCount>, StoreError> {
+        self.inner.open_counts().await
     }
 
     async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError> {

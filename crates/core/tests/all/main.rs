@@ -5,3 +5,4 @@ mod engine;
 mod garbage;
 mod golden;
 mod order_life;
+mod unpark;

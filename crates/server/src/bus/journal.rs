@@ -24,6 +24,9 @@ pub struct Source {
     pub head: watch::Receiver<u64>,
 }
 
+/// Whether a reader rests: then it sends nothing on, and goes on from there afterwards.
+pub type Paused = watch::Receiver<bool>;
+
 /// A delivery, with the reading that it belongs to. After a failed commit the reading starts anew, and what was
 /// read before does not count.
 pub struct Read {
@@ -39,6 +42,7 @@ pub async fn follow(
     source: Source,
     consumer: Arc<dyn Store>,
     mut reading: watch::Receiver<u64>,
+    mut paused: Paused,
     to: Deliveries,
     stop: CancellationToken,
 ) {
@@ -46,7 +50,7 @@ pub async fn follow(
         let number = *reading.borrow_and_update();
         let mut head = source.head.clone();
         let one = async {
-            match read_on(&source, &*consumer, number, &mut head, &to).await {
+            match read_on(&source, &*consumer, number, &mut head, &mut paused, &to).await {
                 Ok(()) => false,
                 Err(error) => {
                     tracing::warn!(topic = %source.topic, %error, "can't read the journal; trying again");
@@ -69,6 +73,7 @@ async fn read_on(
     consumer: &dyn Store,
     reading: u64,
     head: &mut watch::Receiver<u64>,
+    paused: &mut Paused,
     to: &Deliveries,
 ) -> Result<(), StoreError> {
     let incarnation = source.store.incarnation();
@@ -83,6 +88,9 @@ async fn read_on(
             continue;
         }
         for row in rows {
+            if paused.wait_for(|paused| !paused).await.is_err() {
+                return Ok(());
+            }
             position = row.position;
             let delivery = Delivery {
                 origin: Origin { source: source.topic.clone(), lane: 0, position },

@@ -7,10 +7,12 @@ mod api;
 mod ids;
 pub mod load;
 pub mod orders;
+pub mod parked;
 pub mod simulate;
 mod style;
 pub mod up;
 pub mod verify;
+pub mod waiting;
 
 use clap::Args;
 

@@ -33,7 +33,7 @@ pub async fn run(args: UpArgs) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(&error),
     };
-    telemetry::start_logging(&config.log.filter);
+    telemetry::start_logging(&config.log.filter, config.log.format);
     match compose::start(&config, telemetry::metrics::start()).await {
         Ok(system) => until_stopped(system).await,
         Err(error) => fail(&error),
@@ -80,6 +80,8 @@ fn welcome(system: &System) {
     };
     let usual = address.ip().is_loopback() && address.port() == 8080;
     let elsewhere = if usual { String::new() } else { format!(" --server http://{address}") };
+    let admin =
+        system.admin.map(|own| format!("  Admin      http://{own}/v1/admin/services\n")).unwrap_or_default();
     println!(
         "{} is up.\n\
          \n\
@@ -87,6 +89,7 @@ fn welcome(system: &System) {
          \x20 Docs       http://{address}/docs\n\
          \x20 Health     http://{address}/health/ready\n\
          \x20 Metrics    http://{address}/metrics\n\
+         {admin}\
          \x20 Data       {}\n\
          \x20 {}\n\
          \n\

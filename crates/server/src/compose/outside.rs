@@ -11,7 +11,7 @@ use super::StartError;
 use crate::{
     config::{Config, Provider},
     control::{Control, Controls, Scenarios, Steering},
-    http::Component,
+    http::{Component, State},
     providers::{
         Endpoint, Gate, Gated, HttpCarrier, HttpPayments, Ledger, SimulatedCarrier, SimulatedPayments,
         Switches, ledger, simulated::SCENARIOS,
@@ -93,5 +93,6 @@ fn endpoint(name: &'static str, provider: &Provider) -> Result<Endpoint, StartEr
 }
 
 fn component(name: &str, gate: Arc<Gate>) -> Component {
-    Component { name: name.to_owned(), needed: false, check: Box::new(move || gate.trouble()) }
+    let check = move || gate.trouble().map_or(State::Well, State::Note); // orders are taken without it
+    Component { name: name.to_owned(), check: Box::new(check) }
 }

@@ -72,6 +72,49 @@ impl Form<'_> {
         self.needed(name).then(|| self.text(name, min, max)).flatten()
     }
 
+    /// True or false; false when absent or null.
+    pub fn flag(&mut self, name: &str) -> bool {
+        match self.take(name) {
+            None => false,
+            Some(Value::Bool(flag)) => flag,
+            Some(_) => {
+                self.bad(name, "must be true or false");
+                false
+            }
+        }
+    }
+
+    /// True or false, which must be there.
+    pub fn needed_flag(&mut self, name: &str) -> Option<bool> {
+        self.needed(name).then(|| self.flag(name))
+    }
+
+    /// A list of at most `max` texts that `read` understands, absent or null allowed (then empty).
+    pub fn texts<T>(
+        &mut self,
+        name: &str,
+        max: usize,
+        must: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Vec<T> {
+        let items = match self.take(name) {
+            None => return vec![],
+            Some(Value::Array(items)) if items.len() <= max => items,
+            Some(_) => {
+                self.bad(name, format!("must be a list of at most {max} texts"));
+                return vec![];
+            }
+        };
+        let mut values = Vec::with_capacity(items.len());
+        for (i, item) in items.iter().enumerate() {
+            match item.as_str().and_then(&read) {
+                Some(value) => values.push(value),
+                None => self.bad(&format!("{name}/{i}"), format!("must be {must}")),
+            }
+        }
+        values
+    }
+
     /// A whole number in a range, absent or null allowed.
     pub fn integer(&mut self, name: &str, min: i64, max: i64) -> Option<i64> {
         let value = self.take(name)?;
@@ -217,18 +260,6 @@ impl Form<'_> {
             self.bad(name, format!("must be a number between {min} and {max}"));
         }
         number
-    }
-
-    /// True or false, which must be said.
-    pub fn needed_flag(&mut self, name: &str) -> Option<bool> {
-        if !self.needed(name) {
-            return None;
-        }
-        let flag = self.take(name)?.as_bool();
-        if flag.is_none() {
-            self.bad(name, "must be true or false");
-        }
-        flag
     }
 
     fn needed(&mut self, name: &str) -> bool {

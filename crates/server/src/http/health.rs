@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
-    Json,
-    extract::State,
+    Json, extract,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -18,10 +17,25 @@ use super::Api;
 pub struct Component {
     /// What it is called.
     pub name: String,
-    /// Whether orders can't be taken without it.
-    pub needed: bool,
-    /// `None` while it is well, else what is wrong.
-    pub check: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    /// How it is.
+    pub check: Box<dyn Fn() -> State + Send + Sync>,
+}
+
+/// How a part is.
+pub enum State {
+    /// Well.
+    Well,
+    /// Well, but there is something to know: it is paused, say.
+    Note(String),
+    /// Not well, and why.
+    Failing(String),
+}
+
+impl State {
+    /// Well, unless something is wrong.
+    pub fn unless(wrong: bool, why: &str) -> Self {
+        if wrong { Self::Failing(why.to_owned()) } else { Self::Well }
+    }
 }
 
 /// How the system is.
@@ -29,7 +43,7 @@ pub struct Component {
 struct Health {
     /// `ok` or `failing`.
     status: &'static str,
-    /// Each part: `ok`, or what is wrong.
+    /// Each part: `ok`, what is wrong, or what else there is to know.
     components: BTreeMap<String, String>,
 }
 
@@ -46,18 +60,27 @@ async fn live() -> Json<Health> {
 /// Whether it can take orders.
 #[utoipa::path(get, path = "/health/ready", tag = "operations",
     responses((status = 200, body = Health), (status = 503, body = Health)))]
-async fn ready(State(api): State<Arc<Api>>) -> Response {
-    let states: Vec<_> = api.components.iter().map(|component| (component, (component.check)())).collect();
-    let well = states.iter().all(|(component, trouble)| !component.needed || trouble.is_none());
-    let said = |trouble: Option<String>| trouble.unwrap_or_else(|| "ok".to_owned());
-    let components = states.into_iter().map(|(part, trouble)| (part.name.clone(), said(trouble))).collect();
+async fn ready(extract::State(api): extract::State<Arc<Api>>) -> Response {
+    let mut well = true;
+    let mut components = BTreeMap::new();
+    for component in &api.components {
+        let says = match (component.check)() {
+            State::Well => "ok".to_owned(),
+            State::Note(note) => note,
+            State::Failing(why) => {
+                well = false;
+                why
+            }
+        };
+        components.insert(component.name.clone(), says);
+    }
     let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Health { status: if well { "ok" } else { "failing" }, components })).into_response()
 }
 
 /// The metrics in Prometheus' text format.
 #[utoipa::path(get, path = "/metrics", tag = "operations", responses((status = 200, content_type = "text/plain")))]
-async fn metrics(State(api): State<Arc<Api>>) -> impl IntoResponse {
+async fn metrics(extract::State(api): extract::State<Arc<Api>>) -> impl IntoResponse {
     let text = api.metrics.as_ref().map(|metrics| metrics.render()).unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

@@ -11,7 +11,10 @@ pub mod v1;
 use std::sync::{Arc, atomic::AtomicBool};
 
 use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, middleware};
-use cartwright_core::{ports::Store, services::Orders};
+use cartwright_core::{
+    ports::{Clock, Store},
+    services::Orders,
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -21,11 +24,11 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-pub use self::health::Component;
+pub use self::health::{Component, State};
 use self::problem::Problem;
 use crate::{
     control::{Controls, Scenarios},
-    workers::inbox::Commands,
+    workers::{inbox::Commands, operator::Handle, parked::Retries},
 };
 
 /// The largest body, in bytes.
@@ -39,6 +42,12 @@ pub struct Api {
     pub store: Arc<dyn Store>,
     /// Every topic and whose journal it is.
     pub topics: Vec<(&'static str, Arc<dyn Store>)>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// The running services, for operators.
+    pub services: Vec<Handle>,
+    /// Tries parked events again.
+    pub retries: Retries,
     /// What health looks at.
     pub components: Vec<Component>,
     /// Whether there is room on the disk for new orders.

@@ -14,6 +14,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::telemetry::metrics;
+
 /// How long the head of a request may take to arrive; also how long an idle connection is kept.
 const HEAD_LIMIT: Duration = Duration::from_secs(60);
 /// The rest after the system could not give us a connection: no more files, say.
@@ -21,9 +23,17 @@ const REST: Duration = Duration::from_millis(100);
 /// Files that we need for ourselves.
 const OWN_FILES: u64 = 128;
 
-/// Serves `router` until told to stop; then finishes the requests under way and returns. More than
-/// `max_connections` wait in the system's queue.
-pub async fn serve(listener: TcpListener, router: Router, max_connections: usize, stop: CancellationToken) {
+/// Serves `router` on the listener of this name until told to stop; then finishes the requests under way and returns.
+/// More than `max_connections` wait in the system's queue.
+pub async fn serve(
+    name: &'static str,
+    listener: TcpListener,
+    router: Router,
+    max_connections: usize,
+    stop: CancellationToken,
+) {
+    let open = metrics::connections(name);
+    open.set(0.0);
     let room = max_connections.min(files_for_connections()).clamp(1, Semaphore::MAX_PERMITS);
     let room = Arc::new(Semaphore::new(room));
     let connections = TaskTracker::new();
@@ -34,11 +44,31 @@ pub async fn serve(listener: TcpListener, router: Router, max_connections: usize
             accepted = accept(&listener, &room) => accepted,
         };
         if let Some((stream, place)) = accepted {
-            connections.spawn(converse(stream, router.clone(), stop.clone(), place));
+            let (router, stop, open) = (router.clone(), stop.clone(), open.clone());
+            connections.spawn(async move {
+                let _counted = Counted::new(open);
+                converse(stream, router, stop, place).await;
+            });
         }
     }
     connections.close();
     connections.wait().await;
+}
+
+/// A connection while it is counted.
+struct Counted(metrics::Gauge);
+
+impl Counted {
+    fn new(open: metrics::Gauge) -> Self {
+        open.increment(1.0);
+        Self(open)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
 }
 
 async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {

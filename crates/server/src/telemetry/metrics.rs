@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use cartwright_core::ports::Outcome;
+pub use metrics::Gauge;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -15,6 +17,26 @@ pub const CREATED_TO_SHIPPED: &str = "cartwright_created_to_shipped_seconds";
 pub const BATCH: &str = "cartwright_batch_inputs";
 /// Journal rows that a reader has not settled yet, by reader and topic.
 pub const LAG: &str = "cartwright_lag_events";
+/// How long the oldest journal row that a reader has not settled has been waiting, by reader and topic.
+pub const OLDEST_UNREAD: &str = "cartwright_oldest_unread_seconds";
+/// Orders that are open, by flow and by the step that is next for them.
+pub const ORDERS_AT: &str = "cartwright_orders_at_step";
+/// How long ago the oldest of them was placed.
+pub const OLDEST_AT: &str = "cartwright_oldest_order_seconds";
+/// Commits, by service and outcome.
+pub const COMMITS: &str = "cartwright_commits_total";
+/// How long a batch took to become durable, by service.
+pub const STORE_WRITE: &str = "cartwright_store_write_seconds";
+/// Whether a service's store can't be written.
+pub const FAILING: &str = "cartwright_store_failing";
+/// Whether a service takes nothing up.
+pub const PAUSED: &str = "cartwright_service_paused";
+/// Connections that are open, by listener.
+pub const CONNECTIONS: &str = "cartwright_open_connections";
+/// Free space for the data.
+pub const DISK_FREE: &str = "cartwright_disk_free_bytes";
+/// Which version runs.
+pub const BUILD: &str = "cartwright_build_info";
 /// Orders that are open.
 pub const OPEN_ORDERS: &str = "cartwright_open_orders";
 /// Events that are parked, by service.
@@ -32,6 +54,8 @@ pub const RETRIES: &str = "cartwright_task_retries_total";
 
 const SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0];
+const WRITES: &[f64] =
+    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 const INPUTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
 /// Starts collecting; the handle renders the Prometheus text. `None` if something else collects already, as in
@@ -40,6 +64,7 @@ pub fn start() -> Option<PrometheusHandle> {
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)
         .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(BATCH.into()), INPUTS))
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Full(STORE_WRITE.into()), WRITES))
         .ok()?;
     let recorder = builder.build_recorder();
     let handle = recorder.handle();
@@ -62,6 +87,21 @@ pub fn start() -> Option<PrometheusHandle> {
         "What a provider's circuit breaker lets through: 0 everything, 1 a single call to see, 2 nothing."
     );
     describe_counter!(RETRIES, "Tries of tasks after their first, by service.");
+    describe_gauge!(
+        OLDEST_UNREAD,
+        Unit::Seconds,
+        "How long a reader's oldest unsettled journal row has been waiting."
+    );
+    describe_gauge!(ORDERS_AT, "Orders that are open, by flow and by the step that is next for them.");
+    describe_gauge!(OLDEST_AT, Unit::Seconds, "How long ago the oldest of these orders was placed.");
+    describe_counter!(COMMITS, "Commits, by service and outcome (committed, conflict, taken, failed).");
+    describe_histogram!(STORE_WRITE, Unit::Seconds, "How long a batch took to become durable, by service.");
+    describe_gauge!(FAILING, "Whether a service's store can't be written: 0 or 1.");
+    describe_gauge!(PAUSED, "Whether a service takes nothing up: 0 or 1.");
+    describe_gauge!(CONNECTIONS, "Connections that are open, by listener.");
+    describe_gauge!(DISK_FREE, Unit::Bytes, "Free space for the data.");
+    describe_gauge!(BUILD, "Always 1; the label says which version runs.");
+    gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Some(handle)
 }
 
@@ -114,9 +154,53 @@ pub fn service(service: &'static str, tasks: u64, parked: u64) {
     gauge!(PARKED, "service" => service).set(parked as f64);
 }
 
-/// Sets how far a reader is behind.
-pub fn lag(reader: &'static str, topic: String, rows: u64) {
-    gauge!(LAG, "reader" => reader, "topic" => topic).set(rows as f64);
+/// Sets how far a reader is behind, and how long its next event has been waiting.
+pub fn lag(reader: &'static str, topic: String, rows: u64, oldest: Duration) {
+    gauge!(LAG, "reader" => reader, "topic" => topic.clone()).set(rows as f64);
+    gauge!(OLDEST_UNREAD, "reader" => reader, "topic" => topic).set(oldest.as_secs_f64());
+}
+
+/// Sets how many orders are open at a step of a flow, and for how long the oldest is.
+pub fn orders_at(flow: &str, step: &'static str, orders: u64, oldest: Duration) {
+    gauge!(ORDERS_AT, "flow" => flow.to_owned(), "step" => step).set(orders as f64);
+    gauge!(OLDEST_AT, "flow" => flow.to_owned(), "step" => step).set(oldest.as_secs_f64());
+}
+
+/// A batch was written, or not (`None`).
+pub fn written(service: &'static str, outcomes: Option<&[Outcome]>, took: Duration) {
+    histogram!(STORE_WRITE, "service" => service).record(took);
+    let Some(outcomes) = outcomes else {
+        return counter!(COMMITS, "service" => service, "outcome" => "failed").increment(1);
+    };
+    let [mut committed, mut conflict, mut taken] = [0; 3];
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Committed { .. } => committed += 1,
+            Outcome::Conflict => conflict += 1,
+            Outcome::Taken { .. } => taken += 1,
+        }
+    }
+    for (word, count) in [("committed", committed), ("conflict", conflict), ("taken", taken)] {
+        if count > 0 {
+            counter!(COMMITS, "service" => service, "outcome" => word).increment(count);
+        }
+    }
+}
+
+/// Sets whether a service is paused, and whether its store can't be written.
+pub fn condition(service: &'static str, paused: bool, failing: bool) {
+    gauge!(PAUSED, "service" => service).set(if paused { 1.0 } else { 0.0 });
+    gauge!(FAILING, "service" => service).set(if failing { 1.0 } else { 0.0 });
+}
+
+/// Connections of a listener.
+pub fn connections(listener: &'static str) -> Gauge {
+    gauge!(CONNECTIONS, "listener" => listener)
+}
+
+/// Sets how much room there is for the data.
+pub fn disk_free(bytes: u64) {
+    gauge!(DISK_FREE).set(bytes as f64);
 }
 
 /// Sets how many orders are open.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cartwright_core::domain::ids::OrderId;
 use cartwright_core::ports::Delivery;
-use cartwright_core::services::{Input, Logic, MAX_BATCH, TaskDone};
+use cartwright_core::services::{Input, Logic, MAX_BATCH, TaskDone, Unpark, Unparked};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::service::ServiceState;
@@ -22,6 +22,8 @@ pub const MAX_DELIVERY_BYTES: usize = 16 * 1024 * 1024;
 pub const MAX_RESULTS: usize = 1_024;
 /// Sweeps that may wait.
 pub const MAX_SWEEPS: usize = 256;
+/// Words of an operator that may wait.
+pub const MAX_WORDS: usize = 64;
 /// Inputs of a batch kept free of commands when others wait.
 const FLOOR: usize = MAX_BATCH / 2;
 
@@ -37,6 +39,16 @@ pub struct Waiting<L: Logic> {
 
 /// Where the answer to a command goes.
 pub type Reply<L> = oneshot::Sender<Result<<L as Logic>::Answer, NotTaken>>;
+
+/// An operator's word on the parked events of an order.
+pub struct Word {
+    /// The order.
+    pub order: OrderId,
+    /// What to do.
+    pub what: Unpark,
+    /// Where to tell what became of them.
+    pub reply: oneshot::Sender<Unparked>,
+}
 
 /// Where commands are handed in. Cheap to clone.
 pub struct Commands<L: Logic> {
@@ -120,6 +132,8 @@ pub struct Intakes<L: Logic> {
     pub results: mpsc::Sender<TaskDone>,
     /// Sweeps.
     pub sweeps: mpsc::Sender<OrderId>,
+    /// An operator's words.
+    pub words: mpsc::Sender<Word>,
 }
 
 /// The end where the service takes out.
@@ -128,6 +142,7 @@ pub struct Inbox<L: Logic> {
     deliveries: mpsc::Receiver<(Read, OwnedSemaphorePermit)>,
     results: mpsc::Receiver<TaskDone>,
     sweeps: mpsc::Receiver<OrderId>,
+    words: mpsc::Receiver<Word>,
 }
 
 /// A batch: inputs, and who waits for the answers of its commands, by token.
@@ -136,6 +151,8 @@ pub struct Taken<L: Logic> {
     pub inputs: Vec<Input<L::Command>>,
     /// By token.
     pub replies: Vec<Option<Reply<L>>>,
+    /// Who waits to hear what became of parked events, by token.
+    pub words: Vec<Option<oneshot::Sender<Unparked>>>,
 }
 
 /// The inbox of a service in this state.
@@ -144,13 +161,15 @@ pub fn inbox<L: Logic>(state: Arc<ServiceState>) -> (Intakes<L>, Inbox<L>) {
     let (deliveries_in, deliveries) = mpsc::channel(MAX_DELIVERIES);
     let (results_in, results) = mpsc::channel(MAX_RESULTS);
     let (sweeps_in, sweeps) = mpsc::channel(MAX_SWEEPS);
+    let (words_in, words) = mpsc::channel(MAX_WORDS);
     let intakes = Intakes {
         commands: Commands { to: commands_in, room: Arc::new(Semaphore::new(MAX_COMMAND_BYTES)), state },
         deliveries: Deliveries { to: deliveries_in, room: Arc::new(Semaphore::new(MAX_DELIVERY_BYTES)) },
         results: results_in,
         sweeps: sweeps_in,
+        words: words_in,
     };
-    (intakes, Inbox { commands, deliveries, results, sweeps })
+    (intakes, Inbox { commands, deliveries, results, sweeps, words })
 }
 
 impl<L: Logic> Inbox<L> {
@@ -162,12 +181,13 @@ impl<L: Logic> Inbox<L> {
     /// Waits until there is something, then takes all that waits, up to a batch. Never waits for company.
     /// Deliveries of an earlier reading are left out.
     pub async fn take(&mut self, reading: u64) -> Taken<L> {
-        let mut taken = Taken { inputs: Vec::new(), replies: Vec::new() };
+        let mut taken = Taken { inputs: Vec::new(), replies: Vec::new(), words: Vec::new() };
         tokio::select! {
             Some(command) = self.commands.recv() => taken.command(command),
             Some((read, _)) = self.deliveries.recv() => taken.delivery(read, reading),
             Some(done) = self.results.recv() => taken.inputs.push(Input::Task(done)),
             Some(order) = self.sweeps.recv() => taken.inputs.push(Input::Sweep(order)),
+            Some(word) = self.words.recv() => taken.word(word),
             else => std::future::pending().await,
         }
         self.fill(&mut taken, reading);
@@ -180,6 +200,7 @@ impl<L: Logic> Inbox<L> {
             && self.deliveries.is_empty()
             && self.results.is_empty()
             && self.sweeps.is_empty()
+            && self.words.is_empty()
     }
 
     fn fill(&mut self, taken: &mut Taken<L>, reading: u64) {
@@ -211,6 +232,11 @@ impl<L: Logic> Inbox<L> {
         {
             taken.inputs.push(Input::Sweep(order));
         }
+        while taken.inputs.len() < MAX_BATCH
+            && let Ok(word) = self.words.try_recv()
+        {
+            taken.word(word);
+        }
     }
 }
 
@@ -228,6 +254,12 @@ impl<L: Logic> Taken<L> {
         if read.reading == reading {
             self.inputs.push(Input::Delivery(read.delivery));
         }
+    }
+
+    fn word(&mut self, word: Word) {
+        let token = self.words.len() as u64;
+        self.words.push(Some(word.reply));
+        self.inputs.push(Input::Unpark { token, order: word.order, what: word.what });
     }
 }
 

@@ -16,7 +16,7 @@ use cartwright_core::{
 };
 use futures_util::FutureExt;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -66,7 +66,11 @@ async fn within_limit(providers: Providers, task: Task, again: bool) -> TaskDone
     tracing::debug!(task = task.id, attempts = task.attempts, "the provider is asked");
     let call = AssertUnwindSafe(providers.carry_out(task.clone(), again)).catch_unwind();
     match timeout(CALL_LIMIT, call).await {
-        Ok(Ok(done)) => done,
+        Ok(Ok(done)) => {
+            let outcome = done.result.word();
+            tracing::debug!(task = done.task.id, order = %done.task.order, outcome, "the provider answered");
+            done
+        }
         Ok(Err(_)) => {
             tracing::error!(task = task.id, "a provider panicked: please report this");
             TaskDone::unknown(task, "the provider's adapter failed")
@@ -84,6 +88,8 @@ pub struct RunnerSettings {
     pub max_calls: usize,
     /// For how long tasks taken from the table are leased.
     pub lease: Duration,
+    /// Whether no call is begun.
+    pub paused: watch::Receiver<bool>,
 }
 
 /// One service's runner.
@@ -181,6 +187,9 @@ impl Runner {
     /// Starts what is due, as far as calls may be under way at once. A task whose earlier call is still under way
     /// waits for that one.
     fn start_due(&mut self, done: &mpsc::UnboundedSender<String>) {
+        if *self.settings.paused.borrow() {
+            return;
+        }
         let now = self.clock.now();
         let mut later = Vec::new();
         while self.under_way.len() < self.settings.max_calls {
@@ -216,7 +225,7 @@ impl Runner {
 
     fn until_next(&self) -> Instant {
         let now = self.clock.now();
-        let full = self.under_way.len() >= self.settings.max_calls;
+        let full = self.under_way.len() >= self.settings.max_calls || *self.settings.paused.borrow();
         match self.schedule.next_due() {
             Some(due) if !full => Instant::now() + due.since(now),
             _ => Instant::now() + POLL,
@@ -226,6 +235,9 @@ impl Runner {
     /// Takes tasks from the table that nobody holds: after a crash, or when memory was full.
     /// Says whether there may be more.
     async fn claim(&mut self) -> bool {
+        if *self.settings.paused.borrow() {
+            return false;
+        }
         let room = MAX_TASKS.saturating_sub(self.held.load(Ordering::Relaxed)).min(CLAIM);
         if room == 0 {
             return false;

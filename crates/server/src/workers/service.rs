@@ -1,6 +1,7 @@
 //! A service's loop: while one batch is being made durable, the next one fills.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -10,17 +11,17 @@ use std::{
 
 use cartwright_core::{
     domain::time::Timestamp,
-    ports::{Batch, Store, StoreError},
-    services::{Engine, Logic, StepReport, Unfinished},
+    ports::{Batch, Origin, Parked, Store, StoreError},
+    services::{Engine, Logic, StepReport, Unfinished, Unparked},
 };
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     inbox::{Inbox, NotTaken, Reply, Taken},
     runner::Orders,
 };
-use crate::telemetry::metrics;
+use crate::{redact, telemetry::metrics};
 
 /// How long a loop rests after its store failed.
 const REST: Duration = Duration::from_millis(500);
@@ -49,6 +50,10 @@ pub struct ServiceState {
     open_orders: AtomicU64,
     /// When the batch under way began.
     since: Mutex<Option<Instant>>,
+    /// Up to where each source was handled by this process; empty after a failure, until it goes on.
+    handled: Mutex<BTreeMap<Arc<str>, u64>>,
+    /// What there is to say of its reading, when it is far behind.
+    lagging: Mutex<Option<String>>,
 }
 
 impl ServiceState {
@@ -61,6 +66,41 @@ impl ServiceState {
     /// Orders that are open.
     pub fn open_orders(&self) -> u64 {
         self.open_orders.load(Relaxed)
+    }
+
+    /// Up to where each source was handled by this process, as far as it knows.
+    pub fn handled(&self) -> BTreeMap<Arc<str>, u64> {
+        self.handled.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Deliveries were settled; in the order of their source. `None`: it is unknown which.
+    fn settled(&self, origins: Option<&[Origin]>) {
+        let mut handled = self.handled.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(origins) = origins else { return handled.clear() };
+        let mut known: Option<(&Arc<str>, u64)> = None;
+        for origin in origins {
+            match known {
+                Some((source, _)) if *source == origin.source => {}
+                Some((source, position)) => {
+                    handled.insert(source.clone(), position);
+                }
+                None => {}
+            }
+            known = Some((&origin.source, origin.position));
+        }
+        if let Some((source, position)) = known {
+            handled.insert(source.clone(), position);
+        }
+    }
+
+    /// What there is to say of its reading: how far it is behind, if that is far.
+    pub fn lagging(&self) -> Option<String> {
+        self.lagging.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes how far its reading is behind.
+    pub fn lags(&self, far: Option<String>) {
+        *self.lagging.lock().unwrap_or_else(PoisonError::into_inner) = far;
     }
 
     fn begins(&self) {
@@ -106,7 +146,7 @@ pub async fn run<L: Logic>(
 }
 
 async fn handle<L: Logic>(engine: &mut Engine<L>, taken: Taken<L>, around: &Surroundings) -> bool {
-    let Taken { inputs, mut replies } = taken;
+    let Taken { inputs, mut replies, mut words } = taken;
     metrics::batch(L::NAME, inputs.len());
     around.state.begins();
     let done = engine.step(inputs, around.runner.room()).await;
@@ -114,11 +154,13 @@ async fn handle<L: Logic>(engine: &mut Engine<L>, taken: Taken<L>, around: &Surr
     around.state.open_orders.store(engine.open_orders(), Relaxed);
     match done {
         Ok(report) => {
-            settle::<L>(report, &mut replies, around);
+            around.state.settled(Some(&report.settled));
+            settle::<L>(report, &mut replies, &mut words, around);
             true
         }
         Err(Unfinished { report, error }) => {
-            settle::<L>(report, &mut replies, around); // what an earlier round made durable
+            around.state.settled(None);
+            settle::<L>(report, &mut replies, &mut words, around); // what an earlier round made durable
             tracing::error!(service = L::NAME, %error, "the batch was not written; its inputs will come again");
             let why = if matches!(error, StoreError::Full(_)) { NotTaken::NoRoom } else { NotTaken::Unknown };
             for reply in replies.into_iter().flatten() {
@@ -148,7 +190,12 @@ async fn recover(around: &Surroundings) {
     }
 }
 
-fn settle<L: Logic>(report: StepReport<L::Answer>, replies: &mut [Option<Reply<L>>], around: &Surroundings) {
+fn settle<L: Logic>(
+    report: StepReport<L::Answer>,
+    replies: &mut [Option<Reply<L>>],
+    words: &mut [Option<oneshot::Sender<Unparked>>],
+    around: &Surroundings,
+) {
     if let Some(head) = report.head {
         around.head.send_replace(head);
     }
@@ -159,10 +206,16 @@ fn settle<L: Logic>(report: StepReport<L::Answer>, replies: &mut [Option<Reply<L
             let _ = reply.send(Ok(answer)); // the client may have gone; the order stays
         }
     }
-    around.runner.hand_over(report.tasks, report.instead, report.dropped);
-    if report.parked > 0 {
-        tracing::warn!(service = L::NAME, count = report.parked, "events were parked");
+    for (token, unparked) in report.unparked {
+        for parked in &unparked.discarded {
+            log_discarded(L::NAME, parked);
+        }
+        let reply = usize::try_from(token).ok().and_then(|token| words.get_mut(token)).and_then(Option::take);
+        if let Some(reply) = reply {
+            let _ = reply.send(unparked);
+        }
     }
+    around.runner.hand_over(report.tasks, report.instead, report.dropped);
     if report.overflowed > 0 {
         tracing::error!(
             service = L::NAME,
@@ -176,4 +229,21 @@ fn settle<L: Logic>(report: StepReport<L::Answer>, replies: &mut [Option<Reply<L
     for (what, took) in report.observations {
         metrics::observe(what, took);
     }
+}
+
+/// The whole event, but for what stands for a means of payment: nothing else is left of it.
+fn log_discarded(service: &str, parked: &Parked) {
+    let delivery = &parked.delivery;
+    let origin = &delivery.origin;
+    tracing::warn!(
+        service,
+        order = %String::from_utf8_lossy(&delivery.key),
+        event_id = parked.event_id.map(tracing::field::display),
+        source = %origin.source,
+        position = origin.position,
+        reason = parked.reason,
+        headers = ?delivery.headers,
+        event = %String::from_utf8_lossy(&redact::without_tokens(&delivery.value)),
+        "a parked event was discarded by an operator"
+    );
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
-    ports::{Clock, Store},
+    ports::{Clock, DueSweep, Store},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -26,19 +26,14 @@ pub async fn run(
 ) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut after = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        match store.due_sweeps(clock.now(), AT_ONCE).await {
-            Ok(orders) => {
-                for order in orders {
-                    if to.try_send(order).is_err() {
-                        break; // busy; they are still due at the next look
-                    }
-                }
-            }
+        match store.due_sweeps(clock.now(), after, AT_ONCE).await {
+            Ok(due) => after = hand_on(due, after, &to),
             Err(error) => tracing::warn!(%error, "can't look for waiting orders; trying again"),
         }
         let retention = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
@@ -53,5 +48,58 @@ pub async fn run(
                 }
             }
         }
+    }
+}
+
+/// Hands due orders on, and says where to look on: behind the last one, so that orders which stay due, because they
+/// can't be read say, keep nobody else from his turn; from the beginning again after the last page.
+fn hand_on(
+    due: Vec<DueSweep>,
+    after: Option<(Timestamp, u64)>,
+    to: &mpsc::Sender<OrderId>,
+) -> Option<(Timestamp, u64)> {
+    let last_page = due.len() < AT_ONCE;
+    let mut after = after;
+    for DueSweep { order, place } in due {
+        if to.try_send(order).is_err() {
+            return after; // busy; they are still due at the next look
+        }
+        after = Some(place);
+    }
+    after.filter(|_| !last_page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(n: usize) -> Vec<DueSweep> {
+        let one = |n: usize| DueSweep {
+            order: OrderId::parse(&format!("o-{n}")).unwrap(),
+            place: (Timestamp::from_micros(1), n as u64),
+        };
+        (1..=n).map(one).collect()
+    }
+
+    #[test]
+    fn orders_that_stay_due_keep_nobody_from_his_turn() {
+        let (to, _from) = mpsc::channel(2 * AT_ONCE);
+        let behind = hand_on(due(AT_ONCE), None, &to);
+        assert_eq!(
+            behind,
+            Some((Timestamp::from_micros(1), AT_ONCE as u64)),
+            "the next page is behind this one"
+        );
+        assert_eq!(hand_on(due(3), behind, &to), None, "after the last page the list begins anew");
+    }
+
+    #[test]
+    fn what_found_no_room_is_looked_at_next() {
+        let (to, _from) = mpsc::channel(2);
+        assert_eq!(hand_on(due(AT_ONCE), None, &to), Some((Timestamp::from_micros(1), 2)));
+        assert_eq!(
+            hand_on(due(1), Some((Timestamp::from_micros(1), 2)), &to),
+            Some((Timestamp::from_micros(1), 2))
+        );
     }
 }

@@ -26,6 +26,10 @@ const CANCEL: &str = "/v1/orders/m/cancel";
 const HOLD: &str = "/v1/orders/s/hold";
 const RELEASE: &str = "/v1/orders/h/release";
 
+const RETRY: &str = "/v1/admin/parked/retry";
+const DISCARD: &str = "/v1/admin/parked/discard";
+const PAUSE: &str = "/v1/admin/services/payments";
+
 fn raw(text: impl Into<Vec<u8>>) -> Body {
     Body::Raw(text.into())
 }
@@ -324,6 +328,52 @@ fn table() -> Vec<Row> {
         ("GET", "/v1/events?topic=orders&limit=0", &[], raw(""), 400, "limit"),
         ("GET", "/v1/events?topic=orders&limit=1001", &[], raw(""), 400, "limit"),
         ("GET", "/v1/events?topic=orders&type=x", &[], raw(""), 400, "type"),
+        // The operator's calls.
+        ("GET", "/v1/admin/parked?service=shop", &[], raw(""), 400, "service"),
+        ("GET", "/v1/admin/parked?order=", &[], raw(""), 400, "order"),
+        ("GET", "/v1/admin/parked?limit=0", &[], raw(""), 400, "limit"),
+        ("GET", "/v1/admin/parked?limit=501", &[], raw(""), 400, "limit"),
+        ("GET", "/v1/admin/parked?cursor=9", &[], raw(""), 400, "cursor"),
+        ("GET", "/v1/admin/parked?cursor=orders--1", &[], raw(""), 400, "cursor"),
+        ("GET", "/v1/admin/parked?cursor=orders-1&cursor=orders-2", &[], raw(""), 400, "cursor"),
+        ("GET", "/v1/admin/parked?status=open", &[], raw(""), 400, "status"),
+        ("GET", "/v1/admin/parked/orders/1", &[], raw(""), 404, ""),
+        ("GET", "/v1/admin/parked/orders/1-0011223g", &[], raw(""), 404, ""),
+        ("GET", "/v1/admin/parked/shop/1-00112233", &[], raw(""), 404, ""),
+        ("GET", "/v1/admin/parked/%FF/1-00112233", &[], raw(""), 404, ""),
+        ("DELETE", "/v1/admin/parked/orders/1-00112233", &[], raw(""), 404, ""),
+        ("GET", "/v1/admin/parked/retry", &[], raw(""), 404, ""),
+        ("POST", RETRY, J, raw("[]"), 400, ""),
+        ("POST", RETRY, &[("content-type", "text/plain")], raw("{}"), 415, ""),
+        ("POST", RETRY, J, raw(r#"{"service":"shop"}"#), 400, "/service"),
+        ("POST", RETRY, J, raw(r#"{"order":""}"#), 400, "/order"),
+        ("POST", RETRY, J, raw(r#"{"reason":7}"#), 400, "/reason"),
+        ("POST", RETRY, J, raw(r#"{"rate":0}"#), 400, "/rate"),
+        ("POST", RETRY, J, raw(r#"{"rate":1001}"#), 400, "/rate"),
+        ("POST", RETRY, J, raw(r#"{"limit":10001}"#), 400, "/limit"),
+        ("POST", RETRY, J, raw(r#"{"dryRun":"yes"}"#), 400, "/dryRun"),
+        ("POST", RETRY, J, raw(r#"{"ids":["1-00112233"]}"#), 400, "/service"),
+        ("POST", RETRY, J, raw(r#"{"service":"orders","ids":["17"]}"#), 400, "/ids/0"),
+        ("POST", RETRY, J, raw(r#"{"service":"orders","ids":"17"}"#), 400, "/ids"),
+        ("POST", RETRY, J, raw(r#"{"confirm":1}"#), 400, "/confirm"),
+        ("POST", DISCARD, J, raw(""), 400, ""),
+        ("POST", DISCARD, J, raw("{}"), 400, ""),
+        ("POST", DISCARD, J, raw(r#"{"dryRun":true}"#), 400, ""),
+        ("POST", DISCARD, J, raw(r#"{"service":"orders","confirm":0}"#), 400, "/confirm"),
+        ("POST", DISCARD, J, raw(r#"{"service":"orders","confirm":1001}"#), 400, "/confirm"),
+        ("POST", DISCARD, J, raw(r#"{"service":"orders","confirm":3}"#), 409, ""),
+        ("POST", DISCARD, J, raw(r#"{"service":"orders","rate":3}"#), 400, "/rate"),
+        ("PUT", PAUSE, J, raw("{}"), 400, "/paused"),
+        ("PUT", PAUSE, J, raw(r#"{"paused":"true"}"#), 400, "/paused"),
+        ("PUT", PAUSE, J, raw(r#"{"paused":true,"until":1}"#), 400, "/until"),
+        ("PUT", "/v1/admin/services/shop", J, raw(r#"{"paused":true}"#), 404, ""),
+        ("PUT", "/v1/admin/services/orders", J, raw(r#"{"paused":true}"#), 409, ""),
+        ("GET", "/v1/admin/waiting?service=shop", &[], raw(""), 400, "service"),
+        ("GET", "/v1/admin/waiting?kind=walk", &[], raw(""), 400, "kind"),
+        ("GET", "/v1/admin/waiting?olderThan=1h", &[], raw(""), 400, "olderThan"),
+        ("GET", "/v1/admin/waiting?limit=501", &[], raw(""), 400, "limit"),
+        ("GET", "/v1/admin/waiting?cursor=x-1", &[], raw(""), 400, "cursor"),
+        ("GET", "/v1/admin/waiting?status=open", &[], raw(""), 400, "status"),
     ]
 }
 

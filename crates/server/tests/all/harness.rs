@@ -97,6 +97,11 @@ impl Shop {
         self.dir.path()
     }
 
+    /// Where the operator's own listener is.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.system.as_ref().and_then(|system| system.admin)
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -1,7 +1,7 @@
 //! The statements of one batch.
 
 use cartwright_core::{
-    domain::ids::OrderId,
+    domain::ids::{OrderId, derive_uuid},
     ports::{Batch, Commit, Cursor, Guard, HistoryEntry, Message, OrderColumns, Outcome, Row, StoreError},
 };
 use rusqlite::{Connection, ErrorCode, OptionalExtension, ToSql, params};
@@ -389,4 +389,9 @@ fn entries(commit: &Commit) -> i64 {
 /// An order id from its column.
 pub(super) fn order_id(text: &str) -> rusqlite::Result<OrderId> {
     OrderId::parse(text).map_err(super::failure::unreadable)
+}
+
+/// An id that no order has, for a row whose own was damaged.
+pub(super) fn nobody(table: &str, key: u64) -> OrderId {
+    OrderId::from(derive_uuid("damaged id", &[table, &key.to_string()]))
 }

@@ -3,14 +3,14 @@
 use std::fmt::Write;
 
 use cartwright_core::{
-    domain::{ids::OrderId, time::Timestamp},
-    ports::{Listed, OrderQuery, OrderSort},
+    domain::time::Timestamp,
+    ports::{DueSweep, Listed, OrderQuery, OrderSort},
 };
 use rusqlite::{Connection, params_from_iter, types::Value};
 
 use super::{
     codec::{integer, limit as sql_limit, text as text_of},
-    commit::order_id,
+    commit::{nobody, order_id},
     reader::stored,
 };
 
@@ -27,12 +27,24 @@ pub(super) fn orders(conn: &Connection, query: &OrderQuery) -> rusqlite::Result<
 }
 
 /// Orders whose sweep is due, the longest due first.
-pub(super) fn due_sweeps(conn: &Connection, now: Timestamp, limit: usize) -> rusqlite::Result<Vec<OrderId>> {
-    let mut due =
-        conn.prepare_cached("SELECT id FROM record WHERE sweep_at <= ?1 ORDER BY sweep_at, key LIMIT ?2")?;
-    let ids = due.query_and_then([now.as_micros(), sql_limit(limit)], |row| text_of(row.get_ref(0)?))?;
-    // An id that was damaged is nobody's; the orders behind it are looked at all the same.
-    Ok(ids.collect::<rusqlite::Result<Vec<_>>>()?.iter().filter_map(|id| order_id(id).ok()).collect())
+pub(super) fn due_sweeps(
+    conn: &Connection,
+    now: Timestamp,
+    after: Option<(Timestamp, u64)>,
+    limit: usize,
+) -> rusqlite::Result<Vec<DueSweep>> {
+    let (at, key) = after.map_or((i64::MIN, 0), |(at, key)| (at.as_micros(), integer(key)));
+    let mut due = conn.prepare_cached(
+        "SELECT id, sweep_at, key FROM record
+         WHERE sweep_at <= ?1 AND sweep_at >= ?2 AND (sweep_at, key) > (?2, ?3) ORDER BY sweep_at, key LIMIT ?4",
+    )?;
+    let found = due.query_and_then([now.as_micros(), at, key, sql_limit(limit)], |row| {
+        let place = (Timestamp::from_micros(row.get(1)?), row.get::<_, i64>(2)?.cast_unsigned());
+        // An id that was damaged is nobody's; the orders behind it are looked at all the same.
+        let order = order_id(&text_of(row.get_ref(0)?)?).unwrap_or_else(|_| nobody("sweep", place.1));
+        Ok(DueSweep { order, place })
+    })?;
+    found.collect()
 }
 
 fn select(query: &OrderQuery) -> Select {

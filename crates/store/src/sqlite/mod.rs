@@ -6,7 +6,7 @@
 //!
 //! * [`open`](SqliteStore::open) … the file: pragmas, migrations, its identity.
 //! * `writer` … the thread, and what it does when a commit's fate is unknown; `commit`, `tasks`, `parked` … its statements.
-//! * `reader`, `lists` … the reads; `tail` … the end of the journal in memory.
+//! * `reader`, `lists`, `open_orders` … the reads; `tail` … the end of the journal in memory.
 
 mod checkpoint;
 mod codec;
@@ -15,6 +15,7 @@ mod failure;
 mod lent;
 mod lists;
 mod open;
+mod open_orders;
 mod parked;
 mod queue;
 mod reader;
@@ -38,8 +39,8 @@ use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
     ports::{
-        AnswerKey, Batch, Cursor, JournalRow, Listed, OrderQuery, Outcome, Parked, SavedAnswer, Store,
-        StoreError, StoreStats, Stored, Task,
+        AnswerKey, Batch, Cursor, DueSweep, JournalRow, Listed, ListedParked, OpenCount, OpenQuery,
+        OrderQuery, Outcome, Parked, ParkedQuery, SavedAnswer, Store, StoreError, StoreStats, Stored, Task,
     },
 };
 use uuid::Uuid;
@@ -212,8 +213,27 @@ impl Store for SqliteStore {
         self.readers.read(move |conn| parked::list(conn, &id)).await
     }
 
-    async fn due_sweeps(&self, now: Timestamp, limit: usize) -> Result<Vec<OrderId>, StoreError> {
-        self.readers.read(move |conn| lists::due_sweeps(conn, now, limit)).await
+    async fn parked_page(&self, query: &ParkedQuery) -> Result<Vec<ListedParked>, StoreError> {
+        let query = query.clone();
+        self.readers.read_long(move |conn| parked::page(conn, &query)).await
+    }
+
+    async fn due_sweeps(
+        &self,
+        now: Timestamp,
+        after: Option<(Timestamp, u64)>,
+        limit: usize,
+    ) -> Result<Vec<DueSweep>, StoreError> {
+        self.readers.read(move |conn| lists::due_sweeps(conn, now, after, limit)).await
+    }
+
+    async fn open_orders(&self, query: &OpenQuery) -> Result<Vec<Listed>, StoreError> {
+        let query = query.clone();
+        self.readers.read_long(move |conn| open_orders::list(conn, &query)).await
+    }
+
+    async fn open_counts(&self) -> Result<Vec<OpenCount>, StoreError> {
+        self.readers.read_long(open_orders::counts).await
     }
 
     async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError> {

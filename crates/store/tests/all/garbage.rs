@@ -186,7 +186,7 @@ impl Shop {
         let tasks =
             self.run(self.store().claim_tasks(LATER, LATER.plus(std::time::Duration::MAX), 99)).unwrap();
         prop_assert!(tasks.iter().any(|task| task.order.as_str() == beside), "the other task is handed out");
-        prop_assert!(self.run(self.store().due_sweeps(LATER, 9)).is_ok());
+        prop_assert!(self.run(self.store().due_sweeps(LATER, None, 9)).is_ok());
         let query = OrderQuery { limit: 2, ..OrderQuery::default() };
         prop_assert_eq!(self.run(self.store().orders(&query)).unwrap().len(), 2);
         prop_assert_eq!(self.run(self.store().parked(&build::id(beside))).unwrap().len(), 1);

@@ -176,6 +176,7 @@ impl<L: Spoiled> Stepping for Machine<L> {
 fn in_one_form<L: Spoiled>(report: StepReport<L::Answer>) -> Report {
     StepReport {
         answers: L::answers(report.answers),
+        unparked: report.unparked,
         tasks: report.tasks,
         instead: report.instead,
         dropped: report.dropped,

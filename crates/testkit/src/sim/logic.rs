@@ -211,6 +211,7 @@ fn without_command(input: Input<Ask>) -> Option<Input<NoCommand>> {
         Input::Delivery(delivery) => Some(Input::Delivery(delivery)),
         Input::Task(done) => Some(Input::Task(done)),
         Input::Sweep(order) => Some(Input::Sweep(order)),
+        Input::Unpark { token, order, what } => Some(Input::Unpark { token, order, what }),
     }
 }
 

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
     ports::{
-        AnswerKey, Batch, Commit, Cursor, JournalRow, Listed, OrderQuery, Outcome, Parked, SavedAnswer,
-        Store, StoreError, StoreStats, Stored, Task,
+        AnswerKey, Batch, Commit, Cursor, DueSweep, JournalRow, Listed, ListedParked, OpenCount, OpenQuery,
+        OrderQuery, Outcome, Parked, ParkedQuery, SavedAnswer, Store, StoreError, StoreStats, Stored, Task,
     },
 };
 use uuid::Uuid;
@@ -160,8 +160,25 @@ impl Store for SimStore {
         block_on(self.inner.parked(id))
     }
 
-    async fn due_sweeps(&self, now: Timestamp, limit: usize) -> Result<Vec<OrderId>, StoreError> {
-        self.inner.due_sweeps(now, limit).await
+    async fn parked_page(&self, query: &ParkedQuery) -> Result<Vec<ListedParked>, StoreError> {
+        self.inner.parked_page(query).await
+    }
+
+    async fn due_sweeps(
+        &self,
+        now: Timestamp,
+        after: Option<(Timestamp, u64)>,
+        limit: usize,
+    ) -> Result<Vec<DueSweep>, StoreError> {
+        self.inner.due_sweeps(now, after, limit).await
+    }
+
+    async fn open_orders(&self, query: &OpenQuery) -> Result<Vec<Listed>, StoreError> {
+        self.inner.open_orders(query).await
+    }
+
+    async fn open_counts(&self) -> Result<Vec<OpenCount>, StoreError> {
+        self.inner.open_counts().await
     }
 
     async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError> {

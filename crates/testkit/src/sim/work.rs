@@ -419,7 +419,8 @@ impl World<'_> {
             return;
         };
         alive.swept = now;
-        let due = block_on(store.due_sweeps(clock, AT_ONCE)).unwrap_or_default();
+        let due = block_on(store.due_sweeps(clock, None, AT_ONCE)).unwrap_or_default();
+        let due: Vec<OrderId> = due.into_iter().map(|due| due.order).collect();
         self.coverage.sweeps += due.len() as u64;
         alive.inbox.sweeps.extend(due.iter().cloned());
         for order in &due {

@@ -317,7 +317,7 @@ pub async fn odd_ids_are_kept_to_the_byte(fixture: Fixture) {
         let by_customer = OrderQuery { customer: vec![order.to_owned()], limit: 99, ..OrderQuery::default() };
         assert_eq!(store.orders(&by_customer).await.expect("a list").len(), 1, "{order:?}");
     }
-    assert_eq!(store.due_sweeps(at(99), 99).await.expect("sweeps"), odd.map(id));
+    assert_eq!(super::due(store, at(99), 99).await, odd.map(id));
 }
 
 /// A thousand lines make a long record.

@@ -2,7 +2,7 @@
 
 use cartwright_core::{
     domain::{order::OrderStatus, time::Timestamp},
-    ports::{Commit, OrderColumns, OrderQuery, OrderSort, Store},
+    ports::{Commit, OpenCount, OpenQuery, OrderColumns, OrderQuery, OrderSort, Stage, Store},
 };
 
 use super::{Fixture, both, over, stands};
@@ -180,7 +180,7 @@ pub async fn sweeps_are_due_in_order(fixture: Fixture) {
     for (order, number, due) in [("a", 1, Some(30)), ("b", 2, Some(10)), ("c", 3, None), ("d", 4, Some(20))] {
         stands(store, placed(order, sweep(number, due))).await;
     }
-    let due = async |now, limit| store.due_sweeps(at(now), limit).await.expect("sweeps");
+    let due = async |now, limit| super::due(store, at(now), limit).await;
     assert_eq!(due(9, 10).await, []);
     assert_eq!(due(30, 10).await, ["b", "d", "a"].map(id));
     assert_eq!(due(29, 10).await, ["b", "d"].map(id));
@@ -189,6 +189,76 @@ pub async fn sweeps_are_due_in_order(fixture: Fixture) {
     stands(store, over(store, placed("d", sweep(4, None))).await).await;
     stands(store, over(store, placed("c", sweep(3, Some(40)))).await).await;
     assert_eq!(due(100, 10).await, ["a", "c", "b"].map(id));
+}
+
+/// Pages of due sweeps leave out none and repeat none, many of one moment included.
+pub async fn due_sweeps_are_read_in_pages(fixture: Fixture) {
+    let store = fixture.store();
+    let sweep = |number, sweep_at: i64| OrderColumns { sweep_at: Some(at(sweep_at)), ..columns(number, 1) };
+    for (order, number, due) in [("a", 1, 20), ("b", 2, 10), ("c", 3, 10), ("d", 4, 10), ("e", 5, 99)] {
+        stands(store, placed(order, sweep(number, due))).await;
+    }
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.due_sweeps(at(20), after, 2).await.expect("sweeps");
+        let Some(last) = page.last() else { break };
+        assert!(page.len() <= 2 && after.is_none_or(|after| last.place > after));
+        after = Some(last.place);
+        seen.extend(page.into_iter().map(|due| due.order));
+    }
+    assert_eq!(seen, ["b", "c", "d", "a"].map(id));
+}
+
+fn at_stage(number: u64, moment: i64, flow: &str, milestone: &str) -> OrderColumns {
+    OrderColumns { flow: flow.to_owned(), milestone: milestone.to_owned(), ..columns(number, moment) }
+}
+
+/// Open orders of one flow and milestone, the oldest first; those that count as open only.
+pub async fn open_orders_are_listed_by_where_they_stand(fixture: Fixture) {
+    let store = fixture.store();
+    for (order, number, moment, milestone) in
+        [("a", 1, 30, "created"), ("b", 2, 10, "created"), ("c", 3, 10, "created"), ("d", 4, 5, "authorized")]
+    {
+        stands(store, placed(order, at_stage(number, moment, "standard", milestone))).await;
+    }
+    stands(store, placed("e", at_stage(5, 1, "scheduled", "created"))).await;
+    let through = OrderColumns { counted: false, ..at_stage(6, 1, "standard", "created") };
+    stands(store, placed("f", through)).await;
+    let list = async |milestone: &str, before: Option<i64>, after, limit| {
+        let stage = Stage { flow: "standard".to_owned(), milestone: milestone.to_owned() };
+        let query = OpenQuery { stage, placed_before: before.map(at), after, limit };
+        let page = store.open_orders(&query).await.expect("open orders");
+        page.into_iter().map(|listed| listed.place).collect::<Vec<_>>()
+    };
+    assert_eq!(list("created", None, None, 9).await, [(at(10), 2), (at(10), 3), (at(30), 1)]);
+    assert_eq!(list("created", None, None, 1).await, [(at(10), 2)]);
+    assert_eq!(list("created", None, Some((at(10), 2)), 9).await, [(at(10), 3), (at(30), 1)]);
+    assert_eq!(list("created", Some(30), None, 9).await, [(at(10), 2), (at(10), 3)]);
+    assert_eq!(list("authorized", None, None, 9).await, [(at(5), 4)]);
+    stands(store, over(store, placed("b", at_stage(2, 10, "standard", "authorized"))).await).await;
+    assert_eq!(list("created", None, None, 9).await, [(at(10), 3), (at(30), 1)], "it has gone on");
+    assert_eq!(list("authorized", None, None, 9).await, [(at(5), 4), (at(10), 2)]);
+}
+
+/// How many are open at each flow and milestone, and the oldest of them.
+pub async fn open_orders_are_counted_by_where_they_stand(fixture: Fixture) {
+    let store = fixture.store();
+    let counts = async || {
+        let mut counts = store.open_counts().await.expect("counts");
+        counts.sort_by(|a, b| a.stage.cmp(&b.stage));
+        let flat = |c: OpenCount| (c.stage.flow, c.stage.milestone, c.orders, c.oldest.as_micros());
+        counts.into_iter().map(flat).collect::<Vec<_>>()
+    };
+    assert_eq!(counts().await, []);
+    stands(store, placed("a", at_stage(1, 30, "standard", "created"))).await;
+    stands(store, placed("b", at_stage(2, 10, "standard", "created"))).await;
+    stands(store, placed("c", at_stage(3, 20, "ship-only", "created"))).await;
+    let count = |flow: &str, orders, oldest| (flow.to_owned(), "created".to_owned(), orders, oldest);
+    assert_eq!(counts().await, [count("ship-only", 1, 20), count("standard", 2, 10)]);
+    let through = OrderColumns { counted: false, ..at_stage(2, 10, "standard", "created") };
+    stands(store, over(store, placed("b", through)).await).await;
+    assert_eq!(counts().await, [count("ship-only", 1, 20), count("standard", 1, 30)]);
 }
 
 /// `counted` orders are counted once, as long as they are.

@@ -18,7 +18,7 @@ use std::{
 };
 
 use cartwright_core::{
-    domain::ids::OrderId,
+    domain::{ids::OrderId, time::Timestamp},
     ports::{AnswerKey, Batch, Commit, Guard, Outcome, SavedAnswer, Store, Stored},
 };
 
@@ -79,6 +79,8 @@ macro_rules! store_contract {
             a_placeholder_is_not_listed,
             parking_can_leave_the_row_as_it_is,
             a_placeholder_can_find_the_external_id_taken,
+            parked_events_of_all_orders_are_listed_in_pages,
+            an_unparked_event_leaves_the_list_of_all,
             lists_filter_by_every_column,
             lists_are_newest_first_by_either_time,
             pages_have_no_gaps_and_no_repeats_while_orders_are_placed,
@@ -86,6 +88,9 @@ macro_rules! store_contract {
             orders_of_one_moment_are_listed_by_number,
             numbers_are_given_once,
             sweeps_are_due_in_order,
+            due_sweeps_are_read_in_pages,
+            open_orders_are_listed_by_where_they_stand,
+            open_orders_are_counted_by_where_they_stand,
             open_orders_are_counted,
             tasks_and_parked_events_are_counted,
             reopening_keeps_everything,
@@ -180,6 +185,12 @@ async fn stored(store: &dyn Store, id: &OrderId) -> Stored {
 
 async fn answered(store: &dyn Store, key: &AnswerKey) -> Option<SavedAnswer> {
     store.answers(std::slice::from_ref(key)).await.expect("answers").remove(0)
+}
+
+/// The orders whose sweep is due.
+async fn due(store: &dyn Store, now: Timestamp, limit: usize) -> Vec<OrderId> {
+    let due = store.due_sweeps(now, None, limit).await.expect("sweeps");
+    due.into_iter().map(|due| due.order).collect()
 }
 
 /// The same commit for the row as it is now.

@@ -1,6 +1,9 @@
 //! Parked events and the placeholders they hang on.
 
-use cartwright_core::ports::{Commit, Delivery, OrderColumns, OrderQuery, Outcome, Parked, Row, Stored};
+use cartwright_core::ports::{
+    Commit, Delivery, ListedParked, OrderColumns, OrderQuery, Outcome, Parked, ParkedQuery, Row, Store,
+    Stored,
+};
 use uuid::Uuid;
 
 use super::{Fixture, one, over, stands, stored};
@@ -66,7 +69,7 @@ pub async fn parking_can_leave_the_row_as_it_is(fixture: Fixture) {
     assert_eq!(stored(store, &id("a")).await, Stored { revision: 2, has_parked: true, ..before });
     assert_eq!(one(store, beside).await, Outcome::Conflict, "its revision has risen");
     assert_eq!(store.stats().await.expect("stats").open_orders, 1);
-    assert_eq!(store.due_sweeps(crate::build::at(9), 9).await.expect("sweeps"), [id("a")]);
+    assert_eq!(super::due(store, crate::build::at(9), 9).await, [id("a")]);
     let nothing = Commit { row: None, ..commit("b") };
     assert!(store.commit(batch([nothing])).await.is_err(), "there is no row to leave as it is");
     assert_eq!(stored(store, &id("b")).await, Stored::default());
@@ -138,7 +141,7 @@ pub async fn a_placeholder_is_not_listed(fixture: Fixture) {
     odd.row = Some(Row { record: None, columns: Some(columns), ..row("b") });
     stands(store, odd).await;
     assert_eq!(store.orders(&OrderQuery { limit: 9, ..OrderQuery::default() }).await.expect("a list"), []);
-    assert_eq!(store.due_sweeps(crate::build::at(9), 9).await.expect("sweeps"), []);
+    assert_eq!(super::due(store, crate::build::at(9), 9).await, []);
     assert_eq!(store.stats().await.expect("stats").open_orders, 0);
 }
 
@@ -154,4 +157,41 @@ pub async fn a_placeholder_can_find_the_external_id_taken(fixture: Fixture) {
     let place = over(store, placed("b", columns(1, 10))).await;
     assert_eq!(one(store, place).await, Outcome::Conflict, "the number is in use");
     assert_eq!(super::everything(store, &["a", "b"]).await, before);
+}
+
+async fn page(store: &dyn Store, order: Option<&str>, after: u64, limit: usize) -> Vec<ListedParked> {
+    let query = ParkedQuery { order: order.map(id), after, limit };
+    store.parked_page(&query).await.expect("a page of parked events")
+}
+
+/// All orders' events in the order of their arrival, each to the byte, with what hangs on an order that is not known.
+pub async fn parked_events_of_all_orders_are_listed_in_pages(fixture: Fixture) {
+    let store = fixture.store();
+    stands(store, placed("b", columns(1, 10))).await;
+    let of_a = [parked("a", 3, event_id(1)), parked("a", 1, None)];
+    let of_b = parked("b", 2, event_id(2));
+    stands(store, parking("a", of_a[..1].to_vec())).await;
+    stands(store, over(store, Commit { row: None, ..parking("b", [of_b.clone()]) }).await).await;
+    stands(store, over(store, parking("a", of_a[1..].to_vec())).await).await;
+    let all = page(store, None, 0, 9).await;
+    let seen: Vec<_> = all.iter().map(|l| (l.order.as_str(), l.known, l.parked.clone())).collect();
+    let expected = [("a", false, of_a[0].clone()), ("b", true, of_b), ("a", false, of_a[1].clone())];
+    assert_eq!(seen, expected);
+    assert!(all.is_sorted_by(|a, b| a.arrival < b.arrival) && all[0].arrival > 0);
+    assert_eq!(page(store, None, 0, 2).await, all[..2]);
+    assert_eq!(page(store, None, all[1].arrival, 2).await, all[2..]);
+    assert_eq!(page(store, None, all[2].arrival, 2).await, []);
+    assert_eq!(page(store, Some("a"), 0, 9).await, [all[0].clone(), all[2].clone()]);
+    assert_eq!(page(store, Some("a"), all[0].arrival, 9).await, all[2..]);
+    assert_eq!(page(store, Some("nobody"), 0, 9).await, []);
+}
+
+/// What was applied or discarded is listed no more, and the others keep their places.
+pub async fn an_unparked_event_leaves_the_list_of_all(fixture: Fixture) {
+    let store = fixture.store();
+    stands(store, parking("a", [parked("a", 1, None), parked("a", 2, None), parked("a", 3, None)])).await;
+    let before = page(store, None, 0, 9).await;
+    let unpark = Commit { unpark: vec![origin(2)], ..placeholder("a") };
+    stands(store, over(store, unpark).await).await;
+    assert_eq!(page(store, None, 0, 9).await, [before[0].clone(), before[2].clone()]);
 }

@@ -91,6 +91,7 @@ impl<L: Logic> Engine<L> {
             turn: Turn::default(),
             items: vec![],
             answers: vec![],
+            unparked: vec![],
         }
     }
 

@@ -1,12 +1,17 @@
 //! What a step reports.
 
-use crate::domain::ids::OrderId;
-use crate::ports::{Origin, StoreError, Task};
+use crate::{
+    domain::ids::OrderId,
+    ports::{Origin, StoreError, Task},
+    services::Unparked,
+};
 
 /// What one step did.
 pub struct StepReport<A> {
     /// Answers by token.
     pub answers: Vec<(u64, A)>,
+    /// What became of parked events that an operator had a word on, by token.
+    pub unparked: Vec<(u64, Unparked)>,
     /// Tasks to carry out from memory, leased by us; the store has them for crashes and retries.
     pub tasks: Vec<Task>,
     /// Tasks that replace one which may be under way: see [`Schedule::put_instead`](super::Schedule::put_instead).
@@ -33,6 +38,7 @@ impl<A> Default for StepReport<A> {
     fn default() -> Self {
         Self {
             answers: vec![],
+            unparked: vec![],
             tasks: vec![],
             instead: vec![],
             dropped: vec![],

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::{
     domain::ids::OrderId,
     ports::{Guard, Origin, Parked},
-    services::{Turn, parking},
+    services::{Turn, Unparked, parking},
 };
 
 /// The orders of a round, in the order in which they first came.
@@ -27,6 +27,8 @@ pub(super) struct Working<R> {
     pub(super) turn: Turn,
     pub(super) items: Vec<usize>,
     pub(super) answers: Vec<usize>,
+    /// What became of parked events, and who waits to hear it.
+    pub(super) unparked: Vec<(u64, Unparked)>,
 }
 
 #[derive(Default)]

@@ -15,6 +15,8 @@ use super::{
     style::Paint,
 };
 
+pub(super) use self::show::text;
+
 /// `cartwright orders …`
 #[derive(Args, Debug)]
 pub struct OrdersArgs {

@@ -3,8 +3,12 @@
 //! On the API's listener, or on one of its own (setting `admin.listen`). One file for each kind of thing, with a
 //! `pub fn routes()`; [`routes`] names them all.
 
+mod parked;
 mod providers;
+mod query;
+mod services;
 mod simulated;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -14,5 +18,10 @@ use super::Api;
 
 /// All calls of the operator's side, with their documentation.
 pub fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().merge(providers::routes()).merge(simulated::routes())
+    OpenApiRouter::new()
+        .merge(parked::routes())
+        .merge(providers::routes())
+        .merge(services::routes())
+        .merge(simulated::routes())
+        .merge(waiting::routes())
 }

@@ -98,7 +98,7 @@ pub async fn hold(
     body: Body_,
 ) -> Result<Response, Problem> {
     let read = |form: &mut Form<'_>| Some(OrderCommand::Hold { note: form.text("note", 0, MAX_NOTE) });
-    change(&api, &id, &headers, headers::json_body(&headers, body).map(or_empty), read).await
+    change(&api, &id, &headers, headers::json_body(&headers, body).map(headers::or_empty), read).await
 }
 
 /// Lets an order on hold go on.
@@ -112,7 +112,7 @@ pub async fn release(
     body: Body_,
 ) -> Result<Response, Problem> {
     let read = |form: &mut Form<'_>| Some(OrderCommand::Release { note: form.text("note", 0, MAX_NOTE) });
-    change(&api, &id, &headers, headers::json_body(&headers, body).map(or_empty), read).await
+    change(&api, &id, &headers, headers::json_body(&headers, body).map(headers::or_empty), read).await
 }
 
 /// Sets the milestone of an order of the flow `manual`.
@@ -165,11 +165,6 @@ async fn change(
     let request = Request { order, command, actor: Actor::api(CALLER), key, expected };
     let answered = api.orders.ask(Ask::Change(request), body.len()).await??;
     answer(StatusCode::OK, &answered)
-}
-
-/// A call whose body may be left out.
-fn or_empty(body: Bytes) -> Bytes {
-    if body.is_empty() { Bytes::from_static(b"{}") } else { body }
 }
 
 fn answer(status: StatusCode, answered: &Answered) -> Result<Response, Problem> {

@@ -113,3 +113,8 @@ pub fn json_body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Re
     }
     Ok(body)
 }
+
+/// A call whose body may be left out.
+pub fn or_empty(body: Bytes) -> Bytes {
+    if body.is_empty() { Bytes::from_static(b"{}") } else { body }
+}

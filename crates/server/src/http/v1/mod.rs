@@ -3,7 +3,7 @@
 mod commands;
 mod docs;
 mod events;
-pub(super) mod headers;
+pub mod headers;
 mod lists;
 mod place;
 mod view;

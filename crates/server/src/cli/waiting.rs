@@ -1,0 +1,115 @@
+//! `cartwright waiting`: open orders, what they wait for and since when.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use clap::Args;
+use serde_json::Value;
+
+use super::{
+    ServerArg,
+    api::{Api, ApiError},
+    orders::text,
+    style::{Paint, table},
+};
+
+/// `cartwright waiting`
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  cartwright waiting --service payments --older-than 300")]
+pub struct WaitingArgs {
+    /// For this service: orders, payments or fulfillment
+    #[arg(long)]
+    service: Option<String>,
+    /// For such a step: pay, schedule, ship or wait
+    #[arg(long)]
+    kind: Option<String>,
+    /// For longer than so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    older_than: Option<u64>,
+    /// At most so many
+    #[arg(long, default_value_t = 20)]
+    limit: u32,
+    /// Continue where another list ended
+    #[arg(long)]
+    cursor: Option<String>,
+    #[command(flatten)]
+    server: ServerArg,
+    /// Print JSON, for machines
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `cartwright waiting`.
+pub async fn run(args: WaitingArgs) -> ExitCode {
+    let result = match Api::new(args.server.url()) {
+        Ok(api) => list(&api, args).await,
+        Err(error) => Err(error),
+    };
+    result.unwrap_or_else(|error| error.report())
+}
+
+async fn list(api: &Api, args: WaitingArgs) -> Result<ExitCode, ApiError> {
+    let mut query = vec![("limit", args.limit.to_string())];
+    let older_than = args.older_than.map(|seconds| seconds.to_string());
+    let filters =
+        [("service", args.service), ("kind", args.kind), ("olderThan", older_than), ("cursor", args.cursor)];
+    for (name, value) in filters {
+        query.extend(value.map(|value| (name, value)));
+    }
+    let page: Value = api.get("/v1/admin/waiting", &query).await?;
+    println!("{}", if args.json { page.to_string() } else { shown(&page, &Paint::stdout()) });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shown(page: &Value, paint: &Paint) -> String {
+    let orders = page["waiting"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut shown = match orders {
+        [] => "no order waits".to_owned(),
+        orders => rows(orders, paint),
+    };
+    if !text(page, "/next").is_empty() {
+        let _ = write!(shown, "\n{}", paint.dim(&format!(" more: --cursor {}", text(page, "/next"))));
+    }
+    shown
+}
+
+fn rows(orders: &[Value], paint: &Paint) -> String {
+    let mut rows = table(&["NUMBER", "ID", "FLOW", "WAITS FOR", "STATE", "SINCE", "NEXT TRY", "REASON"]);
+    for order in orders {
+        let held = order["onHold"].as_bool() == Some(true);
+        let waits_for = match (text(order, "/kind"), held) {
+            ("", _) => "release".to_owned(),
+            (kind, true) => format!("{kind}, then release"),
+            (kind, false) => kind.to_owned(),
+        };
+        rows.add_row([
+            text(order, "/number"),
+            text(order, "/order"),
+            text(order, "/flow"),
+            &waits_for,
+            text(order, "/state"),
+            text(order, "/since"),
+            text(order, "/nextTryAt"),
+            text(order, "/reason"),
+        ]);
+    }
+    let lines: Vec<String> = rows.lines().map(|line| line.trim_end().to_owned()).collect();
+    let header = lines.first().map(|line| paint.bold(line)).unwrap_or_default();
+    std::iter::once(header).chain(lines.into_iter().skip(1)).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_order_on_hold_waits_for_its_release() {
+        let order = json!({"number": "1001", "order": "a", "flow": "standard", "onHold": true, "kind": null,
+            "state": null, "since": "2026-01-01T00:00:00Z", "nextTryAt": null, "reason": null});
+        let text = shown(&json!({"waiting": [order], "next": null}), &Paint::plain());
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("release"), "{text}");
+        assert_eq!(shown(&json!({"waiting": [], "next": null}), &Paint::plain()), "no order waits");
+    }
+}
