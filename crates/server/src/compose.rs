@@ -34,8 +34,8 @@ use crate::{
     bus::journal::{self, Source},
     clock::SystemClock,
     config::Config,
-    http::{self, Api, Component, serve::serve},
-    providers::{Ledger, LedgerError, SimulatedCarrier, SimulatedPayments},
+    http::{self, About, Api, Component, serve::serve},
+    providers::{Ledger, LedgerError, SimulatedCarrier, SimulatedPayments, ledger},
     telemetry::metrics,
     workers::{
         inbox::{Commands, Inbox, Intakes, inbox},
@@ -67,9 +67,19 @@ pub struct System {
 /// Why the system did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The port is taken, or the address is not ours.
+    /// Somebody else listens there.
     #[error(
-        "can't listen on {listen}: {error}. Another process may use the port; choose one with --listen 127.0.0.1:PORT (setting http.listen)"
+        "can't listen on {listen}: another process uses this port. Stop that one, or choose another port with --listen \
+         (setting http.listen); `cartwright doctor` says whether it is another Cartwright"
+    )]
+    PortTaken {
+        /// What was asked for.
+        listen: String,
+    },
+    /// The address is not ours, or the port needs rights that we don't have.
+    #[error(
+        "can't listen on {listen}: {error}. It must be an address of this machine, such as 127.0.0.1:8080, or \
+         0.0.0.0:8080 for all of them, with a port that may be used (from 1024 on); choose with --listen (setting http.listen)"
     )]
     Listen {
         /// What was asked for.
@@ -113,16 +123,11 @@ pub async fn start_with(
     prometheus: Option<PrometheusHandle>,
     options: &SqliteOptions,
 ) -> Result<System, StartError> {
-    let listen = &config.http.listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .map_err(|error| StartError::Listen { listen: listen.clone(), error })?;
-    let address =
-        listener.local_addr().map_err(|error| StartError::Listen { listen: listen.clone(), error })?;
+    let (listener, address) = listen(&config.http.listen).await?;
     let dir = Arc::new(DataDir::lock(&config.data.dir)?);
     let stores = Stores::open(&dir, options)?;
     stores.check(config).await?;
-    let ledger = Ledger::open(config.data.dir.join("ledger.db"))?;
+    let ledger = Ledger::open(config.data.dir.join(ledger::FILE_NAME), stores.orders.origin())?;
     let providers = Providers {
         payments: Arc::new(SimulatedPayments::new(ledger.clone(), config.simulated.payments.clone())),
         carrier: Arc::new(SimulatedCarrier::new(ledger, config.simulated.carrier.clone())),
@@ -157,6 +162,16 @@ pub async fn start_with(
         stores: vec![stores.orders, stores.payments, stores.fulfillment],
         server,
     })
+}
+
+async fn listen(listen: &str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => StartError::PortTaken { listen: listen.to_owned() },
+        _ => StartError::Listen { listen: listen.to_owned(), error },
+    };
+    let listener = TcpListener::bind(listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 impl System {
@@ -353,6 +368,7 @@ impl Assembly {
             topics: stores.topics(),
             components,
             enough_disk,
+            about: About { system: stores.orders.origin(), simulated: true },
             metrics: prometheus,
         };
         let router = http::router(Arc::new(api));

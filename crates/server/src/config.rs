@@ -1,22 +1,27 @@
 //! Settings: the documented default file < a file of the user's < the environment < flags.
 
+mod checks;
+mod layers;
+
 use std::{
     collections::HashMap,
+    fmt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use cartwright_core::services::{RetryPolicy, Settings};
-use config::{Config as Layers, Environment, File, FileFormat};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use self::layers::Layers;
+pub use self::layers::{Origin, Setting, Wrong};
 use crate::providers::SimulatedSettings;
 
 /// The default file: it documents every setting.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
 
 /// All settings.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `[data]`
@@ -40,7 +45,7 @@ pub struct Config {
 }
 
 /// `[data]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
     /// Where the files are.
@@ -50,7 +55,7 @@ pub struct Data {
 }
 
 /// `[http]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
     /// Address and port.
@@ -60,7 +65,7 @@ pub struct Http {
 }
 
 /// `[orders]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct OrderLimits {
     /// Open orders.
@@ -68,7 +73,7 @@ pub struct OrderLimits {
 }
 
 /// `[idempotency]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Idempotency {
     /// Days.
@@ -76,7 +81,7 @@ pub struct Idempotency {
 }
 
 /// `[sweeper]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sweeper {
     /// Seconds.
@@ -84,7 +89,7 @@ pub struct Sweeper {
 }
 
 /// `[providers]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderCalls {
     /// Calls under way at once.
@@ -96,7 +101,7 @@ pub struct ProviderCalls {
 }
 
 /// `[providers.retry]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
     /// Tries in a row.
@@ -110,7 +115,7 @@ pub struct Retry {
 }
 
 /// `[simulated]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Simulated {
     /// `[simulated.payments]`
@@ -120,7 +125,7 @@ pub struct Simulated {
 }
 
 /// `[workers]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workers {
     /// Services that do not work.
@@ -128,66 +133,98 @@ pub struct Workers {
 }
 
 /// `[log]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// In the form of `RUST_LOG`.
     pub filter: String,
 }
 
-/// A setting that is wrong, and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A file, a key or a value.
-    #[error(
-        "a setting is wrong: {0}. All settings are in the documented default file (`cartwright up --help` says how to give your own)"
-    )]
-    Wrong(#[from] config::ConfigError),
-    /// A value that can't work.
-    #[error("the setting {key} {message}")]
-    Value {
-        /// Which.
-        key: &'static str,
-        /// What it must be.
-        message: String,
-    },
+/// What is wrong with the settings, all of it at once: where each was set, what it must be.
+#[derive(Clone, Debug)]
+pub struct ConfigError {
+    /// Never empty.
+    pub wrong: Vec<Wrong>,
+}
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.wrong.len() {
+            1 => write!(f, "a setting is wrong:")?,
+            many => write!(f, "{many} settings are wrong:")?,
+        }
+        for Wrong { origin, what } in &self.wrong {
+            write!(f, "\n  {origin}: {what}")?;
+        }
+        write!(f, "\nAll settings and what they do: cartwright config print --defaults")
+    }
+}
+
+/// The settings in effect, and where each came from.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    /// The settings.
+    pub config: Config,
+    /// The same, one by one, in the order of the default file.
+    pub settings: Vec<Setting>,
 }
 
 impl Config {
-    /// Reads all layers; `overrides` are the flags, as key and value.
+    /// Reads all layers; `flags` are keys and values.
     ///
     /// # Errors
-    /// [`ConfigError`] names the setting.
-    pub fn read(file: Option<&Path>, overrides: &[(&str, String)]) -> Result<Self, ConfigError> {
-        Self::read_in(None, file, overrides)
+    /// [`ConfigError`] names every setting that is wrong.
+    pub fn read(file: Option<&Path>, flags: &[(&str, String)]) -> Result<Self, ConfigError> {
+        Self::read_in(None, file, flags)
     }
 
     /// The same in another environment than this process's.
     ///
     /// # Errors
-    /// [`ConfigError`] names the setting.
+    /// [`ConfigError`] names every setting that is wrong.
     pub fn read_in(
         environment: Option<HashMap<String, String>>,
         file: Option<&Path>,
-        overrides: &[(&str, String)],
+        flags: &[(&str, String)],
     ) -> Result<Self, ConfigError> {
-        let mut layers = Layers::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        Self::effective(environment, file, flags).map(|effective| effective.config)
+    }
+
+    /// The same with where each setting came from.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names every setting that is wrong.
+    pub fn effective(
+        environment: Option<HashMap<String, String>>,
+        file: Option<&Path>,
+        flags: &[(&str, String)],
+    ) -> Result<Effective, ConfigError> {
+        let mut layers = Layers::defaults();
         if let Some(file) = file {
-            layers = layers.add_source(File::from(file).format(FileFormat::Toml).required(true));
+            layers.file(file);
         }
-        let variables = Environment::with_prefix("CARTWRIGHT").prefix_separator("__").separator("__");
-        let lists = variables
-            .source(environment)
-            .try_parsing(true)
-            .list_separator(",")
-            .with_list_parse_key("workers.paused");
-        layers = layers.add_source(lists);
-        for (key, value) in overrides {
-            layers = layers.set_override(*key, value.clone())?;
+        layers.environment(environment.unwrap_or_else(|| {
+            let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+            std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+        }));
+        for (key, value) in flags {
+            layers.flag(flag_of(key), key, value);
         }
-        let config: Self = layers.build()?.try_deserialize()?;
-        config.check()?;
-        Ok(config)
+        checks::check(&mut layers);
+        let config = serde_path_to_error::deserialize(toml::Value::Table(layers.table()));
+        match config {
+            Ok(config) if layers.wrong().is_empty() => Ok(Effective { config, settings: layers.settings().to_vec() }),
+            Ok(_) => Err(ConfigError { wrong: layers.wrong().to_vec() }),
+            Err(error) => {
+                if layers.wrong().is_empty() {
+                    let key = error.path().to_string();
+                    layers.complain(&key, format!("{key}: {}", error.inner().to_string().trim()));
+                }
+                Err(ConfigError { wrong: layers.wrong().to_vec() })
+            }
+        }
     }
 
     /// The settings of the services.
@@ -207,58 +244,16 @@ impl Config {
             ..Settings::default()
         }
     }
+}
 
-    fn check(&self) -> Result<(), ConfigError> {
-        let wrong = |key, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
-        if self.http.max_connections == 0 {
-            return wrong("http.max_connections", "must be at least 1");
-        }
-        if !(1..=100_000).contains(&self.providers.max_calls) {
-            return wrong("providers.max_calls", "must be between 1 and 100000");
-        }
-        if !(1..=24 * 365).contains(&self.providers.deadline_hours) {
-            return wrong("providers.deadline_hours", "must be between 1 and 8760");
-        }
-        if !(1..=30 * 24 * 3600).contains(&self.sweeper.after_seconds) {
-            return wrong("sweeper.after_seconds", "must be between 1 and 2592000 (30 days)");
-        }
-        let providers = [
-            ("simulated.payments", &self.simulated.payments),
-            ("simulated.carrier", &self.simulated.carrier),
-        ];
-        for (key, simulated) in providers {
-            let rates = [simulated.failure_rate, simulated.decline_rate, simulated.timeout_rate];
-            if !rates.iter().all(|rate| (0.0..=1.0).contains(rate)) {
-                return wrong(key, "has a rate that is not between 0 and 1");
-            }
-        }
-        for service in &self.workers.paused {
-            if !["payments", "fulfillment"].contains(&service.as_str()) {
-                return wrong("workers.paused", "may name payments and fulfillment only");
-            }
-        }
-        Ok(())
+/// The flag that sets a setting.
+fn flag_of(key: &str) -> &str {
+    match key {
+        "data.dir" => "--data",
+        "http.listen" => "--listen",
+        other => other,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_default_file_holds_every_setting() {
-        let config = Config::read(None, &[]).unwrap();
-        assert_eq!(config.http.listen, "127.0.0.1:8080");
-        assert_eq!(config.services().sweep_after, Duration::from_secs(300));
-    }
-
-    #[test]
-    fn flags_win_and_wrong_values_are_named() {
-        let config = Config::read(None, &[("http.listen", "127.0.0.1:0".into())]).unwrap();
-        assert_eq!(config.http.listen, "127.0.0.1:0");
-        let error = Config::read(None, &[("http.lisen", "x".into())]).unwrap_err().to_string();
-        assert!(error.contains("lisen"), "{error}");
-        let error = Config::read(None, &[("providers.max_calls", "0".into())]).unwrap_err().to_string();
-        assert!(error.contains("providers.max_calls"), "{error}");
-    }
-}
+mod tests;

@@ -2,15 +2,15 @@
 
 use std::process::ExitCode;
 
-use cartwright_server::cli::{load, orders, up, verify};
-use clap::{Parser, Subcommand};
+use cartwright_server::cli::{EXIT_CODES, completions, config, events, load, orders, topics, up, verify};
+use clap::{CommandFactory, Parser, Subcommand};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Takes orders, has them paid and shipped, and loses none
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(version, propagate_version = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -20,12 +20,20 @@ struct Cli {
 enum Command {
     /// Run the whole system on embedded parts
     Up(up::UpArgs),
-    /// Place, show, list and cancel orders
+    /// Place, show, watch and change orders
     Orders(orders::OrdersArgs),
+    /// Follow the events of the topics
+    Events(events::EventsArgs),
+    /// Show what the topics hold
+    Topics(topics::TopicsArgs),
     /// Place many orders, and remember durably which were answered
     Load(load::LoadArgs),
     /// Compare answered orders, stored orders and the providers' ledger
     Verify(verify::VerifyArgs),
+    /// Print and check settings
+    Config(config::ConfigArgs),
+    /// Print the script that completes our commands in a shell
+    Completions(completions::CompletionsArgs),
 }
 
 #[tokio::main]
@@ -35,5 +43,9 @@ async fn main() -> ExitCode {
         Command::Orders(args) => orders::run(args).await,
         Command::Load(args) => load::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Events(args) => events::run(args).await,
+        Command::Topics(args) => topics::run(args).await,
+        Command::Config(args) => config::run(&args),
+        Command::Completions(args) => completions::run(&args, &mut Cli::command()),
     }
 }

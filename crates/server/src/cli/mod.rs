@@ -4,10 +4,15 @@
 //! everything else to stderr; `--json` makes the results fit for machines.
 
 mod api;
+pub mod completions;
+pub mod config;
+pub mod events;
 mod ids;
 pub mod load;
 pub mod orders;
+mod out;
 mod style;
+pub mod topics;
 pub mod up;
 pub mod verify;
 
@@ -28,6 +33,17 @@ pub mod exit {
     /// Nothing is wrong, but something is not finished yet.
     pub const WAITING: u8 = 3;
 }
+
+/// What `cartwright --help` says about exit codes and first steps.
+pub const EXIT_CODES: &str = "Examples:
+  cartwright up                              run the whole system
+  cartwright orders place --sample --watch   in another terminal: an order on its way
+
+Exit codes:
+  0  all good
+  1  the server said no, what was checked is wrong, or the order that was watched failed or was cancelled
+  2  the server, or a file that is needed, can't be reached; or the command line is wrong
+  3  nothing is wrong, but something is not finished yet";
 
 /// Names the server.
 #[derive(Args, Clone, Debug, Default)]

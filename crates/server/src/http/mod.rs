@@ -1,5 +1,6 @@
 //! HTTP: extract, ask one service, map the answer. Handlers see ports, never adapters.
 
+pub mod admin;
 mod form;
 mod health;
 mod layers;
@@ -9,7 +10,7 @@ pub mod v1;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, middleware};
+use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, middleware, response::Redirect, routing::get};
 use cartwright_core::{ports::Store, services::Orders};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::{
@@ -20,7 +21,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-pub use self::health::Component;
+pub use self::{admin::About, health::Component};
 use self::problem::Problem;
 use crate::workers::inbox::Commands;
 
@@ -39,6 +40,8 @@ pub struct Api {
     pub components: Vec<Component>,
     /// Whether there is room on the disk for new orders.
     pub enough_disk: Arc<AtomicBool>,
+    /// What this system is.
+    pub about: About,
     /// Renders the metrics.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -57,10 +60,12 @@ struct Docs;
 pub fn router(api: Arc<Api>) -> Router {
     let (routes, openapi) = OpenApiRouter::with_openapi(Docs::openapi())
         .merge(v1::routes())
+        .merge(admin::routes())
         .merge(health::routes())
         .with_state(api)
         .split_for_parts();
     routes
+        .route("/", get(async || Redirect::to("/docs")))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi))
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing under this path")
@@ -80,6 +85,7 @@ pub fn router(api: Arc<Api>) -> Router {
 pub fn openapi() -> utoipa::openapi::OpenApi {
     OpenApiRouter::<Arc<Api>>::with_openapi(Docs::openapi())
         .merge(v1::routes())
+        .merge(admin::routes())
         .merge(health::routes())
         .split_for_parts()
         .1

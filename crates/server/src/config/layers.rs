@@ -1,0 +1,343 @@
+//! The layers of settings, one over the other, each value with where it came from: the documented default file, a
+//! file of the user's, the environment, flags.
+//!
+//! The default file is the list of all settings: a key that it does not have is unknown, and a value must be of the
+//! kind that it has there.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use toml::{Table, Value, de::DeTable};
+
+use super::DEFAULTS;
+
+/// What variables of settings begin with.
+const PREFIX: &str = "CARTWRIGHT__";
+
+/// What all variables of ours begin with.
+const FAMILY: &str = "CARTWRIGHT_";
+
+/// Variables of ours that are no settings: of other commands, and of our own tests.
+const OTHER_VARIABLES: [&str; 6] = [
+    "CARTWRIGHT_SERVER",
+    "CARTWRIGHT_BIN",
+    "CARTWRIGHT_CI_TARGET",
+    "CARTWRIGHT_CUTS",
+    "CARTWRIGHT_GOLDEN",
+    "CARTWRIGHT_SEED",
+];
+
+/// What Kubernetes tells every container about a service that is called `cartwright`.
+const KUBERNETES: [&str; 2] = ["CARTWRIGHT_SERVICE_", "CARTWRIGHT_PORT"];
+
+/// A name at most so different from another is taken for a slip.
+const LIKENESS: f64 = 0.6;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The documented default file.
+    Default,
+    /// A file of the user's, and the line.
+    File(PathBuf, usize),
+    /// A variable of the environment.
+    Environment(String),
+    /// A flag.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(file, 0) => write!(f, "{}", file.display()),
+            Self::File(file, line) => write!(f, "{}:{line}", file.display()),
+            Self::Environment(variable) => write!(f, "environment variable {variable}"),
+            Self::Flag(flag) => write!(f, "flag {flag}"),
+        }
+    }
+}
+
+/// A setting that is wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wrong {
+    /// Where it was set.
+    pub origin: Origin,
+    /// What is wrong, and what it must be; names the setting.
+    pub what: String,
+}
+
+/// A setting in effect.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// Its whole key, such as `http.listen`.
+    pub key: String,
+    /// Its value.
+    pub value: Value,
+    /// Where it was set.
+    pub origin: Origin,
+}
+
+impl Setting {
+    /// Whether nobody set it.
+    pub fn is_default(&self) -> bool {
+        self.origin == Origin::Default
+    }
+}
+
+/// All settings, in the order of the default file.
+pub struct Layers {
+    settings: Vec<Setting>,
+    wrong: Vec<Wrong>,
+}
+
+impl Layers {
+    /// The settings of the default file.
+    pub fn defaults() -> Self {
+        let table: Table = DEFAULTS.parse().unwrap_or_default();
+        let mut settings = Vec::new();
+        flatten("", &table, &mut |key, value| {
+            settings.push(Setting { key, value: value.clone(), origin: Origin::Default });
+        });
+        Self { settings, wrong: Vec::new() }
+    }
+
+    /// Lays a file over what there is.
+    pub fn file(&mut self, file: &Path) {
+        let at = |line| Origin::File(file.to_owned(), line);
+        let text = match std::fs::read(file).map(String::from_utf8) {
+            Ok(Ok(text)) => text,
+            Ok(Err(error)) => {
+                let what = format!("the file is not text in UTF-8 ({error})");
+                return self.wrong.push(Wrong { origin: at(0), what });
+            }
+            Err(error) => {
+                let what = format!("the file can't be read ({error}); name another with --config");
+                return self.wrong.push(Wrong { origin: at(0), what });
+            }
+        };
+        let (table, lines) = match text.parse::<Table>() {
+            Ok(table) => (table, lines_of(&text)),
+            Err(error) => {
+                let line = error.span().map_or(0, |span| line_at(&text, span.start));
+                let what = format!("the file is not TOML: {}", error.message().trim());
+                return self.wrong.push(Wrong { origin: at(line), what });
+            }
+        };
+        let mut found = Vec::new();
+        flatten("", &table, &mut |key, value| found.push((key, value.clone())));
+        for (key, value) in found {
+            let origin = at(lines.get(&key).copied().unwrap_or(0));
+            self.set(&key, value, origin);
+        }
+    }
+
+    /// Lays the environment over what there is. Names are taken in any case, as long as they begin like ours.
+    pub fn environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
+        let variables: BTreeMap<String, String> = variables.into_iter().collect();
+        for (variable, value) in variables {
+            let name = variable.to_ascii_uppercase();
+            if let Some(rest) = name.strip_prefix(PREFIX) {
+                let key = rest.to_lowercase().replace("__", ".");
+                self.set_text(&key, &value, Origin::Environment(variable));
+            } else if let Some(rest) = name.strip_prefix(FAMILY).filter(|_| !is_other(&name)) {
+                let what = match self.variable_like(rest) {
+                    Some(meant) => format!("this is not a variable of ours ({}); did you mean {meant}?", name.to_lowercase()),
+                    None => format!(
+                        "this is not a variable of ours ({}); a setting such as http.listen is {PREFIX}HTTP__LISTEN",
+                        name.to_lowercase()
+                    ),
+                };
+                self.wrong.push(Wrong { origin: Origin::Environment(variable), what });
+            }
+        }
+    }
+
+    /// Lays a flag over what there is.
+    pub fn flag(&mut self, flag: &str, key: &str, value: &str) {
+        self.set_text(key, value, Origin::Flag(flag.to_owned()));
+    }
+
+    /// Says that a setting is wrong; `what` must name it.
+    pub fn complain(&mut self, key: &str, what: String) {
+        let origin = self.get(key).map_or(Origin::Default, |setting| setting.origin.clone());
+        self.wrong.push(Wrong { origin, what });
+    }
+
+    /// Everything that is wrong so far.
+    pub fn wrong(&self) -> &[Wrong] {
+        &self.wrong
+    }
+
+    /// All settings.
+    pub fn settings(&self) -> &[Setting] {
+        &self.settings
+    }
+
+    /// The settings as they lie in a file.
+    pub fn table(&self) -> Table {
+        let mut table = Table::new();
+        for Setting { key, value, .. } in &self.settings {
+            let mut parts: Vec<&str> = key.split('.').collect();
+            let Some(name) = parts.pop() else { continue };
+            let mut at = &mut table;
+            for part in parts {
+                let section = at.entry(part.to_owned()).or_insert_with(|| Value::Table(Table::new()));
+                let Value::Table(section) = section else { return table };
+                at = section;
+            }
+            at.insert(name.to_owned(), value.clone());
+        }
+        table
+    }
+
+    /// A setting by its key.
+    pub fn get(&self, key: &str) -> Option<&Setting> {
+        self.settings.iter().find(|setting| setting.key == key)
+    }
+
+    fn set_text(&mut self, key: &str, text: &str, origin: Origin) {
+        let Some(setting) = self.get(key) else { return self.unknown(key, origin) };
+        match read(text, &setting.value) {
+            Some(value) => self.set(key, value, origin),
+            None => {
+                let what = format!("{key} must be {}, not {text:?}", kind(&setting.value));
+                self.wrong.push(Wrong { origin, what });
+            }
+        }
+    }
+
+    fn set(&mut self, key: &str, value: Value, origin: Origin) {
+        let Some(setting) = self.settings.iter_mut().find(|setting| setting.key == key) else {
+            return self.unknown(key, origin);
+        };
+        let value = match (&setting.value, value) {
+            (Value::Float(_), Value::Integer(number)) => Value::Float(number as f64),
+            (_, value) => value,
+        };
+        if std::mem::discriminant(&setting.value) == std::mem::discriminant(&value) {
+            *setting = Setting { key: key.to_owned(), value, origin };
+        } else {
+            let what = format!("{key} must be {}, not {value}", kind(&setting.value));
+            self.wrong.push(Wrong { origin, what });
+        }
+    }
+
+    fn unknown(&mut self, key: &str, origin: Origin) {
+        let section = format!("{key}.");
+        let what = if self.settings.iter().any(|setting| setting.key.starts_with(&section)) {
+            format!("{key} is a section with settings of its own, not a setting")
+        } else {
+            match self.key_like(key) {
+                Some(meant) => format!("there is no setting {key}; did you mean {meant}?"),
+                None => format!("there is no setting {key}"),
+            }
+        };
+        self.wrong.push(Wrong { origin, what });
+    }
+
+    /// The setting that was probably meant: the same name in another section, or one that is spelled alike.
+    fn key_like(&self, key: &str) -> Option<String> {
+        let name = key.rsplit('.').next().unwrap_or(key);
+        let likeness = |setting: &Setting| {
+            let whole = strsim::jaro_winkler(key, &setting.key);
+            let same_name = setting.key.rsplit('.').next() == Some(name);
+            whole + if same_name { 1.0 } else { 0.0 } - edits(key, &setting.key)
+        };
+        let best = self.settings.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+        let near = edits(key, &best.key) < 1.0 - LIKENESS || best.key.rsplit('.').next() == Some(name);
+        near.then(|| best.key.clone())
+    }
+
+    fn variable_like(&self, rest: &str) -> Option<String> {
+        let plain = |text: &str| text.to_lowercase().replace(['.', '_'], "");
+        let meant = plain(rest);
+        let variable = |key: &str| format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"));
+        let best = self
+            .settings
+            .iter()
+            .map(|setting| (edits(&meant, &plain(&setting.key)), variable(&setting.key)))
+            .chain(OTHER_VARIABLES[..1].iter().map(|name| {
+                (edits(&meant, &plain(name.trim_start_matches(FAMILY))), (*name).to_owned())
+            }))
+            .min_by(|a, b| a.0.total_cmp(&b.0))?;
+        (best.0 < 1.0 - LIKENESS).then_some(best.1)
+    }
+}
+
+/// How different two names are: 0 the same, 1 nothing in common.
+fn edits(one: &str, other: &str) -> f64 {
+    1.0 - strsim::normalized_damerau_levenshtein(one, other)
+}
+
+fn is_other(variable: &str) -> bool {
+    OTHER_VARIABLES.contains(&variable) || KUBERNETES.iter().any(|prefix| variable.starts_with(prefix))
+}
+
+/// Calls `each` with every setting of a table by its whole key.
+fn flatten(above: &str, table: &Table, each: &mut impl FnMut(String, &Value)) {
+    for (name, value) in table {
+        let key = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+        match value {
+            Value::Table(table) if !table.is_empty() => flatten(&key, table, each),
+            // An empty section sets nothing.
+            Value::Table(_) => {}
+            value => each(key, value),
+        }
+    }
+}
+
+/// On which line each setting of a file stands.
+fn lines_of(text: &str) -> HashMap<String, usize> {
+    fn walk(above: &str, table: &DeTable<'_>, text: &str, lines: &mut HashMap<String, usize>) {
+        for (name, value) in table {
+            let key = if above.is_empty() { name.get_ref().to_string() } else { format!("{above}.{}", name.get_ref()) };
+            match value.get_ref() {
+                toml::de::DeValue::Table(table) => walk(&key, table, text, lines),
+                _ => {
+                    lines.insert(key, line_at(text, name.span().start));
+                }
+            }
+        }
+    }
+    let mut lines = HashMap::new();
+    if let Ok(table) = DeTable::parse(text) {
+        walk("", table.get_ref(), text, &mut lines);
+    }
+    lines
+}
+
+fn line_at(text: &str, byte: usize) -> usize {
+    text.bytes().take(byte).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// A value of the same kind as `like`, from the text of a variable or a flag.
+fn read(text: &str, like: &Value) -> Option<Value> {
+    Some(match like {
+        Value::String(_) => Value::String(text.to_owned()),
+        Value::Integer(_) => Value::Integer(text.trim().parse().ok()?),
+        Value::Float(_) => Value::Float(text.trim().parse().ok()?),
+        Value::Boolean(_) => Value::Boolean(text.trim().parse().ok()?),
+        Value::Array(_) => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+        }
+        Value::Datetime(_) => Value::Datetime(text.trim().parse().ok()?),
+        Value::Table(_) => return None,
+    })
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "text",
+        Value::Integer(_) => "a whole number",
+        Value::Float(_) => "a number",
+        Value::Boolean(_) => "true or false",
+        Value::Array(_) => "a list",
+        Value::Datetime(_) => "a time",
+        Value::Table(_) => "a section",
+    }
+}
