@@ -1,8 +1,11 @@
 //! `cartwright`: one binary for everything.
 
+#[cfg(test)]
+mod help_tests;
+
 use std::process::ExitCode;
 
-use cartwright_server::cli::{EXIT_CODES, completions, config, events, load, orders, topics, up, verify};
+use cartwright_server::cli::{EXIT_CODES, completions, config, doctor, events, load, orders, topics, up, verify};
 use clap::{CommandFactory, Parser, Subcommand};
 
 #[global_allocator]
@@ -30,6 +33,8 @@ enum Command {
     Load(load::LoadArgs),
     /// Compare answered orders, stored orders and the providers' ledger
     Verify(verify::VerifyArgs),
+    /// Look at everything that a system needs, and say what to do where it is not well
+    Doctor(doctor::DoctorArgs),
     /// Print and check settings
     Config(config::ConfigArgs),
     /// Print the script that completes our commands in a shell
@@ -43,6 +48,7 @@ async fn main() -> ExitCode {
         Command::Orders(args) => orders::run(args).await,
         Command::Load(args) => load::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Doctor(args) => doctor::run(args).await,
         Command::Events(args) => events::run(args).await,
         Command::Topics(args) => topics::run(args).await,
         Command::Config(args) => config::run(&args),

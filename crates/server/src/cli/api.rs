@@ -76,6 +76,16 @@ impl Api {
         Ok(self.send(self.http.request(Method::GET, self.url(path)).query(query)).await?.body)
     }
 
+    /// The body of whatever is answered, good or bad.
+    pub async fn get_whatever(&self, path: &str) -> Result<Bytes, ApiError> {
+        let response = self.http.get(self.url(path)).send().await;
+        let unreachable = |error: reqwest::Error| ApiError::Unreachable {
+            server: self.server.clone(),
+            reason: innermost(&error),
+        };
+        response.map_err(unreachable)?.bytes().await.map_err(unreachable)
+    }
+
     pub async fn post<T: DeserializeOwned>(
         &self,
         path: &str,

@@ -6,6 +6,7 @@
 mod api;
 pub mod completions;
 pub mod config;
+pub mod doctor;
 pub mod events;
 mod ids;
 pub mod load;
@@ -56,10 +57,15 @@ pub struct ServerArg {
 impl ServerArg {
     /// The server's URL without a slash at its end: the argument, else the environment, else our own machine.
     pub fn url(&self) -> String {
+        self.named().unwrap_or_else(|| DEFAULT_SERVER.to_owned())
+    }
+
+    /// The same, if somebody named one.
+    pub fn named(&self) -> Option<String> {
         let named = self.server.clone().or_else(|| std::env::var(SERVER_VARIABLE).ok());
-        let url = named.filter(|url| !url.is_empty()).unwrap_or_else(|| DEFAULT_SERVER.to_owned());
+        let url = named.filter(|url| !url.is_empty())?;
         let url = url.trim_end_matches('/');
-        if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
+        Some(if url.contains("://") { url.to_owned() } else { format!("http://{url}") })
     }
 }
 

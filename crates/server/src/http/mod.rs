@@ -3,6 +3,7 @@
 pub mod admin;
 mod form;
 mod health;
+mod json;
 mod layers;
 pub mod problem;
 pub mod serve;

@@ -12,6 +12,7 @@ mod checkpoint;
 mod codec;
 mod commit;
 mod failure;
+mod inspect;
 mod lent;
 mod lists;
 mod open;
@@ -46,6 +47,7 @@ use uuid::Uuid;
 
 use crate::{DataDir, OpenError, StoreKind};
 
+pub use self::inspect::{Inspection, inspect};
 use self::{commit::Checked, reader::Readers, tail::Tail, writer::Writer};
 
 /// What can be set about a store.

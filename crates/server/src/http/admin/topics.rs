@@ -38,7 +38,8 @@ struct Reader {
     name: String,
     /// Everything up to here is settled.
     position: u64,
-    /// Events that it has not settled yet.
+    /// Events behind that position. A reader notes how far it is with its next write, so on a quiet system the last few,
+    /// if they do not concern it, still count.
     lag: u64,
 }
 
