@@ -215,7 +215,9 @@ impl Config {
         checks::check(&mut layers);
         let config = serde_path_to_error::deserialize(toml::Value::Table(layers.table()));
         match config {
-            Ok(config) if layers.wrong().is_empty() => Ok(Effective { config, settings: layers.settings().to_vec() }),
+            Ok(config) if layers.wrong().is_empty() => {
+                Ok(Effective { config, settings: layers.settings().to_vec() })
+            }
             Ok(_) => Err(ConfigError { wrong: layers.wrong().to_vec() }),
             Err(error) => {
                 if layers.wrong().is_empty() {

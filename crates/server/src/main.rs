@@ -5,7 +5,9 @@ mod help_tests;
 
 use std::process::ExitCode;
 
-use cartwright_server::cli::{EXIT_CODES, completions, config, doctor, events, load, orders, topics, up, verify};
+use cartwright_server::cli::{
+    EXIT_CODES, completions, config, doctor, events, load, orders, topics, up, verify,
+};
 use clap::{CommandFactory, Parser, Subcommand};
 
 #[global_allocator]

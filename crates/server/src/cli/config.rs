@@ -63,8 +63,10 @@ pub struct ConfigArgs {
 #[derive(Subcommand, Debug)]
 pub enum ConfigCommand {
     /// Print the settings in effect and where each came from
-    #[command(after_help = "Secrets are shown as ***.\n\nExamples:\n  cartwright config print --config shop.toml\n  \
-        cartwright config print --defaults > shop.toml")]
+    #[command(
+        after_help = "Secrets are shown as ***.\n\nExamples:\n  cartwright config print --config shop.toml\n  \
+        cartwright config print --defaults > shop.toml"
+    )]
     Print {
         /// Print the documented default file instead
         #[arg(long)]
@@ -73,7 +75,9 @@ pub enum ConfigCommand {
         settings: SettingsArgs,
     },
     /// Check the settings, and name everything that is wrong with them
-    #[command(after_help = "Example:\n  cartwright config check --config shop.toml && systemctl restart cartwright")]
+    #[command(
+        after_help = "Example:\n  cartwright config check --config shop.toml && systemctl restart cartwright"
+    )]
     Check(SettingsArgs),
 }
 
@@ -124,7 +128,10 @@ fn check(settings: &SettingsArgs, json: bool) -> ExitCode {
     match (settings.read(), json) {
         (Ok(effective), false) => {
             let own = effective.settings.iter().filter(|setting| !setting.is_default()).count();
-            out::line(format!("the settings are good; {own} of {} differ from the default file", effective.settings.len()));
+            out::line(format!(
+                "the settings are good; {own} of {} differ from the default file",
+                effective.settings.len()
+            ));
             ExitCode::SUCCESS
         }
         (Ok(_), true) => {
@@ -157,7 +164,8 @@ fn as_json(setting: &Setting) -> Value {
 /// The value, unless it is a secret or a URL with a password in it.
 fn shown(setting: &Setting) -> toml::Value {
     let name = setting.key.rsplit('.').next().unwrap_or_default();
-    let secret = name.split('_').any(|part| SECRETS.iter().any(|secret| part.trim_end_matches('s') == *secret));
+    let secret =
+        name.split('_').any(|part| SECRETS.iter().any(|secret| part.trim_end_matches('s') == *secret));
     mask(&setting.value, secret)
 }
 
@@ -193,7 +201,8 @@ mod tests {
 
     #[test]
     fn secrets_are_masked_and_nothing_else() {
-        let setting = |key: &str, value: toml::Value| Setting { key: key.into(), value, origin: Origin::Default };
+        let setting =
+            |key: &str, value: toml::Value| Setting { key: key.into(), value, origin: Origin::Default };
         let masked = |key: &str, value: &str| shown(&setting(key, value.into())).as_str().unwrap().to_owned();
         assert_eq!(masked("admin.token", "abc"), "***");
         assert_eq!(masked("http.api_keys", "abc"), "***");

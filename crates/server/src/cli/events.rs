@@ -47,11 +47,13 @@ pub enum EventsCommand {
 
 /// `cartwright events tail`
 #[derive(Args, Debug)]
-#[command(after_help = "Within one topic, events come in the order in which they were committed; nothing is left out \
+#[command(
+    after_help = "Within one topic, events come in the order in which they were committed; nothing is left out \
     and nothing comes twice.\n\n\
     Examples:\n  cartwright events tail\n  \
     cartwright events tail --order 01a1fce9-1000-7528-a0f6-5a034131eab2 --from beginning\n  \
-    cartwright events tail --topic payments --from beginning --limit 100 --json")]
+    cartwright events tail --topic payments --from beginning --limit 100 --json"
+)]
 pub struct TailArgs {
     /// Which topic
     #[arg(long, value_enum, default_value_t = Topic::All)]
@@ -135,7 +137,9 @@ async fn follow(api: &Api, args: &TailArgs, json: bool) -> Result<(), ApiError> 
             let page: Page<'_> = api.read(&body)?;
             quiet &= page.events.is_empty();
             for event in page.events {
-                let Some(line) = line(reader.topic, event, args.order.as_deref(), json, &paint) else { continue };
+                let Some(line) = line(reader.topic, event, args.order.as_deref(), json, &paint) else {
+                    continue;
+                };
                 if left == 0 {
                     return Ok(());
                 }
@@ -200,13 +204,17 @@ fn line(topic: &str, event: &RawValue, order: Option<&str>, json: bool, paint: &
         "OrderCancelledV1" => "cancelled",
         _ => "",
     };
-    Some(format!(
-        "{}  {topic:<11}  {}  {}  {}",
-        paint.dim(text("/occurredAt")),
-        paint.status(ending, &format!("{kind:<28}")),
-        text("/payload/orderId"),
-        details.join(", "),
-    ).trim_end().to_owned())
+    Some(
+        format!(
+            "{}  {topic:<11}  {}  {}  {}",
+            paint.dim(text("/occurredAt")),
+            paint.status(ending, &format!("{kind:<28}")),
+            text("/payload/orderId"),
+            details.join(", "),
+        )
+        .trim_end()
+        .to_owned(),
+    )
 }
 
 #[cfg(test)]

@@ -29,9 +29,11 @@ pub struct TopicsArgs {
 #[derive(Subcommand, Debug)]
 pub enum TopicsCommand {
     /// List the topics: events, oldest and newest position, and how far behind each reader is
-    #[command(after_help = "LAG: events behind the position that a reader has noted. It notes it with its next write, so \
+    #[command(
+        after_help = "LAG: events behind the position that a reader has noted. It notes it with its next write, so \
         on a quiet system the last few events, if they don't concern it, still count.\n\n\
-        Example:\n  cartwright topics list --json")]
+        Example:\n  cartwright topics list --json"
+    )]
     List,
 }
 

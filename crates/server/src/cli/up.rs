@@ -16,10 +16,12 @@ use crate::{
 
 /// Run the whole system on embedded parts
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  cartwright up\n  cartwright up --data ./shop --listen 127.0.0.1:9000\n  \
+#[command(
+    after_help = "Examples:\n  cartwright up\n  cartwright up --data ./shop --listen 127.0.0.1:9000\n  \
     cartwright up --config shop.toml\n\n\
     Settings: a file given with --config < environment (CARTWRIGHT__HTTP__LISTEN=127.0.0.1:9000) < flags.\n\
-    `cartwright config print --defaults` prints all of them, documented.")]
+    `cartwright config print --defaults` prints all of them, documented."
+)]
 pub struct UpArgs {
     #[command(flatten)]
     settings: SettingsArgs,

@@ -82,7 +82,9 @@ pub fn check(layers: &mut Layers) {
         }
     }
     check_text(layers, "http.listen", listen);
-    check_text(layers, "data.dir", |dir| dir.is_empty().then(|| "must name a directory, not be empty".to_owned()));
+    check_text(layers, "data.dir", |dir| {
+        dir.is_empty().then(|| "must name a directory, not be empty".to_owned())
+    });
     check_text(layers, "log.filter", log_filter);
     check_paused(layers);
 }
@@ -135,9 +137,10 @@ fn log_filter(text: &str) -> Option<String> {
 fn check_paused(layers: &mut Layers) {
     const KEY: &str = "workers.paused";
     let services = layers.get(KEY).and_then(|setting| setting.value.as_array());
-    let strange = services.into_iter().flatten().find(|service| {
-        !service.as_str().is_some_and(|service| PAUSABLE.contains(&service))
-    });
+    let strange = services
+        .into_iter()
+        .flatten()
+        .find(|service| !service.as_str().is_some_and(|service| PAUSABLE.contains(&service)));
     if let Some(strange) = strange.map(Value::to_string) {
         layers.complain(KEY, format!("{KEY} may name payments and fulfillment only, not {strange}"));
     }

@@ -145,7 +145,10 @@ impl Layers {
                 self.set_text(&key, &value, Origin::Environment(variable));
             } else if let Some(rest) = name.strip_prefix(FAMILY).filter(|_| !is_other(&name)) {
                 let what = match self.variable_like(rest) {
-                    Some(meant) => format!("this is not a variable of ours ({}); did you mean {meant}?", name.to_lowercase()),
+                    Some(meant) => format!(
+                        "this is not a variable of ours ({}); did you mean {meant}?",
+                        name.to_lowercase()
+                    ),
                     None => format!(
                         "this is not a variable of ours ({}); a setting such as http.listen is {PREFIX}HTTP__LISTEN",
                         name.to_lowercase()
@@ -260,9 +263,11 @@ impl Layers {
             .settings
             .iter()
             .map(|setting| (edits(&meant, &plain(&setting.key)), variable(&setting.key)))
-            .chain(OTHER_VARIABLES[..1].iter().map(|name| {
-                (edits(&meant, &plain(name.trim_start_matches(FAMILY))), (*name).to_owned())
-            }))
+            .chain(
+                OTHER_VARIABLES[..1]
+                    .iter()
+                    .map(|name| (edits(&meant, &plain(name.trim_start_matches(FAMILY))), (*name).to_owned())),
+            )
             .min_by(|a, b| a.0.total_cmp(&b.0))?;
         (best.0 < 1.0 - LIKENESS).then_some(best.1)
     }
@@ -294,7 +299,11 @@ fn flatten(above: &str, table: &Table, each: &mut impl FnMut(String, &Value)) {
 fn lines_of(text: &str) -> HashMap<String, usize> {
     fn walk(above: &str, table: &DeTable<'_>, text: &str, lines: &mut HashMap<String, usize>) {
         for (name, value) in table {
-            let key = if above.is_empty() { name.get_ref().to_string() } else { format!("{above}.{}", name.get_ref()) };
+            let key = if above.is_empty() {
+                name.get_ref().to_string()
+            } else {
+                format!("{above}.{}", name.get_ref())
+            };
             match value.get_ref() {
                 toml::de::DeValue::Table(table) => walk(&key, table, text, lines),
                 _ => {

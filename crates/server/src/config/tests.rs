@@ -3,11 +3,7 @@ use std::{collections::BTreeSet, io::Write};
 use super::*;
 
 /// Reads settings with this file (none if empty), these variables and these flags.
-fn read(
-    file: &str,
-    variables: &[(&str, &str)],
-    flags: &[(&str, &str)],
-) -> Result<Effective, String> {
+fn read(file: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Effective, String> {
     let mut mine = tempfile::Builder::new().suffix("-shop.toml").tempfile().unwrap();
     mine.write_all(file.as_bytes()).unwrap();
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -27,9 +23,8 @@ fn later_layers_win_and_each_setting_knows_where_it_came_from() {
     let effective = read(file, &variables, &[("http.listen", "127.0.0.1:3")]).unwrap();
     assert_eq!(effective.config.http.listen, "127.0.0.1:3");
     assert_eq!((effective.config.http.max_connections, effective.config.orders.max_open), (5, 7));
-    let from = |key: &str| {
-        effective.settings.iter().find(|setting| setting.key == key).unwrap().origin.clone()
-    };
+    let from =
+        |key: &str| effective.settings.iter().find(|setting| setting.key == key).unwrap().origin.clone();
     assert_eq!(from("http.listen"), Origin::Flag("--listen".into()));
     assert_eq!(from("orders.max_open"), Origin::Environment("CARTWRIGHT__ORDERS__MAX_OPEN".into()));
     assert!(matches!(from("http.max_connections"), Origin::File(_, 3)), "{:?}", from("http.max_connections"));
@@ -60,7 +55,10 @@ const WRONG: &[(&str, &str)] = &[
     ("[webshop]\nzebra = 1", "shop.toml:2: there is no setting webshop.zebra\n"),
     ("http = 'x'", "shop.toml:1: http is a section with settings of its own, not a setting"),
     ("[http]\nlisten = 8080", "shop.toml:2: http.listen must be text, not 8080"),
-    ("\n\n[http]\nmax_connections = '5'", "shop.toml:4: http.max_connections must be a whole number, not \"5\""),
+    (
+        "\n\n[http]\nmax_connections = '5'",
+        "shop.toml:4: http.max_connections must be a whole number, not \"5\"",
+    ),
     ("[http]\nmax_connections = 1.5", "http.max_connections must be a whole number, not 1.5"),
     ("[http]\nmax_connections = 0", "shop.toml:2: http.max_connections must be between 1 and 1000000, not 0"),
     ("[http]\nmax_connections = -1", "http.max_connections must be between 1 and 1000000, not -1"),
@@ -71,7 +69,10 @@ const WRONG: &[(&str, &str)] = &[
     ("[data]\ndir = ''", "data.dir must name a directory"),
     ("[data]\nmin_free_mb = -1", "data.min_free_mb must be between 0 and"),
     ("[orders]\nmax_open = 0", "orders.max_open must be between 1 and"),
-    ("[idempotency]\nretention_days = 99999", "idempotency.retention_days must be between 0 and 3650, not 99999"),
+    (
+        "[idempotency]\nretention_days = 99999",
+        "idempotency.retention_days must be between 0 and 3650, not 99999",
+    ),
     ("[sweeper]\nafter_seconds = 0", "sweeper.after_seconds must be between 1 and 2592000, not 0"),
     ("[providers]\nmax_calls = 0", "providers.max_calls must be between 1 and 100000, not 0"),
     ("[providers]\ndeadline_hours = 9000", "providers.deadline_hours must be between 1 and 8760, not 9000"),
@@ -80,10 +81,22 @@ const WRONG: &[(&str, &str)] = &[
         "[providers.retry]\nlong_wait_ms = 700000",
         "shop.toml:2: providers.retry.long_wait_ms (700000) must not be greater than providers.retry.max_wait_ms (600000); set both",
     ),
-    ("[simulated.payments]\ndecline_rate = 1.5", "simulated.payments.decline_rate must be between 0 and 1, not 1.5"),
-    ("[simulated.payments]\nfailure_rate = nan", "simulated.payments.failure_rate must be between 0 and 1, not NaN"),
-    ("[simulated.carrier]\nlatency_max_ms = 10", "simulated.carrier.latency_min_ms (20) must not be greater than"),
-    ("[workers]\npaused = ['orders']", "workers.paused may name payments and fulfillment only, not \"orders\""),
+    (
+        "[simulated.payments]\ndecline_rate = 1.5",
+        "simulated.payments.decline_rate must be between 0 and 1, not 1.5",
+    ),
+    (
+        "[simulated.payments]\nfailure_rate = nan",
+        "simulated.payments.failure_rate must be between 0 and 1, not NaN",
+    ),
+    (
+        "[simulated.carrier]\nlatency_max_ms = 10",
+        "simulated.carrier.latency_min_ms (20) must not be greater than",
+    ),
+    (
+        "[workers]\npaused = ['orders']",
+        "workers.paused may name payments and fulfillment only, not \"orders\"",
+    ),
     ("[workers]\npaused = [1]", "workers.paused may name payments and fulfillment only, not 1"),
     ("[workers]\npaused = 'payments'", "workers.paused must be a list, not \"payments\""),
     ("[log]\nfilter = 'inof'", "log.filter has \"inof\" in it: did you mean info?"),

@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn names_that_stand_twice_are_bad_fields_at_any_depth() {
-        let text = r#"{"a":1,"a":2,"b":{"c":[{"d/e":1,"d/e":2,"d/e":3}]},"f":"x","g":1.5,"h":null,"i":true,"j":-1}"#;
+        let text =
+            r#"{"a":1,"a":2,"b":{"c":[{"d/e":1,"d/e":2,"d/e":3}]},"f":"x","g":1.5,"h":null,"i":true,"j":-1}"#;
         let mut errors = Vec::new();
         let value = read(text.as_bytes(), &mut errors).unwrap();
         let fields: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
@@ -139,6 +140,8 @@ mod tests {
         let value = read(once.as_bytes(), &mut errors).unwrap();
         assert_eq!(value, serde_json::from_str::<Value>(once).unwrap());
         assert!(errors.is_empty());
-        assert!(read(b"{} {}", &mut errors).is_err() && read("[".repeat(200).as_bytes(), &mut errors).is_err());
+        assert!(
+            read(b"{} {}", &mut errors).is_err() && read("[".repeat(200).as_bytes(), &mut errors).is_err()
+        );
     }
 }

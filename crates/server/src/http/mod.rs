@@ -11,7 +11,9 @@ pub mod v1;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, middleware, response::Redirect, routing::get};
+use axum::{
+    Router, extract::DefaultBodyLimit, http::StatusCode, middleware, response::Redirect, routing::get,
+};
 use cartwright_core::{ports::Store, services::Orders};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower_http::{
@@ -22,8 +24,8 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-pub use self::{admin::About, health::Component};
 use self::problem::Problem;
+pub use self::{admin::About, health::Component};
 use crate::workers::inbox::Commands;
 
 /// The largest body, in bytes.

@@ -201,7 +201,9 @@ async fn every_call_refuses_other_content_types_other_methods_and_longer_paths()
                 assert!(allowed.contains(method), "{other} {at} allows {allowed:?}, not {method}");
             }
         }
-        shop.send(method, &format!("{at}/x/y"), &[("content-type", "application/json")], b"{}").await.problem(404);
+        shop.send(method, &format!("{at}/x/y"), &[("content-type", "application/json")], b"{}")
+            .await
+            .problem(404);
     }
     assert_eq!(shop.traces(), before);
 }
@@ -241,9 +243,13 @@ async fn topics_show_what_they_hold_and_how_far_each_reader_is() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|topic| (text(&topic["name"]), readers(topic).iter().map(|reader| text(&reader["name"])).collect()))
+        .map(|topic| {
+            (text(&topic["name"]), readers(topic).iter().map(|reader| text(&reader["name"])).collect())
+        })
         .collect();
-    let reads = |topic: &str, readers: &[&str]| (topic.to_owned(), readers.iter().map(|name| (*name).to_owned()).collect());
+    let reads = |topic: &str, readers: &[&str]| {
+        (topic.to_owned(), readers.iter().map(|name| (*name).to_owned()).collect())
+    };
     let expected = [
         reads("orders", &["payments", "fulfillment"]),
         reads("payments", &["orders"]),

@@ -121,7 +121,15 @@ impl SqliteStore {
         let (incarnation, origin) = (opened.incarnation, opened.origin);
         let readers = Readers::start(path, kind, options)?;
         let writer = Writer::start(path, kind, options, opened, readers.connections(), Arc::clone(&shared))?;
-        Ok(Self { path: path.to_owned(), incarnation, origin, shared, readers, writer, _dir: options.dir.clone() })
+        Ok(Self {
+            path: path.to_owned(),
+            incarnation,
+            origin,
+            shared,
+            readers,
+            writer,
+            _dir: options.dir.clone(),
+        })
     }
 
     /// The store's first incarnation. Copies and restores keep it, so it says whose history this is.

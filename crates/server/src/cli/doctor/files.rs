@@ -29,7 +29,8 @@ pub fn check(data: &Data) -> (Vec<Check>, Option<Holder>) {
         return match may_write(parent) {
             Ok(()) => (vec![Check::ok("data directory", found), disk(data, parent)], None),
             Err(why) => {
-                let advice = format!("{} {why}: make it by hand, or choose another with --data", parent.display());
+                let advice =
+                    format!("{} {why}: make it by hand, or choose another with --data", parent.display());
                 (vec![Check::fail("data directory", found, advice)], None)
             }
         };
@@ -61,7 +62,11 @@ fn held(holder: Option<Holder>) -> String {
 fn directory(dir: &Path) -> Check {
     let shown = dir.display();
     if !dir.is_dir() {
-        return Check::fail("data directory", format!("{shown} is not a directory"), "choose another with --data");
+        return Check::fail(
+            "data directory",
+            format!("{shown} is not a directory"),
+            "choose another with --data",
+        );
     }
     match may_write(dir) {
         Ok(()) => Check::ok("data directory", format!("{shown} is there and may be written")),
@@ -138,12 +143,16 @@ fn together(stores: &[(StoreKind, Inspection)], in_use: bool) -> Check {
         for (source, incarnation, position) in &inspection.cursors {
             let Some((_, read)) = stores.iter().find(|(kind, _)| kind.as_str() == source) else { continue };
             if read.incarnation != *incarnation || read.position < *position {
-                let found = format!("{reader} has read what {source} does not hold: they are from different times");
+                let found =
+                    format!("{reader} has read what {source} does not hold: they are from different times");
                 return Check::fail("stores", found, "restore all of them from one backup");
             }
         }
     }
-    Check::ok("stores", format!("readable, and they fit together (schemas: {schemas}; this binary knows {known})"))
+    Check::ok(
+        "stores",
+        format!("readable, and they fit together (schemas: {schemas}; this binary knows {known})"),
+    )
 }
 
 fn ledger(dir: &Path) -> Check {

@@ -21,7 +21,8 @@ const OWN_FILES: u64 = 128;
 
 /// Compares the clock with what was written in the data directory.
 pub fn clock(dir: &Path) -> Check {
-    let advice = "set the clock (timedatectl); orders placed meanwhile have wrong times, but nothing is lost by it";
+    let advice =
+        "set the clock (timedatectl); orders placed meanwhile have wrong times, but nothing is lost by it";
     let now = SystemTime::now();
     if now < UNIX_EPOCH + BUILT_AFTER {
         return Check::fail("clock", "it is before the year 2025", advice);

@@ -19,8 +19,10 @@ use super::{
 
 /// `cartwright doctor`
 #[derive(Args, Debug)]
-#[command(after_help = "Give it the same settings as `cartwright up`. Ends with 0 unless a line says fail.\n\n\
-    Examples:\n  cartwright doctor\n  cartwright doctor --data ./shop --listen 127.0.0.1:9000 --json")]
+#[command(
+    after_help = "Give it the same settings as `cartwright up`. Ends with 0 unless a line says fail.\n\n\
+    Examples:\n  cartwright doctor\n  cartwright doctor --data ./shop --listen 127.0.0.1:9000 --json"
+)]
 pub struct DoctorArgs {
     #[command(flatten)]
     settings: SettingsArgs,
@@ -86,7 +88,11 @@ async fn examine(args: &DoctorArgs) -> Vec<Check> {
         Err(error) => {
             let wrong = error.wrong.iter().map(|wrong| format!("{}: {}", wrong.origin, wrong.what));
             let found = wrong.collect::<Vec<_>>().join("; ");
-            return vec![Check::fail("settings", found, "mend them; the rest is looked at once they can be read")];
+            return vec![Check::fail(
+                "settings",
+                found,
+                "mend them; the rest is looked at once they can be read",
+            )];
         }
     };
     let own = effective.settings.iter().filter(|setting| !setting.is_default()).count();

@@ -6,7 +6,11 @@ use cartwright_store::Holder;
 use serde_json::Value;
 
 use super::{
-    super::{ServerArg, api::{Api, ApiError}, style::Paint},
+    super::{
+        ServerArg,
+        api::{Api, ApiError},
+        style::Paint,
+    },
     Check,
 };
 
@@ -18,7 +22,9 @@ pub async fn check(listen: &str, named: &ServerArg, holder: Option<Holder>) -> V
     // Another server than the one of the settings, if one was named.
     let (server, health) = match named.named() {
         Some(other) if other != ours => (other.clone(), health(&other).await),
-        named => (ours, if named.is_some() || holder.is_some() || answers.is_some() { answers } else { None }),
+        named => {
+            (ours, if named.is_some() || holder.is_some() || answers.is_some() { answers } else { None })
+        }
     };
     checks.push(match health {
         Some(Ok(health)) => healthy(&server, &health),
@@ -35,14 +41,21 @@ pub async fn check(listen: &str, named: &ServerArg, holder: Option<Holder>) -> V
 fn port(listen: &str, answers: &Option<Result<Value, String>>, holder: Option<Holder>) -> Check {
     let error = match TcpListener::bind(listen) {
         Ok(_) if holder.is_some() => {
-            let advice = "start `doctor` with the settings of that cartwright, so that it looks at the right port";
-            return Check::warn("port", format!("{listen} is free, but a cartwright has the data directory"), advice);
+            let advice =
+                "start `doctor` with the settings of that cartwright, so that it looks at the right port";
+            return Check::warn(
+                "port",
+                format!("{listen} is free, but a cartwright has the data directory"),
+                advice,
+            );
         }
         Ok(_) => return Check::ok("port", format!("{listen} is free")),
         Err(error) => error,
     };
     match (error.kind(), answers) {
-        (ErrorKind::AddrInUse, Some(Ok(_))) if holder.is_some() => Check::ok("port", format!("{listen} is ours")),
+        (ErrorKind::AddrInUse, Some(Ok(_))) if holder.is_some() => {
+            Check::ok("port", format!("{listen} is ours"))
+        }
         (ErrorKind::AddrInUse, Some(Ok(_))) => Check::warn(
             "port",
             format!("{listen} belongs to a cartwright with another data directory"),
@@ -114,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_server_that_fails_is_told_by_its_parts() {
-        let health = serde_json::json!({"status": "failing", "components": {"orders": "ok", "disk": "nearly full"}});
+        let health =
+            serde_json::json!({"status": "failing", "components": {"orders": "ok", "disk": "nearly full"}});
         let check = healthy("http://x", &health);
         assert_eq!(check.state, super::super::State::Fail);
         assert!(check.found.contains("disk: nearly full") && !check.found.contains("orders"), "{check:?}");

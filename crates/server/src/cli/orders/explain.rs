@@ -118,7 +118,8 @@ impl Explanation {
 
     fn text(&self, paint: &Paint) -> String {
         let status = paint.status(&self.status, &self.status);
-        let mut shown = format!("{} is {status}: {}\n", paint.bold(&format!("order {}", self.number)), self.because);
+        let mut shown =
+            format!("{} is {status}: {}\n", paint.bold(&format!("order {}", self.number)), self.because);
         let mut facts = table(&[]);
         let mut fact = |name: &str, value: Option<&str>| {
             if let Some(value) = value.filter(|value| !value.is_empty()) {
@@ -162,10 +163,15 @@ fn because(order: &Value, waiting: Option<&Waiting>, events: &[Value]) -> String
                 let why = if cancelling { cancellation(order) } else { "a step was refused".into() };
                 format!("it takes back what was done ({why}), and waits for the undo of `{}`", waiting.kind)
             }
-            Some(waiting) => format!("it waits for `{}`, which is {}", waiting.kind, in_words(&waiting.state)),
+            Some(waiting) => {
+                format!("it waits for `{}`, which is {}", waiting.kind, in_words(&waiting.state))
+            }
             None if order["onHold"].as_bool().unwrap_or(false) => {
                 let note = reason_of("OrderHeldV1", events).map(|note| format!(" ({note})"));
-                format!("it is on hold{}; the next step is asked for after a release", note.unwrap_or_default())
+                format!(
+                    "it is on hold{}; the next step is asked for after a release",
+                    note.unwrap_or_default()
+                )
             }
             None => "it waits for nothing that it names".into(),
         },

@@ -48,8 +48,10 @@ pub struct Event {
 
 /// `cartwright orders watch`
 #[derive(Args, Debug)]
-#[command(after_help = "Ends with 0 when the order is completed, with 1 when it failed or was cancelled.\n\n\
-    Examples:\n  cartwright orders watch 1001\n  cartwright orders watch 1001 --timeout 30 --json")]
+#[command(
+    after_help = "Ends with 0 when the order is completed, with 1 when it failed or was cancelled.\n\n\
+    Examples:\n  cartwright orders watch 1001\n  cartwright orders watch 1001 --timeout 30 --json"
+)]
 pub struct WatchArgs {
     #[command(flatten)]
     order: OrderArg,

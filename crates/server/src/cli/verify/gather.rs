@@ -64,7 +64,9 @@ pub async fn recheck_missing(api: &Api, facts: &mut Facts) -> Result<(), ApiErro
 pub fn system_of_ledger(file: &Path) -> rusqlite::Result<Option<String>> {
     let ledger = open(file)?;
     let signed: bool =
-        ledger.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'meta')", [], |row| row.get(0))?;
+        ledger.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'meta')", [], |row| {
+            row.get(0)
+        })?;
     if !signed {
         return Ok(None);
     }

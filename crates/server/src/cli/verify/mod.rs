@@ -29,9 +29,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// `cartwright verify`
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "Orders of the flow manual end only when their client says so: while open, they have a row of \
+#[command(
+    after_help = "Orders of the flow manual end only when their client says so: while open, they have a row of \
     their own and are no finding.\n\nExamples:\n  cartwright verify --wait\n  \
-    cartwright verify --data ./shop --answered ./monday.answered --server http://127.0.0.1:9000 --json")]
+    cartwright verify --data ./shop --answered ./monday.answered --server http://127.0.0.1:9000 --json"
+)]
 pub struct VerifyArgs {
     /// Wait until no order is on its way any more (those of the flow `manual` aside)
     #[arg(long)]
@@ -89,7 +91,11 @@ enum Failure {
     Api(ApiError),
     File(PathBuf, String),
     /// What is to be compared does not belong together.
-    Others { what: String, theirs: String, ours: String },
+    Others {
+        what: String,
+        theirs: String,
+        ours: String,
+    },
 }
 
 impl From<ApiError> for Failure {

@@ -141,7 +141,9 @@ async fn what_belongs_to_another_system_is_not_compared() {
     let (foreign, own) = (dir.path().join("foreign"), dir.path().join("own"));
     std::fs::write(&foreign, format!("# cartwright-system: {theirs}\na\n")).unwrap();
     std::fs::write(&own, format!("# cartwright-system: {ours}\n")).unwrap();
-    for (ledger, answered, refused) in [(1, &own, None), (1, &foreign, Some("answered")), (2, &own, Some("ledger"))] {
+    for (ledger, answered, refused) in
+        [(1, &own, None), (1, &foreign, Some("answered")), (2, &own, Some("ledger"))]
+    {
         let data = tempfile::tempdir().unwrap();
         drop(Ledger::open(data.path().join(ledger::FILE_NAME), Uuid::from_u128(ledger)).unwrap());
         let (data, answered) = (data.path().to_str().unwrap(), answered.to_str().unwrap());
