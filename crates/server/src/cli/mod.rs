@@ -2,6 +2,7 @@
 //!
 //! Each command is a struct of arguments with `pub async fn run(args) -> ExitCode` beside it. Results go to stdout,
 //! everything else to stderr; `--json` makes the results fit for machines.
+#![warn(clippy::print_stdout, reason = "whoever reads may stop at any time: see `out`")]
 
 mod api;
 pub mod completions;

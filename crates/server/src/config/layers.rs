@@ -13,6 +13,7 @@ use std::{
 use toml::{Table, Value, de::DeTable};
 
 use super::DEFAULTS;
+use crate::cli::SERVER_VARIABLE;
 
 /// What variables of settings begin with.
 const PREFIX: &str = "CARTWRIGHT__";
@@ -22,7 +23,7 @@ const FAMILY: &str = "CARTWRIGHT_";
 
 /// Variables of ours that are no settings: of other commands, and of our own tests.
 const OTHER_VARIABLES: [&str; 6] = [
-    "CARTWRIGHT_SERVER",
+    SERVER_VARIABLE,
     "CARTWRIGHT_BIN",
     "CARTWRIGHT_CI_TARGET",
     "CARTWRIGHT_CUTS",
@@ -33,7 +34,7 @@ const OTHER_VARIABLES: [&str; 6] = [
 /// What Kubernetes tells every container about a service that is called `cartwright`.
 const KUBERNETES: [&str; 2] = ["CARTWRIGHT_SERVICE_", "CARTWRIGHT_PORT"];
 
-/// A name at most so different from another is taken for a slip.
+/// A name so much like another is taken for a slip.
 const LIKENESS: f64 = 0.6;
 
 /// Where a value came from.
@@ -242,40 +243,39 @@ impl Layers {
         self.wrong.push(Wrong { origin, what });
     }
 
-    /// The setting that was probably meant: the same name in another section, or one that is spelled alike.
+    /// The setting that was probably meant: one of the same name in another section, else one that is spelled alike.
     fn key_like(&self, key: &str) -> Option<String> {
-        let name = key.rsplit('.').next().unwrap_or(key);
-        let likeness = |setting: &Setting| {
-            let whole = strsim::jaro_winkler(key, &setting.key);
-            let same_name = setting.key.rsplit('.').next() == Some(name);
-            whole + if same_name { 1.0 } else { 0.0 } - edits(key, &setting.key)
+        fn name(key: &str) -> &str {
+            key.rsplit('.').next().unwrap_or(key)
+        }
+        let nearest = |of: &mut dyn Iterator<Item = &Setting>| {
+            of.map(|setting| (alike(key, &setting.key), setting.key.clone()))
+                .max_by(|a, b| a.0.total_cmp(&b.0))
         };
-        let best = self.settings.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
-        let near = edits(key, &best.key) < 1.0 - LIKENESS || best.key.rsplit('.').next() == Some(name);
-        near.then(|| best.key.clone())
+        nearest(&mut self.settings.iter().filter(|setting| name(&setting.key) == name(key)))
+            .or_else(|| nearest(&mut self.settings.iter()).filter(|(likeness, _)| *likeness >= LIKENESS))
+            .map(|(_, key)| key)
     }
 
+    /// The variable that was probably meant, whatever its underscores; `rest` is what follows after `CARTWRIGHT_`.
     fn variable_like(&self, rest: &str) -> Option<String> {
         let plain = |text: &str| text.to_lowercase().replace(['.', '_'], "");
-        let meant = plain(rest);
-        let variable = |key: &str| format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"));
-        let best = self
-            .settings
-            .iter()
-            .map(|setting| (edits(&meant, &plain(&setting.key)), variable(&setting.key)))
-            .chain(
-                OTHER_VARIABLES[..1]
-                    .iter()
-                    .map(|name| (edits(&meant, &plain(name.trim_start_matches(FAMILY))), (*name).to_owned())),
-            )
-            .min_by(|a, b| a.0.total_cmp(&b.0))?;
-        (best.0 < 1.0 - LIKENESS).then_some(best.1)
+        let settings = self.settings.iter().map(|setting| {
+            (plain(&setting.key), format!("{PREFIX}{}", setting.key.to_uppercase().replace('.', "__")))
+        });
+        let server = (plain("SERVER"), SERVER_VARIABLE.to_owned());
+        settings
+            .chain([server])
+            .map(|(name, variable)| (alike(&plain(rest), &name), variable))
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .filter(|(likeness, _)| *likeness >= LIKENESS)
+            .map(|(_, variable)| variable)
     }
 }
 
-/// How different two names are: 0 the same, 1 nothing in common.
-fn edits(one: &str, other: &str) -> f64 {
-    1.0 - strsim::normalized_damerau_levenshtein(one, other)
+/// How alike two names are: from 0, nothing in common, to 1, the same.
+fn alike(one: &str, other: &str) -> f64 {
+    strsim::normalized_damerau_levenshtein(one, other)
 }
 
 fn is_other(variable: &str) -> bool {
