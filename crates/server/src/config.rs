@@ -20,6 +20,9 @@ use crate::providers::SimulatedSettings;
 /// The default file: it documents every setting.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
 
+/// The variable that tells the commands where the server is: ours, but no setting.
+pub const SERVER_VARIABLE: &str = "CARTWRIGHT_SERVER";
+
 /// All settings.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

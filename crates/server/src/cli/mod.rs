@@ -20,11 +20,10 @@ pub mod verify;
 
 use clap::Args;
 
+use crate::config::SERVER_VARIABLE;
+
 /// Where the server is, if nobody says.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
-
-/// The variable that says where the server is.
-pub const SERVER_VARIABLE: &str = "CARTWRIGHT_SERVER";
 
 /// The exit codes that all commands share; 0 is "all good".
 pub mod exit {

@@ -12,8 +12,7 @@ use std::{
 
 use toml::{Table, Value, de::DeTable};
 
-use super::DEFAULTS;
-use crate::cli::SERVER_VARIABLE;
+use super::{DEFAULTS, SERVER_VARIABLE};
 
 /// What variables of settings begin with.
 const PREFIX: &str = "CARTWRIGHT__";

@@ -3,6 +3,7 @@
 pub mod admin;
 mod form;
 mod health;
+mod hear_out;
 mod json;
 mod layers;
 pub mod problem;
@@ -78,6 +79,7 @@ pub fn router(api: Arc<Api>) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(hear_out::hear_out))
         .layer(middleware::from_fn(layers::observe))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))

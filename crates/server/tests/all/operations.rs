@@ -323,6 +323,18 @@ async fn bodies_have_a_limit() {
     shop.send("POST", ORDERS, &json, &padded(MAX_BODY)).await.ok(201);
 }
 
+/// Whoever sends far too much is still told why, and does not only find the connection closed.
+#[tokio::test]
+async fn a_client_that_is_still_sending_hears_why_it_is_refused() {
+    let shop = Shop::with(&[PAUSED]).await;
+    let huge = vec![b' '; 8 * MAX_BODY];
+    for _ in 0..20 {
+        for (at, status) in [(ORDERS, 413), ("/v1/orders/a/hold", 413), ("/nothing", 404), ("/health/live", 405)] {
+            shop.send("POST", at, &[("content-type", "application/json")], &huge).await.problem(status);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_body_must_say_that_it_is_json() {
     let shop = Shop::with(&[PAUSED]).await;
