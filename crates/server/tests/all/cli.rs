@@ -200,7 +200,7 @@ async fn tailing_shows_every_event_once_across_a_restart() {
         let of_order: Vec<&Value> =
             events.iter().filter(|event| event["payload"]["orderId"] == order.as_str()).collect();
         assert_eq!(of_order.len(), 8, "{order}");
-        let last = of_order.iter().filter(|event| event["source"] == "orders").next_back().unwrap();
+        let last = of_order.iter().rfind(|event| event["source"] == "orders").unwrap();
         assert_eq!(last["eventType"], "OrderCompletedV1");
     }
     let picked = good(

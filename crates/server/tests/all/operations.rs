@@ -329,7 +329,9 @@ async fn a_client_that_is_still_sending_hears_why_it_is_refused() {
     let shop = Shop::with(&[PAUSED]).await;
     let huge = vec![b' '; 8 * MAX_BODY];
     for _ in 0..20 {
-        for (at, status) in [(ORDERS, 413), ("/v1/orders/a/hold", 413), ("/nothing", 404), ("/health/live", 405)] {
+        for (at, status) in
+            [(ORDERS, 413), ("/v1/orders/a/hold", 413), ("/nothing", 404), ("/health/live", 405)]
+        {
             shop.send("POST", at, &[("content-type", "application/json")], &huge).await.problem(status);
         }
     }
