@@ -14,11 +14,14 @@ use cartwright_core::services::{RetryPolicy, Settings};
 use serde::{Deserialize, Serialize};
 
 use self::layers::Layers;
-pub use self::layers::{Origin, Setting, Wrong};
+pub use self::layers::{Origin, Setting, Wrong, is_secret};
 use crate::providers::SimulatedSettings;
 
 /// The default file: it documents every setting.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
+
+/// Services that can be paused.
+const PAUSABLE: [&str; 2] = ["payments", "fulfillment"];
 
 /// The variable that tells the commands where the server is: ours, but no setting.
 pub const SERVER_VARIABLE: &str = "CARTWRIGHT_SERVER";
@@ -216,16 +219,19 @@ impl Config {
             layers.flag(flag_of(key), key, value);
         }
         checks::check(&mut layers);
-        let config = serde_path_to_error::deserialize(toml::Value::Table(layers.table()));
-        match config {
+        let read = serde_path_to_error::deserialize::<_, Self>(toml::Value::Table(layers.table()));
+        let checked = read
+            .map_err(|error| (error.path().to_string(), error.inner().to_string().trim().to_owned()))
+            .and_then(|config| config.check().map(|()| config));
+        match checked {
             Ok(config) if layers.wrong().is_empty() => {
                 Ok(Effective { config, settings: layers.settings().to_vec() })
             }
             Ok(_) => Err(ConfigError { wrong: layers.wrong().to_vec() }),
-            Err(error) => {
-                if layers.wrong().is_empty() {
-                    let key = error.path().to_string();
-                    layers.complain(&key, format!("{key}: {}", error.inner().to_string().trim()));
+            Err((key, message)) => {
+                // What is out of its range may not fit its type either.
+                if !layers.wrong().iter().any(|wrong| wrong.what.starts_with(&key)) {
+                    layers.complain(&key, format!("{key} {message}"));
                 }
                 Err(ConfigError { wrong: layers.wrong().to_vec() })
             }
@@ -247,6 +253,18 @@ impl Config {
             },
             exclusive: true,
             ..Settings::default()
+        }
+    }
+
+    /// What the ranges of numbers (`checks`) don't tell: the first wrong setting, and what is wrong with it.
+    fn check(&self) -> Result<(), (String, String)> {
+        let strange = self.workers.paused.iter().find(|service| !PAUSABLE.contains(&service.as_str()));
+        match strange {
+            Some(strange) => {
+                let message = format!("may name payments and fulfillment only, not {strange:?}");
+                Err(("workers.paused".to_owned(), message))
+            }
+            None => Ok(()),
         }
     }
 }

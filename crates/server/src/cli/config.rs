@@ -9,10 +9,7 @@ use super::{
     exit, out,
     style::{Paint, table},
 };
-use crate::config::{Config, ConfigError, DEFAULTS, Effective, Setting};
-
-/// Names of settings that are nobody's business but the system's.
-const SECRETS: [&str; 4] = ["token", "secret", "password", "key"];
+use crate::config::{Config, ConfigError, DEFAULTS, Effective, Setting, is_secret};
 
 /// What stands for a secret.
 const MASK: &str = "***";
@@ -163,10 +160,7 @@ fn as_json(setting: &Setting) -> Value {
 
 /// The value, unless it is a secret or a URL with a password in it.
 fn shown(setting: &Setting) -> toml::Value {
-    let name = setting.key.rsplit('.').next().unwrap_or_default();
-    let secret =
-        name.split('_').any(|part| SECRETS.iter().any(|secret| part.trim_end_matches('s') == *secret));
-    mask(&setting.value, secret)
+    mask(&setting.value, is_secret(&setting.key))
 }
 
 fn mask(value: &toml::Value, secret: bool) -> toml::Value {
@@ -175,10 +169,8 @@ fn mask(value: &toml::Value, secret: bool) -> toml::Value {
         toml::Value::String(text) => without_password(text).unwrap_or_else(|| text.clone()).into(),
         toml::Value::Array(items) => items.iter().map(|item| mask(item, secret)).collect::<Vec<_>>().into(),
         toml::Value::Table(fields) => {
-            let masked = fields.iter().map(|(name, value)| {
-                let secret = secret || SECRETS.iter().any(|secret| name.contains(secret));
-                (name.clone(), mask(value, secret))
-            });
+            let masked =
+                fields.iter().map(|(name, value)| (name.clone(), mask(value, secret || is_secret(name))));
             toml::Value::Table(masked.collect())
         }
         other => other.clone(),

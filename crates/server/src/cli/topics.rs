@@ -48,7 +48,13 @@ pub async fn run(args: TopicsArgs) -> ExitCode {
 }
 
 async fn list(api: &Api, json: bool) -> Result<(), ApiError> {
-    let topics: Value = api.get("/v1/admin/topics", &[]).await?;
+    let topics: Value = api.get("/v1/admin/topics", &[]).await.inspect_err(|error| {
+        if error.status() == Some(404) {
+            eprintln!(
+                "the calls for operators may have a listener of their own there; name that one with --server"
+            );
+        }
+    })?;
     if json {
         out::line(topics);
     } else {

@@ -2,7 +2,6 @@
 
 use std::ops::RangeInclusive;
 
-use toml::Value;
 use tracing_subscriber::EnvFilter;
 
 use super::layers::Layers;
@@ -50,9 +49,6 @@ const ORDERED: &[(&str, &str)] = &[
     ("simulated.carrier.latency_min_ms", "simulated.carrier.latency_max_ms"),
 ];
 
-/// Services that can be paused.
-const PAUSABLE: [&str; 2] = ["payments", "fulfillment"];
-
 /// The levels of a log filter.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -86,7 +82,6 @@ pub fn check(layers: &mut Layers) {
         dir.is_empty().then(|| "must name a directory, not be empty".to_owned())
     });
     check_text(layers, "log.filter", log_filter);
-    check_paused(layers);
 }
 
 fn integer(layers: &Layers, key: &str) -> Option<i64> {
@@ -131,17 +126,5 @@ fn log_filter(text: &str) -> Option<String> {
         Ok(_) if !text.trim().is_empty() => None,
         Ok(_) => Some(format!("must not be empty: {form}")),
         Err(error) => Some(format!("can't be read ({error}): {form}")),
-    }
-}
-
-fn check_paused(layers: &mut Layers) {
-    const KEY: &str = "workers.paused";
-    let services = layers.get(KEY).and_then(|setting| setting.value.as_array());
-    let strange = services
-        .into_iter()
-        .flatten()
-        .find(|service| !service.as_str().is_some_and(|service| PAUSABLE.contains(&service)));
-    if let Some(strange) = strange.map(Value::to_string) {
-        layers.complain(KEY, format!("{KEY} may name payments and fulfillment only, not {strange}"));
     }
 }

@@ -36,6 +36,9 @@ const KUBERNETES: [&str; 2] = ["CARTWRIGHT_SERVICE_", "CARTWRIGHT_PORT"];
 /// A name so much like another is taken for a slip.
 const LIKENESS: f64 = 0.6;
 
+/// Parts of the names of secrets.
+const SECRETS: [&str; 5] = ["token", "secret", "password", "key", "authorization"];
+
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -88,6 +91,17 @@ impl Setting {
     }
 }
 
+/// Whether a name says that what it names is nobody's business.
+pub fn is_secret(key: &str) -> bool {
+    let name = key.rsplit('.').next().unwrap_or(key).to_lowercase();
+    name.split(['_', '-']).any(|part| SECRETS.iter().any(|secret| part.trim_end_matches('s') == *secret))
+}
+
+/// A value in a message.
+fn told(key: &str, value: &Value) -> String {
+    if is_secret(key) { "what it is".to_owned() } else { value.to_string() }
+}
+
 /// All settings, in the order of the default file.
 pub struct Layers {
     settings: Vec<Setting>,
@@ -99,7 +113,7 @@ impl Layers {
     pub fn defaults() -> Self {
         let table: Table = DEFAULTS.parse().unwrap_or_default();
         let mut settings = Vec::new();
-        flatten("", &table, &mut |key, value| {
+        flatten("", &table, &|_| false, &mut |key, value| {
             settings.push(Setting { key, value: value.clone(), origin: Origin::Default });
         });
         Self { settings, wrong: Vec::new() }
@@ -128,7 +142,8 @@ impl Layers {
             }
         };
         let mut found = Vec::new();
-        flatten("", &table, &mut |key, value| found.push((key, value.clone())));
+        let is_map = |key: &str| self.get(key).is_some_and(|setting| setting.value.is_table());
+        flatten("", &table, &is_map, &mut |key, value| found.push((key, value.clone())));
         for (key, value) in found {
             let origin = at(lines.get(&key).copied().unwrap_or(0));
             self.set(&key, value, origin);
@@ -164,9 +179,14 @@ impl Layers {
         self.set_text(key, value, Origin::Flag(flag.to_owned()));
     }
 
-    /// Says that a setting is wrong; `what` must name it.
+    /// Says that a setting, or something in it (`workers.paused[0]`), is wrong; `what` must name it.
     pub fn complain(&mut self, key: &str, what: String) {
-        let origin = self.get(key).map_or(Origin::Default, |setting| setting.origin.clone());
+        let holds = |setting: &&Setting| {
+            key.strip_prefix(&*setting.key)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let origin =
+            self.settings.iter().find(holds).map_or(Origin::Default, |setting| setting.origin.clone());
         self.wrong.push(Wrong { origin, what });
     }
 
@@ -207,13 +227,16 @@ impl Layers {
         match read(text, &setting.value) {
             Some(value) => self.set(key, value, origin),
             None => {
-                let what = format!("{key} must be {}, not {text:?}", kind(&setting.value));
+                let what = format!("{key} must be {}, not {}", kind(&setting.value), told(key, &text.into()));
                 self.wrong.push(Wrong { origin, what });
             }
         }
     }
 
     fn set(&mut self, key: &str, value: Value, origin: Origin) {
+        if value.as_table().is_some_and(Table::is_empty) && self.is_section(key) {
+            return; // a section without anything in it sets nothing
+        }
         let Some(setting) = self.settings.iter_mut().find(|setting| setting.key == key) else {
             return self.unknown(key, origin);
         };
@@ -224,14 +247,13 @@ impl Layers {
         if std::mem::discriminant(&setting.value) == std::mem::discriminant(&value) {
             *setting = Setting { key: key.to_owned(), value, origin };
         } else {
-            let what = format!("{key} must be {}, not {value}", kind(&setting.value));
+            let what = format!("{key} must be {}, not {}", kind(&setting.value), told(key, &value));
             self.wrong.push(Wrong { origin, what });
         }
     }
 
     fn unknown(&mut self, key: &str, origin: Origin) {
-        let section = format!("{key}.");
-        let what = if self.settings.iter().any(|setting| setting.key.starts_with(&section)) {
+        let what = if self.is_section(key) {
             format!("{key} is a section with settings of its own, not a setting")
         } else {
             match self.key_like(key) {
@@ -240,6 +262,11 @@ impl Layers {
             }
         };
         self.wrong.push(Wrong { origin, what });
+    }
+
+    fn is_section(&self, key: &str) -> bool {
+        let section = format!("{key}.");
+        self.settings.iter().any(|setting| setting.key.starts_with(&section))
     }
 
     /// The setting that was probably meant: one of the same name in another section, else one that is spelled alike.
@@ -281,14 +308,13 @@ fn is_other(variable: &str) -> bool {
     OTHER_VARIABLES.contains(&variable) || KUBERNETES.iter().any(|prefix| variable.starts_with(prefix))
 }
 
-/// Calls `each` with every setting of a table by its whole key.
-fn flatten(above: &str, table: &Table, each: &mut impl FnMut(String, &Value)) {
+/// Calls `each` with every setting of a table by its whole key. A table without anything in it is a setting whose names
+/// are free, as is one that `is_map`; any other is a section.
+fn flatten(above: &str, table: &Table, is_map: &dyn Fn(&str) -> bool, each: &mut impl FnMut(String, &Value)) {
     for (name, value) in table {
         let key = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
         match value {
-            Value::Table(table) if !table.is_empty() => flatten(&key, table, each),
-            // An empty section sets nothing.
-            Value::Table(_) => {}
+            Value::Table(table) if !table.is_empty() && !is_map(&key) => flatten(&key, table, is_map, each),
             value => each(key, value),
         }
     }
@@ -346,6 +372,6 @@ fn kind(value: &Value) -> &'static str {
         Value::Boolean(_) => "true or false",
         Value::Array(_) => "a list",
         Value::Datetime(_) => "a time",
-        Value::Table(_) => "a section",
+        Value::Table(_) => "names and values, as only a file can hold them",
     }
 }

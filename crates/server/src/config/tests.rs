@@ -97,7 +97,7 @@ const WRONG: &[(&str, &str)] = &[
         "[workers]\npaused = ['orders']",
         "workers.paused may name payments and fulfillment only, not \"orders\"",
     ),
-    ("[workers]\npaused = [1]", "workers.paused may name payments and fulfillment only, not 1"),
+    ("[workers]\npaused = [1]", "shop.toml:2: workers.paused[0] invalid type"),
     ("[workers]\npaused = 'payments'", "workers.paused must be a list, not \"payments\""),
     ("[log]\nfilter = 'inof'", "log.filter has \"inof\" in it: did you mean info?"),
     ("[log]\nfilter = 'info,cartwright_server=debgu'", "did you mean debug?"),
@@ -133,6 +133,23 @@ fn wrong_variables_and_flags_are_named_too() {
     }
     let error = read("", &[], &[("http.listen", "nonsense")]).unwrap_err();
     assert!(error.contains("flag --listen: http.listen must be an address and a port"), "{error}");
+}
+
+#[test]
+fn secrets_are_told_by_their_names() {
+    for secret in ["payments.token", "admin.api_keys", "a.PASSWORD", "x-secret", "Authorization"] {
+        assert!(is_secret(secret), "{secret}");
+    }
+    for other in ["data.dir", "http.listen", "keyboard.layout", "token.count"] {
+        assert!(!is_secret(other), "{other}");
+    }
+}
+
+#[test]
+fn an_empty_section_sets_nothing() {
+    assert!(read("[http]\n[orders]\n", &[], &[]).is_ok());
+    let error = read("[nothing]\n", &[], &[]).unwrap_err();
+    assert!(error.contains("there is no setting nothing"), "{error}");
 }
 
 #[test]
@@ -187,7 +204,7 @@ fn keys(above: &str, table: &toml::Table, into: &mut BTreeSet<String>) {
     for (name, value) in table {
         let key = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
         match value {
-            toml::Value::Table(table) => keys(&key, table, into),
+            toml::Value::Table(table) if !table.is_empty() => keys(&key, table, into),
             _ => {
                 into.insert(key);
             }

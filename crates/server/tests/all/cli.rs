@@ -144,8 +144,10 @@ async fn whoever_stops_reading_ends_the_command_quietly() {
         if ["events", "orders", "topics"].contains(&args[0]) {
             command.args(["--server", &server]);
         }
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        drop(child.stdout.take()); // as `head` does once it has its lines
+        // As `head` leaves it once it has its lines.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let child = command.stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
         let output = child.wait_with_output().await.unwrap();
         assert!(output.status.success(), "{args:?}: {}", output.status);
         assert_eq!(said(&output), "", "{args:?}");
