@@ -1,9 +1,11 @@
 //! Hearing a client out. One that is still sending when we refuse what it sends would find its connection closed, and
-//! never read why: so what is left of its body is read and thrown away, up to a limit, before the answer goes out.
+//! never read why: so what is left of its body is read and thrown away, up to a limit and not for long, before the
+//! answer goes out.
 
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -21,27 +23,36 @@ use super::MAX_BODY;
 /// Who sends more than this is cut off.
 const MAX_HEARD: usize = 16 * MAX_BODY;
 
+/// Who takes longer than this for the rest is cut off: a promised body may never come.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Reads the rest of a large body after a refusal.
 pub async fn hear_out(request: Request, next: Next) -> Response {
     // Small bodies arrive in one piece, and who expects a word from us first sends nothing without it.
-    let small = request.body().size_hint().exact().is_some_and(|bytes| bytes <= MAX_BODY as u64);
-    if small || request.headers().contains_key(header::EXPECT) {
+    let announced = request.body().size_hint().exact();
+    let worth_it = announced.is_none_or(|bytes| bytes > MAX_BODY as u64 && bytes <= MAX_HEARD as u64);
+    if !worth_it || request.headers().contains_key(header::EXPECT) {
         return next.run(request).await;
     }
     let (hand_back, mut rest) = oneshot::channel();
     let request = request.map(|body| Body::new(Lent { body: Some(body), hand_back: Some(hand_back) }));
     let response = next.run(request).await;
     if response.status().is_client_error()
-        && let Ok(mut body) = rest.try_recv()
+        && let Ok(body) = rest.try_recv()
     {
-        let mut heard = 0;
-        while heard < MAX_HEARD
-            && let Some(Ok(frame)) = body.frame().await
-        {
-            heard += frame.data_ref().map_or(0, Bytes::len);
-        }
+        // Heard or not, the answer goes out.
+        let _ = tokio::time::timeout(PATIENCE, hear(body)).await;
     }
     response
+}
+
+async fn hear(mut body: Body) {
+    let mut heard = 0;
+    while heard < MAX_HEARD
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        heard += frame.data_ref().map_or(0, Bytes::len);
+    }
 }
 
 /// A body that comes back when whoever has it drops it.
