@@ -5,7 +5,7 @@
 
 mod headers;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -473,6 +473,9 @@ pub struct AuthorizeCall {
     pub token: Option<String>,
     /// Steers the simulated provider only.
     pub scenario: Option<String>,
+    /// The order's own notes, for the provider to keep.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// Takes an operation back by its key.
@@ -529,24 +532,39 @@ pub enum CallOutcome<T> {
         /// How long the other side asked us to wait.
         retry_after: Option<Duration>,
     },
+    /// We did not call, and will later: it is no try, and says nothing about the tries before.
+    HeldBack(HeldBack),
 }
 
-/// A payment provider.
+/// A call that was not made, because we hold calls back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldBack {
+    /// Why; the same words for as long as the cause is the same, since each new reason is told to the order.
+    pub reason: String,
+    /// When to come again: after this.
+    pub wait: Duration,
+    /// Whether the wait is an operator's wish, by which the deadline moves. It does not move for a provider that is
+    /// out of order: then, too, an order is to come to its end.
+    pub wished: bool,
+}
+
+/// A payment provider. `again`: the call may have reached the provider before, so it is asked first what came of that,
+/// if it can be asked.
 #[async_trait]
 pub trait PaymentProvider: Send + Sync {
     /// Asks for an authorization; `Done` carries the provider's reference.
-    async fn authorize(&self, call: &AuthorizeCall) -> CallOutcome<String>;
+    async fn authorize(&self, call: &AuthorizeCall, again: bool) -> CallOutcome<String>;
     /// Voids an operation; once `Done`, the provider refuses that operation's key for ever.
-    async fn void(&self, call: &UndoCall) -> CallOutcome<()>;
+    async fn void(&self, call: &UndoCall, again: bool) -> CallOutcome<()>;
 }
 
-/// A carrier.
+/// A carrier. `again`: as with a [`PaymentProvider`].
 #[async_trait]
 pub trait Carrier: Send + Sync {
     /// Hands over the goods.
-    async fn ship(&self, call: &ShipCall) -> CallOutcome<Shipped>;
+    async fn ship(&self, call: &ShipCall, again: bool) -> CallOutcome<Shipped>;
     /// Stops a shipment, if it is not too late.
-    async fn cancel(&self, call: &UndoCall) -> CallOutcome<CancelOutcome>;
+    async fn cancel(&self, call: &UndoCall, again: bool) -> CallOutcome<CancelOutcome>;
 }
 
 /// What a carrier answers when it took the goods.

@@ -1,4 +1,6 @@
-//! Puts the system together. The only file that knows adapters.
+//! Puts the system together. The only module that knows adapters.
+
+mod outside;
 
 use std::{
     net::SocketAddr,
@@ -14,7 +16,7 @@ use cartwright_core::{
     domain::ids::OrderId,
     events,
     ports::{Clock, Ids, Store, StoreError},
-    services::{Engine, Fulfillment, Logic, Orders, Payments, Providers},
+    services::{Engine, Fulfillment, Logic, Orders, Payments},
 };
 use cartwright_store::{
     DataDir, OpenError, StoreKind, check_cursors,
@@ -34,8 +36,8 @@ use crate::{
     bus::journal::{self, Source},
     clock::SystemClock,
     config::Config,
-    http::{self, About, Api, Component, serve::serve},
-    providers::{Ledger, LedgerError, SimulatedCarrier, SimulatedPayments, ledger},
+    http::{self, About, Api, Component, Serves, Simulated, serve::serve},
+    providers::{LedgerError, SwitchError, UrlError},
     telemetry::metrics,
     workers::{
         inbox::{Commands, Inbox, Intakes, inbox},
@@ -45,17 +47,26 @@ use crate::{
     },
 };
 
+use self::outside::Outside;
+
 /// How long stopping may take before what is left is left to the next start.
 const STOP_LIMIT: Duration = Duration::from_secs(8);
 /// How often the gauges and the free disk are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// Connections to the operator's own listener.
+const ADMIN_CONNECTIONS: usize = 64;
+
 /// The system, running.
 pub struct System {
     /// Where the API listens.
     pub address: SocketAddr,
+    /// Where the operator's calls are, if they have a listener of their own.
+    pub admin: Option<SocketAddr>,
     /// Where the files are.
     pub data: PathBuf,
+    /// Which of the payment provider and the carrier are simulated.
+    pub simulated: (bool, bool),
     stop_intake: CancellationToken,
     stop_loops: CancellationToken,
     intake: TaskTracker,
@@ -69,19 +80,28 @@ pub struct System {
 pub enum StartError {
     /// Somebody else listens there.
     #[error(
-        "can't listen on {listen}: another process uses this port. Stop that one, or choose another port with --listen \
-         (setting http.listen); `cartwright doctor` says whether it is another Cartwright"
+        "can't listen on {listen}: another process uses this port. Stop that one, or choose another port (setting \
+         {setting}{flag}); `cartwright doctor` says whether it is another Cartwright"
     )]
     PortTaken {
+        /// Which setting says so.
+        setting: &'static str,
+        /// The flag for it, if there is one.
+        flag: &'static str,
         /// What was asked for.
         listen: String,
     },
     /// The address is not ours, or the port needs rights that we don't have.
     #[error(
         "can't listen on {listen}: {error}. It must be an address of this machine, such as 127.0.0.1:8080, or \
-         0.0.0.0:8080 for all of them, with a port that may be used (from 1024 on); choose with --listen (setting http.listen)"
+         0.0.0.0:8080 for all of them, with a port that may be used (from 1024 on); choose another (setting \
+         {setting}{flag})"
     )]
     Listen {
+        /// Which setting says so.
+        setting: &'static str,
+        /// The flag for it, if there is one.
+        flag: &'static str,
         /// What was asked for.
         listen: String,
         /// Why not.
@@ -101,6 +121,19 @@ pub enum StartError {
     /// The ledger of the simulated providers.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// How the providers were switched.
+    #[error(transparent)]
+    Switches(#[from] SwitchError),
+    /// A provider's address, or what is sent there.
+    #[error(
+        "the setting {name}.{error}. docs/providers.md says what is needed for {name}.provider = \"http\""
+    )]
+    Provider {
+        /// Which.
+        name: &'static str,
+        /// What is wrong.
+        error: UrlError,
+    },
     /// A store can't be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -123,16 +156,12 @@ pub async fn start_with(
     prometheus: Option<PrometheusHandle>,
     options: &SqliteOptions,
 ) -> Result<System, StartError> {
-    let (listener, address) = listen(&config.http.listen).await?;
+    let listeners = Listeners::bind(config).await?;
     let dir = Arc::new(DataDir::lock(&config.data.dir)?);
     let stores = Stores::open(&dir, options)?;
     stores.check(config).await?;
-    let ledger = Ledger::open(config.data.dir.join(ledger::FILE_NAME), stores.orders.origin())?;
-    let providers = Providers {
-        payments: Arc::new(SimulatedPayments::new(ledger.clone(), config.simulated.payments.clone())),
-        carrier: Arc::new(SimulatedCarrier::new(ledger, config.simulated.carrier.clone())),
-    };
-    let mut assembly = Assembly::new(config, providers);
+    let outside = Outside::open(config, stores.orders.origin())?;
+    let mut assembly = Assembly::new(config, outside);
     let (orders_head, orders_bell) = watch::channel(0);
     let (payments_head, payments_bell) = watch::channel(0);
     let (fulfillment_head, fulfillment_bell) = watch::channel(0);
@@ -151,10 +180,13 @@ pub async fn start_with(
     assembly.service(Payments, &stores.payments, vec![from_orders.clone()], payments_head).await?;
     assembly.service(Fulfillment, &stores.fulfillment, vec![from_orders], fulfillment_head).await?;
     let enough_disk = assembly.watch(config, &stores);
-    let server = assembly.serve(listener, &stores, orders.commands, enough_disk, prometheus);
+    let (address, admin) = (listeners.api.1, listeners.admin.as_ref().map(|(_, address)| *address));
+    let server = assembly.serve(listeners, &stores, orders.commands, enough_disk, prometheus);
     Ok(System {
         address,
+        admin,
         data: config.data.dir.clone(),
+        simulated: (config.payments.is_simulated(), config.carrier.is_simulated()),
         stop_intake: assembly.stop_intake,
         stop_loops: assembly.stop_loops,
         intake: assembly.intake,
@@ -162,16 +194,6 @@ pub async fn start_with(
         stores: vec![stores.orders, stores.payments, stores.fulfillment],
         server,
     })
-}
-
-async fn listen(listen: &str) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => StartError::PortTaken { listen: listen.to_owned() },
-        _ => StartError::Listen { listen: listen.to_owned(), error },
-    };
-    let listener = TcpListener::bind(listen).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
 }
 
 impl System {
@@ -195,6 +217,37 @@ impl System {
         // Closing waits for the threads of the files, which must not keep anybody from a second signal.
         let _ = tokio::task::spawn_blocking(move || drop(self.stores)).await;
     }
+}
+
+/// The ports that we listen on.
+struct Listeners {
+    api: (TcpListener, SocketAddr),
+    admin: Option<(TcpListener, SocketAddr)>,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, StartError> {
+        let api = listen("http.listen", ", flag --listen 127.0.0.1:PORT", &config.http.listen).await?;
+        let admin = match &*config.admin.listen {
+            own if config.admin.enabled && !own.is_empty() => Some(listen("admin.listen", "", own).await?),
+            _ => None,
+        };
+        Ok(Self { api, admin })
+    }
+}
+
+async fn listen(
+    setting: &'static str,
+    flag: &'static str,
+    on: &str,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let wrong = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => StartError::PortTaken { setting, flag, listen: on.to_owned() },
+        _ => StartError::Listen { setting, flag, listen: on.to_owned(), error },
+    };
+    let listener = TcpListener::bind(on).await.map_err(wrong)?;
+    let address = listener.local_addr().map_err(wrong)?;
+    Ok((listener, address))
 }
 
 struct Stores {
@@ -236,7 +289,7 @@ impl Stores {
 /// What is being put together.
 struct Assembly {
     config: Config,
-    providers: Providers,
+    outside: Outside,
     clock: Arc<dyn Clock>,
     stop_intake: CancellationToken,
     stop_loops: CancellationToken,
@@ -253,10 +306,10 @@ struct Started<L: Logic> {
 }
 
 impl Assembly {
-    fn new(config: &Config, providers: Providers) -> Self {
+    fn new(config: &Config, outside: Outside) -> Self {
         Self {
             config: config.clone(),
-            providers,
+            outside,
             clock: Arc::new(SystemClock::start()),
             stop_intake: CancellationToken::new(),
             stop_loops: CancellationToken::new(),
@@ -281,11 +334,15 @@ impl Assembly {
         let (intakes, inbox): (Intakes<L>, Inbox<L>) = inbox(state.clone());
         let store: Arc<dyn Store> = store.clone();
         let services = self.config.services();
-        let settings = RunnerSettings { max_calls: self.config.providers.max_calls, lease: services.lease };
+        let settings = RunnerSettings {
+            service: L::NAME,
+            max_calls: self.config.providers.max_calls,
+            lease: services.lease,
+        };
         let (runner, tasks) = Runner::new(
             store.clone(),
             self.clock.clone(),
-            self.providers.clone(),
+            self.outside.providers.clone(),
             settings,
             intakes.results.clone(),
         );
@@ -343,8 +400,8 @@ impl Assembly {
     }
 
     fn serve(
-        &self,
-        listener: TcpListener,
+        &mut self,
+        listeners: Listeners,
         stores: &Stores,
         orders: Commands<Orders>,
         enough_disk: Arc<AtomicBool>,
@@ -356,24 +413,46 @@ impl Assembly {
             .map(|(name, state)| {
                 let state = state.clone();
                 let check = move || state.is_failing().then(|| "its store can't be written".to_owned());
-                Component { name: (*name).to_owned(), check: Box::new(check) }
+                Component { name: (*name).to_owned(), needed: true, check: Box::new(check) }
             })
             .collect();
         let disk = enough_disk.clone();
         let check = move || (!disk.load(Ordering::Relaxed)).then(|| "the disk is nearly full".to_owned());
-        components.push(Component { name: "disk".to_owned(), check: Box::new(check) });
+        components.push(Component { name: "disk".to_owned(), needed: true, check: Box::new(check) });
+        components.append(&mut self.outside.components);
         let api = Api {
             orders,
             store: stores.orders.clone(),
             topics: stores.topics(),
             components,
             enough_disk,
-            about: About { system: stores.orders.origin(), simulated: true },
+            about: About {
+                system: stores.orders.origin(),
+                simulated: Simulated {
+                    payments: self.config.payments.is_simulated(),
+                    carrier: self.config.carrier.is_simulated(),
+                },
+            },
+            controls: self.outside.controls.clone(),
+            scenarios: self.outside.scenarios.clone(),
             metrics: prometheus,
         };
-        let router = http::router(Arc::new(api));
+        let api = Arc::new(api);
         let limit = self.config.http.max_connections;
-        tokio::spawn(serve(listener, router, limit, self.stop_intake.clone()))
+        let stop = &self.stop_intake;
+        let shared = self.config.admin.enabled && listeners.admin.is_none();
+        let serves = if shared { Serves::All } else { Serves::Public };
+        let main = serve(listeners.api.0, http::router(api.clone(), serves), limit, stop.clone());
+        let admin = listeners.admin.map(|(listener, _)| {
+            serve(listener, http::router(api, Serves::Admin), ADMIN_CONNECTIONS, stop.clone())
+        });
+        tokio::spawn(async move {
+            tokio::join!(main, async {
+                if let Some(admin) = admin {
+                    admin.await;
+                }
+            });
+        })
     }
 }
 

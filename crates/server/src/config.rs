@@ -2,6 +2,7 @@
 
 mod checks;
 mod layers;
+mod providers;
 
 use std::{
     collections::HashMap,
@@ -14,7 +15,10 @@ use cartwright_core::services::{RetryPolicy, Settings};
 use serde::{Deserialize, Serialize};
 
 use self::layers::Layers;
-pub use self::layers::{Origin, Setting, Wrong, is_secret};
+pub use self::{
+    layers::{Origin, Setting, Wrong, is_secret},
+    providers::{Breaker, Provider, ProviderKind, Secret},
+};
 use crate::providers::SimulatedSettings;
 
 /// The default file: it documents every setting.
@@ -34,12 +38,18 @@ pub struct Config {
     pub data: Data,
     /// `[http]`
     pub http: Http,
+    /// `[admin]`
+    pub admin: Admin,
     /// `[orders]`
     pub orders: OrderLimits,
     /// `[idempotency]`
     pub idempotency: Idempotency,
     /// `[sweeper]`
     pub sweeper: Sweeper,
+    /// `[payments]`
+    pub payments: Provider,
+    /// `[carrier]`
+    pub carrier: Provider,
     /// `[providers]`
     pub providers: ProviderCalls,
     /// `[simulated]`
@@ -68,6 +78,16 @@ pub struct Http {
     pub listen: String,
     /// Connections at once.
     pub max_connections: usize,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// Whether there are calls for operators at all.
+    pub enabled: bool,
+    /// Address and port of their own; empty: on the API's.
+    pub listen: String,
 }
 
 /// `[orders]`
@@ -100,10 +120,14 @@ pub struct Sweeper {
 pub struct ProviderCalls {
     /// Calls under way at once.
     pub max_calls: usize,
-    /// Hours.
-    pub deadline_hours: u64,
+    /// Hours, also a part of one.
+    pub deadline_hours: f64,
+    /// Milliseconds that a call which is held back waits, at least.
+    pub held_back_ms: u64,
     /// `[providers.retry]`
     pub retry: Retry,
+    /// `[providers.breaker]`
+    pub breaker: Breaker,
 }
 
 /// `[providers.retry]`
@@ -244,13 +268,14 @@ impl Config {
         Settings {
             max_open_orders: self.orders.max_open,
             sweep_after: Duration::from_secs(self.sweeper.after_seconds),
-            deadline: Duration::from_secs(self.providers.deadline_hours * 3600),
+            deadline: Duration::from_secs_f64(self.providers.deadline_hours * 3600.0),
             retry: RetryPolicy {
                 quick_tries: retry.quick_tries,
                 quick_wait: Duration::from_millis(retry.quick_wait_ms),
                 long_wait: Duration::from_millis(retry.long_wait_ms),
                 max_wait: Duration::from_millis(retry.max_wait_ms),
             },
+            default_provider: self.payments.provider.as_str().to_owned(),
             exclusive: true,
             ..Settings::default()
         }
@@ -259,13 +284,20 @@ impl Config {
     /// What the ranges of numbers (`checks`) don't tell: the first wrong setting, and what is wrong with it.
     fn check(&self) -> Result<(), (String, String)> {
         let strange = self.workers.paused.iter().find(|service| !PAUSABLE.contains(&service.as_str()));
-        match strange {
-            Some(strange) => {
-                let message = format!("may name payments and fulfillment only, not {strange:?}");
-                Err(("workers.paused".to_owned(), message))
-            }
-            None => Ok(()),
+        if let Some(strange) = strange {
+            let message = format!("may name payments and fulfillment only, not {strange:?}");
+            return Err(("workers.paused".to_owned(), message));
         }
+        for (name, simulated) in
+            [("payments", &self.simulated.payments), ("carrier", &self.simulated.carrier)]
+        {
+            // What is wrong begins with the setting's name.
+            simulated.check().map_err(|wrong| {
+                let (key, message) = wrong.split_once(' ').unwrap_or((&wrong, "is wrong"));
+                (format!("simulated.{name}.{key}"), message.to_owned())
+            })?;
+        }
+        Ok(())
     }
 }
 

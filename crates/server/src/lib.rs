@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod compose;
 pub mod config;
+pub mod control;
 pub mod http;
 pub mod providers;
 pub mod telemetry;

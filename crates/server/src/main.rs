@@ -6,7 +6,7 @@ mod help_tests;
 use std::process::ExitCode;
 
 use cartwright_server::cli::{
-    EXIT_CODES, completions, config, doctor, events, load, orders, topics, up, verify,
+    EXIT_CODES, completions, config, doctor, events, load, orders, simulate, topics, up, verify,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -33,6 +33,8 @@ enum Command {
     Topics(topics::TopicsArgs),
     /// Place many orders, and remember durably which were answered
     Load(load::LoadArgs),
+    /// Show how the simulated providers behave, or make them behave otherwise
+    Simulate(simulate::SimulateArgs),
     /// Compare answered orders, stored orders and the providers' ledger
     Verify(verify::VerifyArgs),
     /// Look at everything that a system needs, and say what to do where it is not well
@@ -49,6 +51,7 @@ async fn main() -> ExitCode {
         Command::Up(args) => up::run(args).await,
         Command::Orders(args) => orders::run(args).await,
         Command::Load(args) => load::run(args).await,
+        Command::Simulate(args) => simulate::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Events(args) => events::run(args).await,

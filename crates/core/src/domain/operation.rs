@@ -30,6 +30,9 @@ pub struct Operation {
     /// The last reason why it is not through yet, or why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Why its next call is held back, as the order was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_back: Option<String>,
 }
 
 /// Where an operation stands.
@@ -95,6 +98,15 @@ pub enum Result {
     Unknown(String, Timestamp),
     /// An undo that came too late.
     TooLate,
+    /// The call was not made: it is held back until then. A `wished` wait moves the deadline.
+    HeldBack {
+        /// Why.
+        reason: String,
+        /// When to come again.
+        until: Timestamp,
+        /// Whether an operator wants it so.
+        wished: bool,
+    },
 }
 
 impl Operation {
@@ -113,6 +125,7 @@ impl Operation {
             deadline: Timestamp::default(),
             next_try_at: None,
             reason: None,
+            held_back: None,
         }
     }
 
@@ -167,6 +180,7 @@ impl Operation {
             Result::Done | Result::TooLate => {
                 self.state = State::Done;
                 self.reason = None;
+                self.held_back = None;
                 (vec![Answer::Done], Next::Drop)
             }
             Result::Refused(reason) => {
@@ -187,6 +201,18 @@ impl Operation {
                 self.gave_up = true;
                 self.reason = Some(format!("no outcome before the deadline: {reason}"));
                 (vec![], self.start_undo(now))
+            }
+            Result::HeldBack { .. } if self.undo_asked => (vec![], self.start_undo(now)),
+            Result::HeldBack { reason, wished: false, .. } if now >= self.deadline => {
+                self.gave_up = true;
+                self.reason = Some(format!("no outcome before the deadline: {reason}"));
+                (vec![], self.start_undo(now))
+            }
+            Result::HeldBack { reason, until, wished } => {
+                if wished {
+                    self.deadline = self.deadline.plus(until.since(now));
+                }
+                self.hold_back(Next::Do, reason, until)
             }
             Result::Pending(reason, at) => self.try_again(Next::Do, at, Answer::Waiting(reason, at)),
             Result::Unknown(reason, at) => self.try_again(Next::Do, at, Answer::Retrying(reason, at)),
@@ -226,6 +252,7 @@ impl Operation {
             }
             Result::Pending(reason, at) => self.try_again(Next::Undo, at, Answer::Waiting(reason, at)),
             Result::Unknown(reason, at) => self.try_again(Next::Undo, at, Answer::Retrying(reason, at)),
+            Result::HeldBack { reason, until, .. } => self.hold_back(Next::Undo, reason, until),
         }
     }
 
@@ -233,7 +260,27 @@ impl Operation {
         self.state = State::Undoing;
         self.attempts = 0;
         self.next_try_at = None;
+        self.held_back = None;
         Next::Undo(now)
+    }
+
+    /// A call that was not made is no try. The order is told once for each reason: while many are held back, each
+    /// looks again now and then, and nothing about it has changed.
+    fn hold_back(
+        &mut self,
+        next: fn(Timestamp) -> Next,
+        reason: String,
+        until: Timestamp,
+    ) -> (Vec<Answer>, Next) {
+        self.next_try_at = Some(until);
+        if self.held_back.as_ref() == Some(&reason) {
+            return (vec![], next(until));
+        }
+        if !self.gave_up {
+            self.reason = Some(reason.clone());
+        }
+        self.held_back = Some(reason.clone());
+        (vec![Answer::Waiting(reason, until)], next(until))
     }
 
     fn try_again(
@@ -244,6 +291,7 @@ impl Operation {
     ) -> (Vec<Answer>, Next) {
         self.attempts = self.attempts.saturating_add(1);
         self.next_try_at = Some(at);
+        self.held_back = None;
         // Once given up, the reason is why it fails; the answer carries why the undo takes its time.
         if let (Answer::Retrying(reason, _) | Answer::Waiting(reason, _), false) = (&answer, self.gave_up) {
             self.reason = Some(reason.clone());
@@ -299,6 +347,52 @@ mod tests {
         assert_eq!(op.undid(Result::TooLate, END), (vec![Answer::Done], Next::Drop));
         op.undo(END, true);
         assert!(matches!(op.undid(Result::TooLate, END).0[..], [Answer::NotUndoable(_)]));
+    }
+
+    fn held_back(until: i64, wished: bool) -> Result {
+        Result::HeldBack { reason: "switched off".into(), until: Timestamp::from_micros(until), wished }
+    }
+
+    #[test]
+    fn what_is_held_back_is_no_try_and_is_told_once() {
+        let (mut op, _) = Operation::begin(T0, END);
+        op.did(unknown(), T0);
+        let (answers, next) = op.did(held_back(5, false), T1);
+        assert!(matches!(&answers[..], [Answer::Waiting(why, _)] if why == "switched off"));
+        assert_eq!((next, op.attempts), (Next::Do(Timestamp::from_micros(5)), 1));
+        assert_eq!(op.did(held_back(9, false), T1), (vec![], Next::Do(Timestamp::from_micros(9))));
+        assert!(matches!(op.did(unknown(), T1).0[..], [Answer::Retrying(..)]), "the next try is told again");
+        assert_eq!(op.did(held_back(9, false), T1).0.len(), 1, "and so is the next wait");
+    }
+
+    #[test]
+    fn a_wish_moves_the_deadline_and_an_outage_does_not() {
+        let (mut op, _) = Operation::begin(T0, END);
+        op.did(held_back(300, true), END);
+        assert_eq!(op.deadline, Timestamp::from_micros(300));
+        assert!(
+            matches!(op.did(unknown(), Timestamp::from_micros(299)).1, Next::Do(_)),
+            "it has its time left"
+        );
+        let at = Timestamp::from_micros(300);
+        assert_eq!(
+            op.did(held_back(400, false), at),
+            (vec![], Next::Undo(at)),
+            "an outage ends with an undo"
+        );
+        assert!(
+            matches!(op.undid(held_back(500, true), at).1, Next::Undo(_)),
+            "which is held back in its turn"
+        );
+        let (answers, _) = op.undid(Result::Done, at);
+        assert!(matches!(&answers[..], [Answer::Refused(why)] if why.contains("deadline")));
+    }
+
+    #[test]
+    fn an_undo_of_what_is_held_back_asks_the_provider() {
+        let (mut op, _) = Operation::begin(T0, END);
+        op.did(held_back(5, true), T0);
+        assert_eq!(op.undo(T1, true), (None, Next::Undo(T1)), "it may have been called before a crash");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The payloads, version 1.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -117,6 +119,9 @@ pub enum Work {
         token: Option<String>,
         /// Steers the simulated provider.
         scenario: Option<String>,
+        /// The order's own notes, for the provider to keep.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        metadata: BTreeMap<String, String>,
     },
     /// Plan a shipment.
     Schedule {

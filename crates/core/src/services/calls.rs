@@ -37,6 +37,19 @@ pub enum CallResult {
     Waited,
 }
 
+impl CallResult {
+    /// Whether no call was made.
+    pub const fn is_held_back(&self) -> bool {
+        matches!(
+            self,
+            Self::Authorize(CallOutcome::HeldBack(_))
+                | Self::Void(CallOutcome::HeldBack(_))
+                | Self::Ship(CallOutcome::HeldBack(_))
+                | Self::Cancel(CallOutcome::HeldBack(_))
+        )
+    }
+}
+
 impl TaskDone {
     /// A call whose outcome nobody knows.
     pub fn unknown(task: Task, reason: &str) -> Self {
@@ -56,12 +69,13 @@ impl TaskDone {
 
 impl Providers {
     /// Carries out a task. Never inside a transaction; whatever happens, the result goes back to the service.
-    pub async fn carry_out(&self, task: Task) -> TaskDone {
+    /// `again`: the call may have been made before, in a try or by a process that has died since.
+    pub async fn carry_out(&self, task: Task, again: bool) -> TaskDone {
         let result = match &task.work {
-            Work::Authorize(call) => CallResult::Authorize(self.payments.authorize(call).await),
-            Work::Void(call) => CallResult::Void(self.payments.void(call).await),
-            Work::Ship(call) => CallResult::Ship(self.carrier.ship(call).await),
-            Work::CancelShipment(call) => CallResult::Cancel(self.carrier.cancel(call).await),
+            Work::Authorize(call) => CallResult::Authorize(self.payments.authorize(call, again).await),
+            Work::Void(call) => CallResult::Void(self.payments.void(call, again).await),
+            Work::Ship(call) => CallResult::Ship(self.carrier.ship(call, again).await),
+            Work::CancelShipment(call) => CallResult::Cancel(self.carrier.cancel(call, again).await),
             Work::Wait => CallResult::Waited,
         };
         TaskDone { task, result }

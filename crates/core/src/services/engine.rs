@@ -1,21 +1,22 @@
 //! One batch: load, decide, commit, settle.
 
+mod cache;
 mod load;
 mod report;
 mod works;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    num::NonZeroUsize,
     ops::Range,
     sync::Arc,
 };
 
-use lru::LruCache;
-
 pub use self::report::{StepReport, Unfinished};
-use self::works::{Working, Works};
-use super::{CACHED_RECORDS, Ctx, Logic, MAX_ROUNDS, Settings, TaskDone, Turn, parking};
+use self::{
+    cache::{Cache, Known},
+    works::{Working, Works},
+};
+use super::{CACHED_BYTES, CACHED_RECORDS, Ctx, Logic, MAX_ROUNDS, Settings, TaskDone, Turn, parking};
 use crate::{
     domain::{ids::OrderId, time::Timestamp},
     events::Envelope,
@@ -50,7 +51,7 @@ pub struct Engine<L: Logic> {
     ids: Box<dyn Ids>,
     settings: Settings,
     topic: Arc<str>,
-    cache: LruCache<OrderId, Known<L::Record>>,
+    cache: Cache<L::Record>,
     numbers: Range<u64>,
     cursors: BTreeMap<(Arc<str>, u32), Cursor>,
     /// The positions that this process wrote last.
@@ -60,12 +61,6 @@ pub struct Engine<L: Logic> {
     recount: bool,
     /// Orders made in the round under way, before they count as open.
     admitted: u64,
-}
-
-/// A record as we know it to stand in the store.
-struct Known<R> {
-    revision: u64,
-    record: R,
 }
 
 /// An input with what is read from it once.
@@ -95,7 +90,7 @@ impl<L: Logic> Engine<L> {
             ids,
             settings,
             topic: L::NAME.into(),
-            cache: LruCache::new(NonZeroUsize::new(CACHED_RECORDS).unwrap_or(NonZeroUsize::MIN)),
+            cache: Cache::new(CACHED_RECORDS, CACHED_BYTES),
             numbers: 0..0,
             cursors: BTreeMap::new(),
             saved: BTreeMap::new(),
@@ -416,14 +411,16 @@ impl<L: Logic> Engine<L> {
     }
 
     fn to_commit(&self, order: &OrderId, work: &mut Working<L::Record>) -> Commit {
+        let row = match &work.unreadable {
+            Some(_) => None,
+            None => Some(work.record.as_ref().map(|record| self.logic.row(record)).unwrap_or_default()),
+        };
+        work.bytes = row.as_ref().and_then(|row| Some(row.record.as_ref()?.len())).unwrap_or(work.bytes);
         let turn = &mut work.turn;
         Commit {
             id: order.clone(),
             guard: work.guard,
-            row: match &work.unreadable {
-                Some(_) => None,
-                None => Some(work.record.as_ref().map(|record| self.logic.row(record)).unwrap_or_default()),
-            },
+            row,
             journal: std::mem::take(&mut turn.journal),
             history: std::mem::take(&mut turn.history),
             put_tasks: std::mem::take(&mut turn.put_tasks),
@@ -451,7 +448,7 @@ impl<L: Logic> Engine<L> {
             && !work.parked.queue
             && self.logic.is_live(&record)
         {
-            self.cache.put(order, Known { revision, record });
+            self.cache.put(order, Known { revision, record, bytes: work.bytes });
         }
     }
 }

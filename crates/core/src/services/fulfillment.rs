@@ -72,7 +72,7 @@ impl Performer for Fulfillment {
                 if let (CallOutcome::Done(how), Some(consignment), true) = (outcome, consignment, doing) {
                     consignment.note_shipped(how, now);
                 }
-                Some(Came::OfDo(steps::result_of(outcome, wait)))
+                Some(Came::OfDo(steps::result_of(outcome, wait, now)))
             }
             (CallResult::Cancel(CallOutcome::Done(CancelOutcome::TooLate(how))), consignment) => {
                 if let Some(consignment) = consignment {
@@ -80,7 +80,7 @@ impl Performer for Fulfillment {
                 }
                 Some(Came::OfUndo(OpResult::TooLate))
             }
-            (CallResult::Cancel(outcome), _) => Some(Came::OfUndo(steps::result_of(outcome, wait))),
+            (CallResult::Cancel(outcome), _) => Some(Came::OfUndo(steps::result_of(outcome, wait, now))),
             (CallResult::Authorize(_) | CallResult::Void(_) | CallResult::Waited, _) => None,
         }
     }

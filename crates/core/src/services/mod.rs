@@ -25,7 +25,9 @@ pub use self::{
     calls::{CallResult, Providers, TaskDone},
     engine::{Engine, Input, StepReport, Unfinished},
     fulfillment::Fulfillment,
-    orders::{Answered, Ask, CREATED_TO_SHIPPED, OrderAnswer, Orders, PlaceOrder, Rejection, Request},
+    orders::{
+        Answered, Ask, CREATED_TO_SHIPPED, OrderAnswer, Orders, PlaceOrder, Rejection, Request, SHIP_SCENARIO,
+    },
     payments::Payments,
     retry::RetryPolicy,
     schedule::Schedule,
@@ -41,6 +43,9 @@ pub const MAX_ROUNDS: usize = 16;
 
 /// Records that a service keeps in memory between batches.
 pub const CACHED_RECORDS: usize = 8_192;
+
+/// Bytes that their JSON may have together.
+pub const CACHED_BYTES: usize = 64 * 1024 * 1024;
 
 /// Events of one order that may be parked; more are not kept.
 pub const MAX_PARKED: usize = 256;

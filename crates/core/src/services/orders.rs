@@ -14,7 +14,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use uuid::Uuid;
 
-pub use self::asks::{Answered, Ask, OrderAnswer, PlaceOrder, Rejection, Request};
+pub use self::{
+    asks::{Answered, Ask, OrderAnswer, PlaceOrder, Rejection, Request},
+    publish::SHIP_SCENARIO,
+};
 use self::{
     commands::{change_order, place_order},
     publish::{as_it_stands, emit, publish},

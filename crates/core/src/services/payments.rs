@@ -30,7 +30,8 @@ impl Performer for Payments {
     const KINDS: &'static [StepKind] = &[StepKind::Pay];
 
     fn begin(step: &StepId, work: &Work, _: &Ctx<'_>) -> Option<(Payment, Option<TaskWork>)> {
-        let Work::Pay { payment_id, amount, currency, scale, provider, token, scenario } = work else {
+        let Work::Pay { payment_id, amount, currency, scale, provider, token, scenario, metadata } = work
+        else {
             return None;
         };
         let payment = Payment { id: *payment_id, amount: *amount, currency: *currency, reference: None };
@@ -43,6 +44,7 @@ impl Performer for Payments {
             provider: provider.clone(),
             token: token.clone(),
             scenario: scenario.clone(),
+            metadata: metadata.clone(),
         });
         Some((payment, Some(call)))
     }
@@ -63,16 +65,16 @@ impl Performer for Payments {
         step: &mut PerformedStep<Payment>,
         result: &CallResult,
         wait: &Wait<'_>,
-        _: Timestamp,
+        now: Timestamp,
     ) -> Option<Came> {
         match result {
             CallResult::Authorize(outcome) => {
                 if let (CallOutcome::Done(reference), Some(payment)) = (outcome, &mut step.facts) {
                     payment.reference = Some(reference.clone());
                 }
-                Some(Came::OfDo(steps::result_of(outcome, wait)))
+                Some(Came::OfDo(steps::result_of(outcome, wait, now)))
             }
-            CallResult::Void(outcome) => Some(Came::OfUndo(steps::result_of(outcome, wait))),
+            CallResult::Void(outcome) => Some(Came::OfUndo(steps::result_of(outcome, wait, now))),
             CallResult::Ship(_) | CallResult::Cancel(_) | CallResult::Waited => None,
         }
     }

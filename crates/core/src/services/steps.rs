@@ -25,7 +25,7 @@ use crate::{
     events::{
         Envelope, Payload, ProgressState, StepProgressedV1, StepRequestedV1, StepUndoRequestedV1, Work,
     },
-    ports::{CallOutcome, Delivery, Row, SavedAnswer, Work as TaskWork},
+    ports::{CallOutcome, Delivery, HeldBack, Row, SavedAnswer, Work as TaskWork},
 };
 
 /// What one service that does steps knows and others do not.
@@ -184,12 +184,15 @@ impl<P: Performer> Logic for P {
 }
 
 /// What came of a call, in the words of an operation.
-pub(super) fn result_of<T>(outcome: &CallOutcome<T>, wait: &Wait<'_>) -> OpResult {
+pub(super) fn result_of<T>(outcome: &CallOutcome<T>, wait: &Wait<'_>, now: Timestamp) -> OpResult {
     match outcome {
         CallOutcome::Done(_) => OpResult::Done,
         CallOutcome::Refused(reason) => OpResult::Refused(reason.clone()),
         CallOutcome::Pending(reason) => OpResult::Pending(reason.clone(), wait(None)),
         CallOutcome::Unknown { reason, retry_after } => OpResult::Unknown(reason.clone(), wait(*retry_after)),
+        CallOutcome::HeldBack(HeldBack { reason, wait, wished }) => {
+            OpResult::HeldBack { reason: reason.clone(), until: now.plus(*wait), wished: *wished }
+        }
     }
 }
 

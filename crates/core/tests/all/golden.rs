@@ -144,6 +144,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
                 provider: "simulated".into(),
                 token: Some("tok_1".into()),
                 scenario: None,
+                metadata: BTreeMap::new(),
             }),
         ),
         (

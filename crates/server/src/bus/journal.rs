@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cartwright_core::ports::{Delivery, Origin, Store, StoreError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use crate::workers::inbox::Deliveries;
 
 /// Rows read at once.
 const PAGE: usize = 256;
@@ -37,7 +39,7 @@ pub async fn follow(
     source: Source,
     consumer: Arc<dyn Store>,
     mut reading: watch::Receiver<u64>,
-    to: mpsc::Sender<Read>,
+    to: Deliveries,
     stop: CancellationToken,
 ) {
     loop {
@@ -67,7 +69,7 @@ async fn read_on(
     consumer: &dyn Store,
     reading: u64,
     head: &mut watch::Receiver<u64>,
-    to: &mpsc::Sender<Read>,
+    to: &Deliveries,
 ) -> Result<(), StoreError> {
     let incarnation = source.store.incarnation();
     let mut position = settled(consumer, &source.topic, incarnation).await?;
@@ -89,7 +91,7 @@ async fn read_on(
                 headers: row.message.headers,
                 value: row.message.value,
             };
-            if to.send(Read { reading, delivery }).await.is_err() {
+            if !to.send(Read { reading, delivery }).await {
                 return Ok(());
             }
         }

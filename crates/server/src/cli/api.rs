@@ -114,6 +114,10 @@ impl Api {
         }
     }
 
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, ApiError> {
+        self.read(&self.send(self.http.request(Method::PUT, self.url(path)).json(body)).await?.body)
+    }
+
     /// Reads an answer, or says that it is not one.
     pub fn read<'a, T: Deserialize<'a>>(&self, body: &'a [u8]) -> Result<T, ApiError> {
         serde_json::from_slice(body).map_err(|error| ApiError::Odd {

@@ -13,6 +13,7 @@ mod ids;
 pub mod load;
 pub mod orders;
 mod out;
+pub mod simulate;
 mod style;
 pub mod topics;
 pub mod up;

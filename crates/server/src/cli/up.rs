@@ -82,7 +82,7 @@ fn welcome(system: &System) {
          \x20 Health     http://{address}/health/ready\n\
          \x20 Metrics    http://{address}/metrics\n\
          \x20 Data       {}\n\
-         \x20 Payments and carrier are simulated: no money moves, nothing is shipped.\n\
+         \x20 {}\n\
          \n\
          A first order:\n\
          \n\
@@ -93,7 +93,20 @@ fn welcome(system: &System) {
          or: cartwright orders place --sample --watch{elsewhere}",
         Paint::stdout().bold("Cartwright"),
         system.data.display(),
+        simulated(system.simulated),
     );
+}
+
+/// What is only played.
+const fn simulated((payments, carrier): (bool, bool)) -> &'static str {
+    match (payments, carrier) {
+        (true, true) => "Payments and carrier are simulated: no money moves, nothing is shipped.",
+        (true, false) => {
+            "Payments are simulated, no money moves; the carrier is real, and goods are shipped."
+        }
+        (false, true) => "The carrier is simulated, nothing is shipped; payments are real, and money moves.",
+        (false, false) => "Payments and carrier are real: money moves, and goods are shipped.",
+    }
 }
 
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {

@@ -5,8 +5,12 @@ use std::ops::RangeInclusive;
 use tracing_subscriber::EnvFilter;
 
 use super::layers::Layers;
+use crate::control::MAX_RATE;
 
 const HOUR_MS: i64 = 3_600_000;
+
+/// The longest that one exchange with a provider may take: three of them fit into the time that a call has in all.
+const MAX_TIMEOUT_MS: i64 = 12_000;
 
 /// The range of every whole number, in the unit that its name says.
 pub const RANGES: &[(&str, RangeInclusive<i64>)] = &[
@@ -16,7 +20,12 @@ pub const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("idempotency.retention_days", 0..=3_650),
     ("sweeper.after_seconds", 1..=30 * 24 * 3_600),
     ("providers.max_calls", 1..=100_000),
-    ("providers.deadline_hours", 1..=8_760),
+    ("providers.held_back_ms", 1..=60_000),
+    ("providers.breaker.after", 0..=1_000_000),
+    ("providers.breaker.open_ms", 1..=24 * HOUR_MS),
+    ("providers.breaker.max_open_ms", 1..=24 * HOUR_MS),
+    ("payments.timeout_ms", 1..=MAX_TIMEOUT_MS),
+    ("carrier.timeout_ms", 1..=MAX_TIMEOUT_MS),
     ("providers.retry.quick_tries", 1..=100),
     ("providers.retry.quick_wait_ms", 1..=HOUR_MS),
     ("providers.retry.long_wait_ms", 1..=24 * HOUR_MS),
@@ -34,6 +43,9 @@ pub const RANGES: &[(&str, RangeInclusive<i64>)] = &[
 
 /// The range of every number that is not whole.
 pub const RATES: &[(&str, RangeInclusive<f64>)] = &[
+    ("providers.deadline_hours", 0.0001..=8_760.0),
+    ("payments.rate", 0.0..=MAX_RATE),
+    ("carrier.rate", 0.0..=MAX_RATE),
     ("simulated.payments.failure_rate", 0.0..=1.0),
     ("simulated.payments.decline_rate", 0.0..=1.0),
     ("simulated.payments.timeout_rate", 0.0..=1.0),
@@ -45,6 +57,7 @@ pub const RATES: &[(&str, RangeInclusive<f64>)] = &[
 /// Pairs of which the first may not be greater than the second.
 const ORDERED: &[(&str, &str)] = &[
     ("providers.retry.long_wait_ms", "providers.retry.max_wait_ms"),
+    ("providers.breaker.open_ms", "providers.breaker.max_open_ms"),
     ("simulated.payments.latency_min_ms", "simulated.payments.latency_max_ms"),
     ("simulated.carrier.latency_min_ms", "simulated.carrier.latency_max_ms"),
 ];
@@ -78,6 +91,7 @@ pub fn check(layers: &mut Layers) {
         }
     }
     check_text(layers, "http.listen", listen);
+    check_text(layers, "admin.listen", |own| if own.is_empty() { None } else { listen(own) });
     check_text(layers, "data.dir", |dir| {
         dir.is_empty().then(|| "must name a directory, not be empty".to_owned())
     });

@@ -75,7 +75,10 @@ const WRONG: &[(&str, &str)] = &[
     ),
     ("[sweeper]\nafter_seconds = 0", "sweeper.after_seconds must be between 1 and 2592000, not 0"),
     ("[providers]\nmax_calls = 0", "providers.max_calls must be between 1 and 100000, not 0"),
-    ("[providers]\ndeadline_hours = 9000", "providers.deadline_hours must be between 1 and 8760, not 9000"),
+    (
+        "[providers]\ndeadline_hours = 9000",
+        "providers.deadline_hours must be between 0.0001 and 8760, not 9000",
+    ),
     ("[providers.retry]\nquick_tries = 0", "providers.retry.quick_tries must be between 1 and 100, not 0"),
     (
         "[providers.retry]\nlong_wait_ms = 700000",
@@ -133,6 +136,37 @@ fn wrong_variables_and_flags_are_named_too() {
     }
     let error = read("", &[], &[("http.listen", "nonsense")]).unwrap_err();
     assert!(error.contains("flag --listen: http.listen must be an address and a port"), "{error}");
+}
+
+#[test]
+fn what_a_provider_can_t_do_is_named() {
+    for (key, value, named) in [
+        ("simulated.payments.latency_min_ms", "500", "simulated.payments.latency_max_ms"),
+        ("payments.timeout_ms", "60000", "payments.timeout_ms must be between 1 and 12000"),
+        ("carrier.rate", "-1", "carrier.rate must be between 0 and"),
+        ("carrier.provider", "pigeon", "carrier.provider unknown variant `pigeon`"),
+        ("providers.breaker.max_open_ms", "1", "providers.breaker.max_open_ms"),
+        ("providers.held_back_ms", "0", "providers.held_back_ms must be between 1 and 60000"),
+        ("payments.headers", "x", "payments.headers must be names and values, as only a file can hold them"),
+        ("admin.listen", "nonsense", "admin.listen must be an address and a port"),
+    ] {
+        let error = read("", &[], &[(key, value)]).unwrap_err();
+        assert!(error.contains(named), "{key} = {value}: {error}");
+    }
+    let file = "[payments.headers]\nx-api-version = '2'\n[providers]\ndeadline_hours = 12";
+    let config = read(file, &[], &[]).unwrap().config;
+    assert_eq!(config.payments.http().headers.len(), 1);
+    let error = read("[payments]\nheaders = { x = 1 }", &[], &[]).unwrap_err();
+    assert!(error.contains("shop.toml:") && error.contains("payments.headers"), "{error}");
+}
+
+#[test]
+fn secrets_are_taken_as_they_are_and_never_shown() {
+    let config = read("", &[("CARTWRIGHT__PAYMENTS__TOKEN", "007")], &[]).unwrap().config;
+    assert_eq!(config.payments.http().token, "007");
+    assert!(!format!("{config:?}").contains("007"), "{config:?}");
+    let error = read("[payments]\ntoken = 4711", &[], &[]).unwrap_err();
+    assert!(error.contains("payments.token must be text") && !error.contains("4711"), "{error}");
 }
 
 #[test]

@@ -212,6 +212,28 @@ impl Form<'_> {
         map
     }
 
+    /// A number in a range, absent or null allowed.
+    pub fn number(&mut self, name: &str, min: f64, max: f64) -> Option<f64> {
+        let value = self.take(name)?;
+        let number = value.as_f64().filter(|number| (min..=max).contains(number));
+        if number.is_none() {
+            self.bad(name, format!("must be a number between {min} and {max}"));
+        }
+        number
+    }
+
+    /// True or false, which must be said.
+    pub fn needed_flag(&mut self, name: &str) -> Option<bool> {
+        if !self.needed(name) {
+            return None;
+        }
+        let flag = self.take(name)?.as_bool();
+        if flag.is_none() {
+            self.bad(name, "must be true or false");
+        }
+        flag
+    }
+
     fn needed(&mut self, name: &str) -> bool {
         let there = self.fields.get(name).is_some_and(|value| !value.is_null());
         if !there {

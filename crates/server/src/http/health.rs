@@ -19,6 +19,8 @@ use super::Api;
 pub struct Component {
     /// What it is called.
     pub name: String,
+    /// Whether orders can't be taken without it.
+    pub needed: bool,
     /// `None` while it is well, else what is wrong.
     pub check: Box<dyn Fn() -> Option<String> + Send + Sync>,
 }
@@ -48,12 +50,10 @@ async fn live(State(api): State<Arc<Api>>) -> Json<Health> {
 #[utoipa::path(get, path = "/health/ready", tag = "operations",
     responses((status = 200, body = Health), (status = 503, body = Health)))]
 async fn ready(State(api): State<Arc<Api>>) -> Response {
-    let components: BTreeMap<String, String> = api
-        .components
-        .iter()
-        .map(|component| (component.name.clone(), (component.check)().unwrap_or_else(|| "ok".to_owned())))
-        .collect();
-    let well = components.values().all(|state| state == "ok");
+    let states: Vec<_> = api.components.iter().map(|component| (component, (component.check)())).collect();
+    let well = states.iter().all(|(component, trouble)| !component.needed || trouble.is_none());
+    let said = |trouble: Option<String>| trouble.unwrap_or_else(|| "ok".to_owned());
+    let components = states.into_iter().map(|(part, trouble)| (part.name.clone(), said(trouble))).collect();
     let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let health = Health { status: if well { "ok" } else { "failing" }, system: api.about.system, components };
     (status, Json(health)).into_response()

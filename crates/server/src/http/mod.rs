@@ -26,8 +26,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use self::problem::Problem;
-pub use self::{admin::About, health::Component};
-use crate::workers::inbox::Commands;
+pub use self::{
+    admin::{About, Simulated},
+    health::Component,
+};
+use crate::{
+    control::{Controls, Scenarios},
+    workers::inbox::Commands,
+};
 
 /// The largest body, in bytes.
 pub const MAX_BODY: usize = 256 * 1024;
@@ -46,6 +52,10 @@ pub struct Api {
     pub enough_disk: Arc<AtomicBool>,
     /// What this system is.
     pub about: About,
+    /// What operators change of the providers.
+    pub controls: Controls,
+    /// The scenarios that orders may ask for.
+    pub scenarios: Scenarios,
     /// Renders the metrics.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -56,18 +66,24 @@ pub struct Api {
         title = "Cartwright",
         description = "Takes orders, has them paid and shipped, and shows at every moment where each one stands."
     ),
-    tags((name = "orders"), (name = "events"), (name = "operations"))
+    tags((name = "orders"), (name = "events"), (name = "operations"), (name = "admin"))
 )]
 struct Docs;
 
-/// The whole HTTP side.
-pub fn router(api: Arc<Api>) -> Router {
-    let (routes, openapi) = OpenApiRouter::with_openapi(Docs::openapi())
-        .merge(v1::routes())
-        .merge(admin::routes())
-        .merge(health::routes())
-        .with_state(api)
-        .split_for_parts();
+/// Which calls a listener answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// All of them.
+    All,
+    /// All but the operator's.
+    Public,
+    /// The operator's, and those about the process.
+    Admin,
+}
+
+/// The HTTP side of a listener, with the documentation of what it answers.
+pub fn router(api: Arc<Api>, serves: Serves) -> Router {
+    let (routes, openapi) = calls(serves).with_state(api).split_for_parts();
     routes
         .route("/", get(async || Redirect::to("/docs")))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi))
@@ -86,12 +102,16 @@ pub fn router(api: Arc<Api>) -> Router {
         .layer(CatchPanicLayer::custom(layers::panicked))
 }
 
-/// The OpenAPI document.
+/// The OpenAPI document of everything.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    OpenApiRouter::<Arc<Api>>::with_openapi(Docs::openapi())
-        .merge(v1::routes())
-        .merge(admin::routes())
-        .merge(health::routes())
-        .split_for_parts()
-        .1
+    calls(Serves::All).split_for_parts().1
+}
+
+fn calls(serves: Serves) -> OpenApiRouter<Arc<Api>> {
+    let calls = OpenApiRouter::with_openapi(Docs::openapi()).merge(health::routes());
+    match serves {
+        Serves::All => calls.merge(v1::routes()).merge(admin::routes()),
+        Serves::Public => calls.merge(v1::routes()),
+        Serves::Admin => calls.merge(admin::routes()),
+    }
 }

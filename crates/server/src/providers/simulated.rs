@@ -4,7 +4,7 @@
 //! What happens to a call depends on its key, the settings and the ledger alone, so that repeats agree, also after a
 //! restart.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use cartwright_core::{
@@ -15,12 +15,19 @@ use cartwright_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::ledger::{Answer, Effect, Kind, Ledger, LedgerError, Operation, Undo, UndoAnswer};
+use super::{
+    ledger::{Answer, Effect, Kind, Ledger, LedgerError, Operation, Undo, UndoAnswer},
+    steered::{Mood, Steered},
+};
+use crate::control::{Mode, Steering};
+
+/// The longest time that an answer may take, in milliseconds: a caller gives up before.
+const MAX_LATENCY_MS: u64 = 3_600_000;
 
 /// The carriers that goods go with.
 pub const CARRIERS: [&str; 4] = ["FedEx", "UPS", "USPS", "DHL"];
 
-/// The `scenario`s that a call may ask for. Any other word is taken for `success`.
+/// The `scenario`s that a call may ask for.
 pub const SCENARIOS: [&str; 6] = ["success", "decline", "timeout", "pending", "error", "slow"];
 
 /// Calls that fail first in the scenario `error`.
@@ -63,46 +70,85 @@ impl Default for SimulatedSettings {
     }
 }
 
+impl SimulatedSettings {
+    /// Whether a provider can behave so.
+    ///
+    /// # Errors
+    /// Names the first that is wrong, and what it must be.
+    pub fn check(&self) -> Result<(), String> {
+        let rates = [
+            ("failure_rate", self.failure_rate),
+            ("decline_rate", self.decline_rate),
+            ("timeout_rate", self.timeout_rate),
+        ];
+        if let Some((name, _)) = rates.iter().find(|(_, rate)| !(0.0..=1.0).contains(rate)) {
+            return Err(format!("{name} must be between 0 and 1"));
+        }
+        let times = [("latency_max_ms", self.latency_max_ms), ("slow_ms", self.slow_ms)];
+        if let Some((name, _)) = times.iter().find(|(_, ms)| *ms > MAX_LATENCY_MS) {
+            return Err(format!("{name} must be at most {MAX_LATENCY_MS} (an hour)"));
+        }
+        if self.latency_min_ms > self.latency_max_ms {
+            let (min, max) = (self.latency_min_ms, self.latency_max_ms);
+            return Err(format!(
+                "latency_max_ms must be at least latency_min_ms, but {max} is less than {min}"
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// A payment provider.
 pub struct SimulatedPayments {
     ledger: Ledger,
-    settings: SimulatedSettings,
+    steered: Arc<Steered>,
 }
 
 /// A carrier.
 pub struct SimulatedCarrier {
     ledger: Ledger,
-    settings: SimulatedSettings,
+    steered: Arc<Steered>,
 }
 
 impl SimulatedPayments {
     /// A provider that writes into this ledger.
-    pub const fn new(ledger: Ledger, settings: SimulatedSettings) -> Self {
-        Self { ledger, settings }
+    pub fn new(ledger: Ledger, settings: SimulatedSettings) -> Self {
+        Self { ledger, steered: Steered::new("payments", settings) }
+    }
+
+    /// What makes it behave otherwise.
+    pub fn steering(&self) -> Arc<dyn Steering> {
+        self.steered.clone()
     }
 }
 
 impl SimulatedCarrier {
     /// A carrier that writes into this ledger.
-    pub const fn new(ledger: Ledger, settings: SimulatedSettings) -> Self {
-        Self { ledger, settings }
+    pub fn new(ledger: Ledger, settings: SimulatedSettings) -> Self {
+        Self { ledger, steered: Steered::new("carrier", settings) }
+    }
+
+    /// What makes it behave otherwise.
+    pub fn steering(&self) -> Arc<dyn Steering> {
+        self.steered.clone()
     }
 }
 
 #[async_trait]
 impl PaymentProvider for SimulatedPayments {
-    async fn authorize(&self, call: &AuthorizeCall) -> CallOutcome<String> {
-        let plan = Plan::new(&self.settings, &call.key, call.scenario.as_deref());
+    async fn authorize(&self, call: &AuthorizeCall, _: bool) -> CallOutcome<String> {
+        let mood = self.steered.mood();
+        let plan = Plan::new(&mood.settings, &call.key, call.scenario.as_deref());
         let effect = Effect {
             kind: if plan.decline { Kind::Decline } else { Kind::Authorize },
             order: call.order_id.clone(),
             amount: Some(call.amount),
             currency: Some(call.currency.code().to_owned()),
-            reference: Some(format!("sim_{}", hex(&hash(&self.settings, "reference", &call.key, 0)[..12]))),
+            reference: Some(format!("sim_{}", hex(&hash(&mood.settings, "reference", &call.key, 0)[..12]))),
             carrier: None,
         };
         let same = (effect.order.clone(), effect.amount, effect.currency.clone());
-        match operate(&self.ledger, &plan, "payments", "authorize", &call.key, effect).await {
+        match operate(&self.ledger, &mood, &plan, "payments", "authorize", &call.key, effect).await {
             Ok(effect)
                 if (&effect.order, &effect.amount, &effect.currency) != (&same.0, &same.1, &same.2) =>
             {
@@ -119,8 +165,8 @@ impl PaymentProvider for SimulatedPayments {
         }
     }
 
-    async fn void(&self, call: &UndoCall) -> CallOutcome<()> {
-        match undo(&self.ledger, &self.settings, "payments", "void", Kind::Void, call).await {
+    async fn void(&self, call: &UndoCall, _: bool) -> CallOutcome<()> {
+        match undo(&self.ledger, &self.steered.mood(), "payments", "void", Kind::Void, call).await {
             Ok(UndoAnswer::Undone { .. }) => CallOutcome::Done(()),
             Ok(_) => other_operation(),
             Err(outcome) => outcome.into(),
@@ -130,9 +176,10 @@ impl PaymentProvider for SimulatedPayments {
 
 #[async_trait]
 impl Carrier for SimulatedCarrier {
-    async fn ship(&self, call: &ShipCall) -> CallOutcome<Shipped> {
-        let plan = Plan::new(&self.settings, &call.key, call.scenario.as_deref());
-        let luck = hash(&self.settings, "tracking", &call.key, 0);
+    async fn ship(&self, call: &ShipCall, _: bool) -> CallOutcome<Shipped> {
+        let mood = self.steered.mood();
+        let plan = Plan::new(&mood.settings, &call.key, call.scenario.as_deref());
+        let luck = hash(&mood.settings, "tracking", &call.key, 0);
         let effect = Effect {
             kind: if plan.decline { Kind::Reject } else { Kind::Ship },
             order: call.order_id.clone(),
@@ -141,7 +188,7 @@ impl Carrier for SimulatedCarrier {
             reference: Some(format!("TRACK-{}", hex(&luck[..4]).to_ascii_uppercase())),
             carrier: Some(CARRIERS[usize::from(luck[4]) % CARRIERS.len()].to_owned()),
         };
-        match operate(&self.ledger, &plan, "carrier", "ship", &call.key, effect).await {
+        match operate(&self.ledger, &mood, &plan, "carrier", "ship", &call.key, effect).await {
             Ok(effect) if effect.order != call.order_id => other_operation(),
             Ok(effect) if effect.kind == Kind::Reject => {
                 CallOutcome::Refused("rejected by the simulated carrier".into())
@@ -151,8 +198,8 @@ impl Carrier for SimulatedCarrier {
         }
     }
 
-    async fn cancel(&self, call: &UndoCall) -> CallOutcome<CancelOutcome> {
-        match undo(&self.ledger, &self.settings, "carrier", "cancel", Kind::Cancel, call).await {
+    async fn cancel(&self, call: &UndoCall, _: bool) -> CallOutcome<CancelOutcome> {
+        match undo(&self.ledger, &self.steered.mood(), "carrier", "cancel", Kind::Cancel, call).await {
             Ok(UndoAnswer::Undone { .. }) => CallOutcome::Done(CancelOutcome::Cancelled),
             Ok(UndoAnswer::TooLate(effect)) => shipped(effect)
                 .map_or_else(other_operation, |shipped| CallOutcome::Done(CancelOutcome::TooLate(shipped))),
@@ -219,12 +266,14 @@ impl From<LedgerError> for NoEffect {
 
 async fn operate(
     ledger: &Ledger,
+    mood: &Mood,
     plan: &Plan,
     provider: &'static str,
     name: &'static str,
     key: &str,
     effect: Effect,
 ) -> Result<Effect, NoEffect> {
+    reach(mood)?;
     let operation = Operation { provider, name, key: key.to_owned(), skip: plan.skip, effect };
     pass(plan.latency / 2).await;
     let answer = ledger.operate(operation).await;
@@ -242,12 +291,14 @@ async fn operate(
 
 async fn undo(
     ledger: &Ledger,
-    settings: &SimulatedSettings,
+    mood: &Mood,
     provider: &'static str,
     name: &'static str,
     kind: Kind,
     call: &UndoCall,
 ) -> Result<UndoAnswer, NoEffect> {
+    reach(mood)?;
+    let settings = &mood.settings;
     let plan = Plan::new(settings, &call.key, None);
     let window = settings.cancel_window_ms.saturating_mul(1_000);
     let undo = Undo {
@@ -268,6 +319,14 @@ async fn undo(
         UndoAnswer::Skipped(before) => Err(NoEffect::Unknown(format!("simulated failure {}", before + 1))),
         answer => Ok(answer),
     }
+}
+
+/// Whether a call gets there at all.
+fn reach(mood: &Mood) -> Result<(), NoEffect> {
+    if mood.mode == Mode::Down {
+        return Err(NoEffect::Unknown("no connection: the simulated provider is down".into()));
+    }
+    Ok(())
 }
 
 /// Half of the time goes by before the call has its effect and half after it: so a caller that gives up early may

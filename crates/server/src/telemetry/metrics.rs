@@ -5,6 +5,8 @@ use std::time::Duration;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::control::BreakerState;
+
 /// Time from the arrival of a new order to its answer, in seconds.
 pub const ACCEPTANCE: &str = "cartwright_acceptance_seconds";
 /// Time from placed to shipped, in seconds.
@@ -21,6 +23,12 @@ pub const PARKED: &str = "cartwright_parked_events";
 pub const TASKS: &str = "cartwright_tasks";
 /// HTTP requests, by method, route and status.
 pub const REQUESTS: &str = "cartwright_http_requests_total";
+/// How long a call to a provider took, by provider, call and outcome.
+pub const PROVIDER_CALL: &str = "cartwright_provider_call_seconds";
+/// What a provider's circuit breaker lets through, by provider.
+pub const BREAKER: &str = "cartwright_breaker_state";
+/// Tries of tasks after their first, by service.
+pub const RETRIES: &str = "cartwright_task_retries_total";
 
 const SECONDS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0];
@@ -44,7 +52,37 @@ pub fn start() -> Option<PrometheusHandle> {
     describe_gauge!(PARKED, "Events that are parked, by service.");
     describe_gauge!(TASKS, "Tasks in the table, by service.");
     describe_counter!(REQUESTS, "HTTP requests, by method, route and status.");
+    describe_histogram!(
+        PROVIDER_CALL,
+        Unit::Seconds,
+        "How long a call to a provider took, by provider, call and outcome (done, refused, pending, unknown)."
+    );
+    describe_gauge!(
+        BREAKER,
+        "What a provider's circuit breaker lets through: 0 everything, 1 a single call to see, 2 nothing."
+    );
+    describe_counter!(RETRIES, "Tries of tasks after their first, by service.");
     Some(handle)
+}
+
+/// A provider's answer is there, or nobody waits for it any more.
+pub fn provider_call(provider: &'static str, call: &'static str, outcome: &'static str, took: Duration) {
+    histogram!(PROVIDER_CALL, "provider" => provider, "call" => call, "outcome" => outcome).record(took);
+}
+
+/// Sets what a provider's circuit breaker lets through.
+pub fn breaker(provider: &'static str, state: BreakerState) {
+    let value = match state {
+        BreakerState::Closed => 0.0,
+        BreakerState::HalfOpen => 1.0,
+        BreakerState::Open => 2.0,
+    };
+    gauge!(BREAKER, "provider" => provider).set(value);
+}
+
+/// A task is tried again.
+pub fn retry(service: &'static str) {
+    counter!(RETRIES, "service" => service).increment(1);
 }
 
 /// A batch was taken.

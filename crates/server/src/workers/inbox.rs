@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use cartwright_core::domain::ids::OrderId;
+use cartwright_core::ports::Delivery;
 use cartwright_core::services::{Input, Logic, MAX_BATCH, TaskDone};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::service::ServiceState;
 use crate::bus::journal::Read;
 
 /// Commands that may wait; more are refused with 503.
 pub const MAX_COMMANDS: usize = 4_096;
+/// Bytes of commands that may wait, as they came over the wire.
+pub const MAX_COMMAND_BYTES: usize = 64 * 1024 * 1024;
 /// Deliveries that are read ahead.
 pub const MAX_DELIVERIES: usize = 1_024;
+/// Bytes of deliveries that are read ahead; one is let through however large it is.
+pub const MAX_DELIVERY_BYTES: usize = 16 * 1024 * 1024;
 /// Task results that may wait; then calls wait for their turn to report.
 pub const MAX_RESULTS: usize = 1_024;
 /// Sweeps that may wait.
@@ -26,6 +31,8 @@ pub struct Waiting<L: Logic> {
     pub command: Arc<L::Command>,
     /// Where the answer goes.
     pub reply: Reply<L>,
+    /// Its part of [`MAX_COMMAND_BYTES`], given back when it is taken.
+    _room: OwnedSemaphorePermit,
 }
 
 /// Where the answer to a command goes.
@@ -34,12 +41,13 @@ pub type Reply<L> = oneshot::Sender<Result<<L as Logic>::Answer, NotTaken>>;
 /// Where commands are handed in. Cheap to clone.
 pub struct Commands<L: Logic> {
     to: mpsc::Sender<Waiting<L>>,
+    room: Arc<Semaphore>,
     state: Arc<ServiceState>,
 }
 
 impl<L: Logic> Clone for Commands<L> {
     fn clone(&self) -> Self {
-        Self { to: self.to.clone(), state: self.state.clone() }
+        Self { to: self.to.clone(), room: self.room.clone(), state: self.state.clone() }
     }
 }
 
@@ -64,16 +72,18 @@ pub enum NotTaken {
 }
 
 impl<L: Logic> Commands<L> {
-    /// Hands in a command and waits for its answer, which comes when it is durable.
+    /// Hands in a command that came as so many bytes, and waits for its answer, which comes when it is durable.
     ///
     /// # Errors
     /// [`NotTaken`].
-    pub async fn ask(&self, command: L::Command) -> Result<L::Answer, NotTaken> {
+    pub async fn ask(&self, command: L::Command, bytes: usize) -> Result<L::Answer, NotTaken> {
         if self.state.is_failing() {
             return Err(NotTaken::Failing);
         }
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let room = self.room.clone().try_acquire_many_owned(permits).map_err(|_| NotTaken::Full)?;
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting { command: Arc::new(command), reply };
+        let waiting = Waiting { command: Arc::new(command), reply, _room: room };
         self.to.try_send(waiting).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => NotTaken::Full,
             mpsc::error::TrySendError::Closed(_) => NotTaken::Stopping,
@@ -82,12 +92,30 @@ impl<L: Logic> Commands<L> {
     }
 }
 
+/// Where deliveries are handed in, in order.
+#[derive(Clone)]
+pub struct Deliveries {
+    to: mpsc::Sender<(Read, OwnedSemaphorePermit)>,
+    room: Arc<Semaphore>,
+}
+
+impl Deliveries {
+    /// Waits for room and hands a delivery in; `false` if nobody takes any more.
+    pub async fn send(&self, read: Read) -> bool {
+        let Delivery { key, headers, value, .. } = &read.delivery;
+        let bytes = (key.len() + headers.as_bytes().len() + value.len()).min(MAX_DELIVERY_BYTES);
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let Ok(room) = self.room.clone().acquire_many_owned(permits).await else { return false };
+        self.to.send((read, room)).await.is_ok()
+    }
+}
+
 /// The ends where others hand in.
 pub struct Intakes<L: Logic> {
     /// Commands.
     pub commands: Commands<L>,
     /// Deliveries.
-    pub deliveries: mpsc::Sender<Read>,
+    pub deliveries: Deliveries,
     /// Task results.
     pub results: mpsc::Sender<TaskDone>,
     /// Sweeps.
@@ -97,7 +125,7 @@ pub struct Intakes<L: Logic> {
 /// The end where the service takes out.
 pub struct Inbox<L: Logic> {
     commands: mpsc::Receiver<Waiting<L>>,
-    deliveries: mpsc::Receiver<Read>,
+    deliveries: mpsc::Receiver<(Read, OwnedSemaphorePermit)>,
     results: mpsc::Receiver<TaskDone>,
     sweeps: mpsc::Receiver<OrderId>,
 }
@@ -117,8 +145,8 @@ pub fn inbox<L: Logic>(state: Arc<ServiceState>) -> (Intakes<L>, Inbox<L>) {
     let (results_in, results) = mpsc::channel(MAX_RESULTS);
     let (sweeps_in, sweeps) = mpsc::channel(MAX_SWEEPS);
     let intakes = Intakes {
-        commands: Commands { to: commands_in, state },
-        deliveries: deliveries_in,
+        commands: Commands { to: commands_in, room: Arc::new(Semaphore::new(MAX_COMMAND_BYTES)), state },
+        deliveries: Deliveries { to: deliveries_in, room: Arc::new(Semaphore::new(MAX_DELIVERY_BYTES)) },
         results: results_in,
         sweeps: sweeps_in,
     };
@@ -137,7 +165,7 @@ impl<L: Logic> Inbox<L> {
         let mut taken = Taken { inputs: Vec::new(), replies: Vec::new() };
         tokio::select! {
             Some(command) = self.commands.recv() => taken.command(command),
-            Some(read) = self.deliveries.recv() => taken.delivery(read, reading),
+            Some((read, _)) = self.deliveries.recv() => taken.delivery(read, reading),
             Some(done) = self.results.recv() => taken.inputs.push(Input::Task(done)),
             Some(order) = self.sweeps.recv() => taken.inputs.push(Input::Sweep(order)),
             else => std::future::pending().await,
@@ -174,7 +202,7 @@ impl<L: Logic> Inbox<L> {
         }
         let deliveries = MAX_BATCH - self.sweeps.len().min(left / 16);
         while taken.inputs.len() < deliveries
-            && let Ok(read) = self.deliveries.try_recv()
+            && let Ok((read, _)) = self.deliveries.try_recv()
         {
             taken.delivery(read, reading);
         }
@@ -200,5 +228,37 @@ impl<L: Logic> Taken<L> {
         if read.reading == reading {
             self.inputs.push(Input::Delivery(read.delivery));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cartwright_core::{
+        domain::order::{Actor, OrderCommand},
+        services::{Ask, Orders, Request},
+    };
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn commands_wait_up_to_so_many_bytes() {
+        let (intakes, mut inbox) = inbox::<Orders>(Arc::default());
+        let ask = |bytes| intakes.commands.ask(hold(), bytes);
+        let mut large = Box::pin(ask(MAX_COMMAND_BYTES));
+        assert!(large.as_mut().now_or_never().is_none(), "it waits");
+        assert_eq!(ask(1).await.unwrap_err(), NotTaken::Full);
+        assert_eq!(inbox.take(0).await.inputs.len(), 1);
+        assert!(Box::pin(ask(1)).now_or_never().is_none(), "there is room again");
+    }
+
+    fn hold() -> Ask {
+        Ask::Change(Request {
+            order: OrderId::parse("a").unwrap(),
+            command: OrderCommand::Hold { note: None },
+            actor: Actor::api("test"),
+            key: None,
+            expected: None,
+        })
     }
 }

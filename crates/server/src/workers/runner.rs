@@ -21,6 +21,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::telemetry::metrics;
+
 /// Tasks in memory, at most.
 pub const MAX_TASKS: usize = 16_384;
 /// How often the table is asked for tasks that nobody holds.
@@ -60,9 +62,9 @@ impl Orders {
 }
 
 /// Carries a task out. A call that hangs or panics has an unknown outcome, like any other that is not answered.
-async fn within_limit(providers: Providers, task: Task) -> TaskDone {
+async fn within_limit(providers: Providers, task: Task, again: bool) -> TaskDone {
     tracing::debug!(task = task.id, attempts = task.attempts, "the provider is asked");
-    let call = AssertUnwindSafe(providers.carry_out(task.clone())).catch_unwind();
+    let call = AssertUnwindSafe(providers.carry_out(task.clone(), again)).catch_unwind();
     match timeout(CALL_LIMIT, call).await {
         Ok(Ok(done)) => done,
         Ok(Err(_)) => {
@@ -76,6 +78,8 @@ async fn within_limit(providers: Providers, task: Task) -> TaskDone {
 /// The settings of a runner.
 #[derive(Clone)]
 pub struct RunnerSettings {
+    /// Whose runner it is.
+    pub service: &'static str,
     /// Calls under way at once.
     pub max_calls: usize,
     /// For how long tasks taken from the table are leased.
@@ -93,6 +97,8 @@ pub struct Runner {
     held: Arc<AtomicUsize>,
     schedule: Schedule,
     under_way: HashSet<String>,
+    /// Tasks from the table: whoever held them before may have made the call.
+    claimed: HashSet<String>,
 }
 
 impl Runner {
@@ -107,8 +113,11 @@ impl Runner {
         let (to, from) = mpsc::unbounded_channel();
         let held = Arc::new(AtomicUsize::new(0));
         let orders = Orders { to, held: held.clone() };
-        let (schedule, under_way) = (Schedule::default(), HashSet::new());
-        (Self { store, clock, providers, settings, results, from, held, schedule, under_way }, orders)
+        let (schedule, under_way, claimed) = (Schedule::default(), HashSet::new(), HashSet::new());
+        (
+            Self { store, clock, providers, settings, results, from, held, schedule, under_way, claimed },
+            orders,
+        )
     }
 
     /// Carries tasks out until told to stop; then waits for the calls under way and returns.
@@ -152,7 +161,10 @@ impl Runner {
             Handed::Instead(task) => {
                 self.schedule.put_instead(task, self.clock.now());
             }
-            Handed::Drop(id) => self.schedule.drop(&id),
+            Handed::Drop(id) => {
+                self.claimed.remove(&id);
+                self.schedule.drop(&id);
+            }
         }
         self.count();
     }
@@ -178,10 +190,15 @@ impl Runner {
                 continue;
             }
             self.under_way.insert(task.id.clone());
+            let again = self.claimed.remove(&task.id) || task.attempts > 0;
+            let service = self.settings.service;
             let (providers, results, done) = (self.providers.clone(), self.results.clone(), done.clone());
             tokio::spawn(async move {
-                let id = task.id.clone();
-                let result = within_limit(providers, task).await;
+                let (id, retry) = (task.id.clone(), task.attempts > 0);
+                let result = within_limit(providers, task, again).await;
+                if retry && !result.result.is_held_back() {
+                    metrics::retry(service);
+                }
                 // A place for the result first, so that calls which wait for it count as under way; then the end of
                 // the call, since what follows from its result may start at once.
                 let place = results.reserve_owned().await;
@@ -219,6 +236,7 @@ impl Runner {
                 let full = tasks.len() == CLAIM;
                 for task in tasks {
                     if !self.under_way.contains(&task.id) {
+                        self.claimed.insert(task.id.clone());
                         self.schedule.put(task);
                     }
                 }

@@ -190,6 +190,14 @@ impl Shop {
             .unwrap()
     }
 
+    /// When the tasks of a service are due, in the order of their ids.
+    pub fn task_times(&self, service: &str) -> Vec<i64> {
+        let store = read_only(&self.dir.path().join(format!("{service}.db")));
+        let mut select = store.prepare("SELECT due_at FROM task ORDER BY id").unwrap();
+        let times = select.query_map([], |row| row.get(0)).unwrap();
+        times.map(Result::unwrap).collect()
+    }
+
     /// Everything that a write leaves behind: journal heads, writes and rows of the three stores.
     pub fn traces(&self) -> Vec<(&'static str, i64, i64, i64, i64)> {
         let of = |name: &'static str| {

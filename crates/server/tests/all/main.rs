@@ -16,5 +16,6 @@ mod keys;
 mod lists;
 mod operations;
 mod placing;
+mod providers;
 mod restarts;
 mod signals;

@@ -154,6 +154,7 @@ impl World<'_> {
                 | CallResult::Cancel(Unknown { .. })
         );
         self.coverage.unknown_outcomes += u64::from(unknown);
+        self.coverage.held_back += u64::from(result.is_held_back());
         let Call { instance, life, task, .. } = &self.calls[call];
         let (i, life, task) = (*instance, *life, task.clone());
         let Some(alive) = self.alive(i, life) else { return };

@@ -19,6 +19,8 @@ pub struct Coverage {
     pub late_results: u64,
     /// Calls whose outcome nobody learned.
     pub unknown_outcomes: u64,
+    /// Calls that were not made, because calls were held back.
+    pub held_back: u64,
     /// Tasks taken from the table.
     pub claimed: u64,
     /// Events parked.
@@ -80,7 +82,7 @@ macro_rules! fields {
 }
 
 fields! {
-    orders, commits, conflicts, crashes, crashes_after_write, store_errors, late_results, unknown_outcomes, claimed,
+    orders, commits, conflicts, crashes, crashes_after_write, store_errors, late_results, unknown_outcomes, held_back, claimed,
     parked, unparked, sweeps, cancels_refused, cancelled, failed, completed, replays, refused_full, taken, hang_ups,
     lost, duplicates, takeovers, fenced, tombstones,
 }

@@ -1,10 +1,10 @@
 //! The outside world: a payment provider and a carrier that keep to their contract, and a ledger of what they did.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use cartwright_core::{
     domain::{ids::OrderId, money::Amount},
-    ports::{CallOutcome, CancelOutcome, Shipped, UndoCall, Work},
+    ports::{CallOutcome, CancelOutcome, HeldBack, Shipped, UndoCall, Work},
     services::CallResult,
 };
 
@@ -93,6 +93,9 @@ impl Provider {
         amount: Amount,
         does: Option<Does>,
     ) -> CallOutcome<()> {
+        if let Some(Does::HeldBack(ms)) = does {
+            return held_back(ms);
+        }
         match self.operations.get(key).map(|operation| operation.state) {
             Some(State::Done | State::Gone) => return answered(does, CallOutcome::Done(())),
             Some(State::Refused | State::Undone) => {
@@ -119,6 +122,7 @@ impl Provider {
             Some(Does::LosesCall | Does::Hangs) => return unknown(),
             Some(Does::Waits) => return CallOutcome::Pending("under review".to_owned()),
             Some(Does::Refuses) => return CallOutcome::Refused("not now".to_owned()),
+            Some(Does::HeldBack(ms)) => return held_back(ms),
             _ => {}
         }
         let operation = self.operations.entry(call.operation.clone()).or_insert_with(|| Operation {
@@ -154,6 +158,11 @@ fn unknown<T>() -> CallOutcome<T> {
     CallOutcome::Unknown { reason: "timed out".to_owned(), retry_after: None }
 }
 
+fn held_back<T>(ms: u32) -> CallOutcome<T> {
+    let wait = Duration::from_millis(ms.into());
+    CallOutcome::HeldBack(HeldBack { reason: "held back".to_owned(), wait, wished: ms.is_multiple_of(2) })
+}
+
 fn shipped(key: &str) -> Shipped {
     Shipped { carrier: "carrier".to_owned(), tracking_number: format!("track-{key}") }
 }
@@ -169,6 +178,7 @@ impl<T> MapDone<T> for CallOutcome<T> {
             Self::Refused(reason) => CallOutcome::Refused(reason),
             Self::Pending(reason) => CallOutcome::Pending(reason),
             Self::Unknown { reason, retry_after } => CallOutcome::Unknown { reason, retry_after },
+            Self::HeldBack(held) => CallOutcome::HeldBack(held),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Tasks and saved answers.
 
+use std::collections::BTreeMap;
+
 use cartwright_core::{
     domain::money::Currency,
     ports::{AuthorizeCall, Commit, ShipCall, ShipLine, Store, Task, UndoCall, Work},
@@ -32,6 +34,7 @@ pub async fn tasks_come_back_as_they_were(fixture: Fixture) {
             provider: "simulated".to_owned(),
             token: Some("tök\"en".to_owned()),
             scenario: None,
+            metadata: BTreeMap::from([("n\u{f6}te".to_owned(), "\"".to_owned())]),
         }),
         Work::Void(undo.clone()),
         Work::Ship(ShipCall {

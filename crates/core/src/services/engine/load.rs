@@ -34,7 +34,10 @@ impl<L: Logic> Engine<L> {
             // Taken out rather than copied; what stands or stays as it was is put back.
             let known = self.cache.pop(&item.order).filter(|_| !conflicted.contains(&item.order));
             let work = match known {
-                Some(known) => self.working(Guard::Revision(known.revision), Some(known.record)),
+                Some(known) => Working {
+                    bytes: known.bytes,
+                    ..self.working(Guard::Revision(known.revision), Some(known.record))
+                },
                 None => {
                     if !item.creates || full || conflicted.contains(&item.order) {
                         missing.push(item.order.clone());
@@ -82,6 +85,7 @@ impl<L: Logic> Engine<L> {
             guard,
             counted: record.as_ref().is_some_and(|record| self.logic.counts(record)),
             record,
+            bytes: 0,
             unreadable: None,
             parked: Parking::default(),
             turn: Turn::default(),
@@ -97,8 +101,9 @@ impl<L: Logic> Engine<L> {
             Some(Err(reason)) => (None, Some(reason)),
             None => (None, None),
         };
+        let bytes = stored.record.as_ref().map_or(0, Vec::len);
         let guard = if stored.revision == 0 { Guard::Absent } else { Guard::Revision(stored.revision) };
-        let mut work = Working { unreadable, ..self.working(guard, record) };
+        let mut work = Working { bytes, unreadable, ..self.working(guard, record) };
         if stored.has_parked {
             work.parked.queue = true;
             work.parked.waiting = self.store.parked(order).await?;

@@ -19,6 +19,8 @@ pub(super) struct Working<R> {
     pub(super) guard: Guard,
     pub(super) counted: bool,
     pub(super) record: Option<R>,
+    /// The length of the record's JSON as it was read or written last.
+    pub(super) bytes: usize,
     /// Why the record can't be read: nothing is decided about it, and its row stays as it is.
     pub(super) unreadable: Option<String>,
     pub(super) parked: Parking,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A scenario that begins so steers the simulated carrier; any other steers the simulated payment provider.
-const SHIP_SCENARIO: &str = "ship-";
+pub const SHIP_SCENARIO: &str = "ship-";
 
 /// Puts what happened on the topic and into the history. Every change shows at least one event; what has none of
 /// its own shows as progress.
@@ -104,6 +104,7 @@ fn work(order: &Order, step: &Step) -> Work {
             provider: order.intent.provider.clone().unwrap_or_default(),
             token: order.intent.token.clone(),
             scenario: scenario.filter(|word| !word.starts_with(SHIP_SCENARIO)).map(str::to_owned),
+            metadata: order.placed.metadata.clone(),
         },
         StepKind::Schedule => Work::Schedule { shipment_id: order.shipment_id(), lines: lines() },
         StepKind::Ship => Work::Ship {

@@ -19,8 +19,8 @@ const STORES: [(StoreKind, &str); 3] = [
     (StoreKind::Fulfillment, "fulfillment.db"),
 ];
 
-/// Looks at the directory; also says who has it.
-pub fn check(data: &Data) -> (Vec<Check>, Option<Holder>) {
+/// Looks at the directory; also says who has it. `simulated`: some provider writes a ledger there.
+pub fn check(data: &Data, simulated: bool) -> (Vec<Check>, Option<Holder>) {
     let dir = &data.dir;
     if !dir.exists() {
         let parent = dir.ancestors().skip(1).find(|above| above.as_os_str().is_empty() || above.exists());
@@ -47,7 +47,7 @@ pub fn check(data: &Data) -> (Vec<Check>, Option<Holder>) {
             None
         }
     };
-    checks.extend(stores(dir, holder.is_some()));
+    checks.extend(stores(dir, holder.is_some(), simulated));
     (checks, holder)
 }
 
@@ -102,7 +102,7 @@ fn disk(data: &Data, dir: &Path) -> Check {
     }
 }
 
-fn stores(dir: &Path, in_use: bool) -> Vec<Check> {
+fn stores(dir: &Path, in_use: bool, simulated: bool) -> Vec<Check> {
     let there: Vec<_> = STORES.iter().filter(|(_, name)| dir.join(name).exists()).collect();
     if there.is_empty() {
         return vec![Check::ok("stores", "none yet; `cartwright up` makes them")];
@@ -127,7 +127,9 @@ fn stores(dir: &Path, in_use: bool) -> Vec<Check> {
     if inspections.len() == STORES.len() {
         checks.push(together(&inspections, in_use));
     }
-    checks.push(ledger(dir));
+    if simulated {
+        checks.push(ledger(dir));
+    }
     checks
 }
 

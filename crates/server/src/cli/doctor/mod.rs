@@ -98,7 +98,8 @@ async fn examine(args: &DoctorArgs) -> Vec<Check> {
     let own = effective.settings.iter().filter(|setting| !setting.is_default()).count();
     let config = effective.config;
     let mut checks = vec![Check::ok("settings", format!("good; {own} differ from the default file"))];
-    let (files, holder) = files::check(&config.data);
+    let (files, holder) =
+        files::check(&config.data, config.payments.is_simulated() || config.carrier.is_simulated());
     checks.extend(files);
     checks.push(machine::clock(&config.data.dir));
     checks.push(machine::open_files(config.http.max_connections));

@@ -52,14 +52,15 @@ async fn charge(payments: &SimulatedPayments, id: &str, key: &str) {
         provider: "simulated".into(),
         token: None,
         scenario: None,
+        metadata: BTreeMap::new(),
     };
-    payments.authorize(&call).await;
+    payments.authorize(&call, false).await;
 }
 
 async fn ship(carrier: &SimulatedCarrier, id: &str, key: &str) {
     let order_id = OrderId::parse(id).unwrap();
     let call = ShipCall { key: key.into(), order_id, ship_to: None, lines: Vec::new(), scenario: None };
-    carrier.ship(&call).await;
+    carrier.ship(&call, false).await;
 }
 
 #[tokio::test]
@@ -79,7 +80,7 @@ async fn the_three_sources_are_compared_while_the_ledger_is_in_use() {
         order_id: OrderId::parse("voided").unwrap(),
         operation: "pay-voided".into(),
     };
-    payments.void(&undo).await;
+    payments.void(&undo, false).await;
     charge(&payments, "ghost", "pay-ghost").await;
     let answered = data.path().join("answered");
     std::fs::write(&answered, "good\ntwice\nlost\nvoided\ntorn").unwrap();

@@ -16,8 +16,17 @@ use crate::http::Api;
 pub struct About {
     /// Its identity: made with its first store, and kept by everything that was made with it.
     pub system: Uuid,
-    /// Whether payments and carrier are simulated.
-    pub simulated: bool,
+    /// Which providers are simulated.
+    pub simulated: Simulated,
+}
+
+/// Which providers are simulated: then no money moves, or nothing is shipped.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct Simulated {
+    /// The payment provider.
+    pub payments: bool,
+    /// The carrier.
+    pub carrier: bool,
 }
 
 /// What this system is.
@@ -29,8 +38,8 @@ struct AboutView {
     version: &'static str,
     /// The flows that an order can have.
     flows: [&'static str; 5],
-    /// Whether payments and carrier are simulated: then no money moves, and nothing is shipped.
-    simulated: bool,
+    /// Which providers are simulated.
+    simulated: Simulated,
 }
 
 /// The routes with their documentation.

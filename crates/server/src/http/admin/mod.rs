@@ -1,16 +1,25 @@
-//! For whoever runs the system: what it holds, and what it is.
+//! The operator's side, `/v1/admin/…`: what the system is and holds, what is stuck and why, and what can be done about it.
+//!
+//! On the API's listener, or on one of its own (setting `admin.listen`). One file for each kind of thing, with a
+//! `pub fn routes()`; [`routes`] names them all.
 
 mod about;
+mod providers;
+mod simulated;
 mod topics;
 
 use std::sync::Arc;
 
 use utoipa_axum::router::OpenApiRouter;
 
-pub use self::about::About;
+pub use self::about::{About, Simulated};
 use super::Api;
 
-/// The routes with their documentation.
+/// All calls of the operator's side, with their documentation.
 pub fn routes() -> OpenApiRouter<Arc<Api>> {
-    OpenApiRouter::new().merge(about::routes()).merge(topics::routes())
+    OpenApiRouter::new()
+        .merge(about::routes())
+        .merge(providers::routes())
+        .merge(simulated::routes())
+        .merge(topics::routes())
 }

@@ -140,11 +140,12 @@ async fn place_or_put(
     headers::no_if_match(headers)?;
     let key = headers::idempotency_key(headers)?;
     let body = headers::json_body(headers, body)?;
-    let order = read_order(&body, &Asked { caller: CALLER, key, path_id }, Uuid::now_v7)?;
+    let asked = Asked { caller: CALLER, key, path_id, scenarios: &api.scenarios };
+    let order = read_order(&body, &asked, Uuid::now_v7)?;
     if !api.enough_disk.load(Ordering::Relaxed) {
         return Err(Problem::busy("the disk is nearly full: no new orders are taken", 30));
     }
-    let answered = api.orders.ask(Ask::Place(order)).await??;
+    let answered = api.orders.ask(Ask::Place(order), body.len()).await??;
     metrics::accepted(arrived.elapsed());
     let status = if answered.created || answered.replayed { StatusCode::CREATED } else { StatusCode::OK };
     answer(status, &answered)
@@ -160,9 +161,10 @@ async fn change(
     let order = headers::path_id(id)?;
     let expected = headers::if_match(headers)?;
     let key = headers::answer_key(headers, &order)?;
-    let command = read_body(&body?, read)?;
+    let body = body?;
+    let command = read_body(&body, read)?;
     let request = Request { order, command, actor: Actor::api(CALLER), key, expected };
-    let answered = api.orders.ask(Ask::Change(request)).await??;
+    let answered = api.orders.ask(Ask::Change(request), body.len()).await??;
     answer(StatusCode::OK, &answered)
 }
 

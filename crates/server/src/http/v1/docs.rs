@@ -77,7 +77,9 @@ pub struct NewPayment {
     provider: Option<String>,
     /// What stands for the means of payment.
     token: Option<String>,
-    /// Steers the simulated provider only: `success`, `decline`, `timeout`, `pending`, `error`, `slow`.
+    /// Steers the simulated payment provider (`success`, `decline`, `timeout`, `pending`, `error`, `slow`) or the simulated
+    /// carrier (`ship-success`, `ship-decline`, `ship-timeout`, `ship-pending`, `ship-error`, `ship-slow`); real ones heed
+    /// none.
     scenario: Option<String>,
 }
 

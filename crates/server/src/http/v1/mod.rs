@@ -3,7 +3,7 @@
 mod commands;
 mod docs;
 mod events;
-mod headers;
+pub(super) mod headers;
 mod lists;
 mod place;
 mod view;

@@ -17,9 +17,12 @@ use cartwright_core::{
 };
 use uuid::Uuid;
 
-use crate::http::{
-    form::{Form, read_body},
-    problem::Problem,
+use crate::{
+    control::Scenarios,
+    http::{
+        form::{Form, read_body},
+        problem::Problem,
+    },
 };
 
 /// Keys of `metadata`, at most.
@@ -37,6 +40,8 @@ pub struct Asked<'a> {
     pub key: Option<&'a str>,
     /// The id in the path (`PUT`).
     pub path_id: Option<&'a OrderId>,
+    /// The scenarios that it may ask for.
+    pub scenarios: &'a Scenarios,
 }
 
 /// Reads the body of `POST /v1/orders` and `PUT /v1/orders/{id}`.
@@ -65,7 +70,8 @@ pub fn read_order(body: &[u8], asked: &Asked<'_>, fresh: impl Fn() -> Uuid) -> R
             }
             id
         });
-        let intent = form.object("payment", |payment| Some(read_intent(payment))).unwrap_or_default();
+        let intent =
+            form.object("payment", |payment| Some(read_intent(payment, asked.scenarios))).unwrap_or_default();
         let placed = read_placed(form)?;
         if form.has_errors() {
             return None;
@@ -211,12 +217,12 @@ fn read_charge(form: &mut Form<'_>) -> Option<Charge> {
     Some(Charge { kind, amount, tax })
 }
 
-fn read_intent(form: &mut Form<'_>) -> PaymentIntent {
-    PaymentIntent {
-        provider: form.text("provider", 1, 40),
-        token: form.text("token", 1, 500),
-        scenario: form.text("scenario", 1, 40),
+fn read_intent(form: &mut Form<'_>, scenarios: &Scenarios) -> PaymentIntent {
+    let scenario = form.text("scenario", 1, 40);
+    if let Some(Err(message)) = scenario.as_deref().map(|scenario| scenarios.check(scenario)) {
+        form.bad("scenario", message);
     }
+    PaymentIntent { provider: form.text("provider", 1, 40), token: form.text("token", 1, 500), scenario }
 }
 
 fn read_address(form: &mut Form<'_>) -> Address {

@@ -1,6 +1,6 @@
 //! Bugs of decisions: each hook changes a record just before or after the real logic looks at it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use cartwright_core::{
     domain::{
@@ -104,6 +104,7 @@ impl Spoiled for Payments {
                         provider: provider.clone(),
                         token: token.clone(),
                         scenario: None,
+                        metadata: BTreeMap::new(),
                     });
                     let id = asked.step.to_string();
                     turn.put_task(id, &asked.step.order, call, ctx.now, Timestamp::default(), 0);

@@ -138,6 +138,7 @@ impl Drawing {
             (6, _) => Does::Waits,
             (7, _) => Does::Hangs,
             (8, false) => Does::Refuses,
+            (9, _) => Does::HeldBack(slow),
             _ => Does::Slow(slow / 10),
         }
     }

@@ -266,6 +266,8 @@ pub enum Does {
     Waits,
     /// It never answers.
     Hangs,
+    /// It is not called: calls are held back for so many milliseconds, by wish when they are even.
+    HeldBack(u32),
     /// It says that it is too late (an undo of a shipment).
     TooLate,
 }

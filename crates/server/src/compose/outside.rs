@@ -1,0 +1,99 @@
+//! The outside world, as the settings describe it: who takes the money and who carries the goods, each behind a gate.
+
+use std::sync::Arc;
+
+use cartwright_core::{
+    ports::{Carrier, PaymentProvider},
+    services::Providers,
+};
+use uuid::Uuid;
+
+use super::StartError;
+use crate::{
+    config::{Config, Provider},
+    control::{Control, Controls, Scenarios, Steering},
+    http::Component,
+    providers::{
+        Endpoint, Gate, Gated, HttpCarrier, HttpPayments, Ledger, SimulatedCarrier, SimulatedPayments,
+        Switches, ledger, simulated::SCENARIOS,
+    },
+};
+
+/// Everything about providers that the rest of the system is given.
+pub struct Outside {
+    /// What tasks call.
+    pub providers: Providers,
+    /// What operators change.
+    pub controls: Controls,
+    /// What health shows. A provider in trouble holds up its steps, and no order from being taken.
+    pub components: Vec<Component>,
+    /// The scenarios that orders may ask for.
+    pub scenarios: Scenarios,
+}
+
+impl Outside {
+    /// Opens the ledger if it is needed, for this system, and checks the addresses; calls nobody.
+    pub fn open(config: &Config, system: Uuid) -> Result<Self, StartError> {
+        let switches = Arc::new(Switches::open(&config.data.dir)?);
+        let any_simulated = config.payments.is_simulated() || config.carrier.is_simulated();
+        let ledger = any_simulated
+            .then(|| Ledger::open(config.data.dir.join(ledger::FILE_NAME), system))
+            .transpose()?;
+        let (payments, payments_steering) = payments(config, ledger.as_ref())?;
+        let (carrier, carrier_steering) = carrier(config, ledger.as_ref())?;
+        let gate =
+            |name, provider: &Provider| Gate::new(name, provider.gate(&config.providers), switches.clone());
+        let (to_payments, to_carrier) =
+            (gate("payments", &config.payments), gate("carrier", &config.carrier));
+        let control = |gate: &Arc<Gate>, simulated| Control { switch: gate.clone(), simulated };
+        Ok(Self {
+            controls: Controls {
+                payments: control(&to_payments, payments_steering),
+                carrier: control(&to_carrier, carrier_steering),
+            },
+            components: vec![
+                component("payment provider", to_payments.clone()),
+                component("carrier", to_carrier.clone()),
+            ],
+            scenarios: Scenarios {
+                payments: config.payments.is_simulated().then_some(&SCENARIOS),
+                carrier: config.carrier.is_simulated().then_some(&SCENARIOS),
+            },
+            providers: Providers {
+                payments: Arc::new(Gated::new(payments, to_payments)),
+                carrier: Arc::new(Gated::new(carrier, to_carrier)),
+            },
+        })
+    }
+}
+
+type Steered = Option<Arc<dyn Steering>>;
+
+fn payments(
+    config: &Config,
+    ledger: Option<&Ledger>,
+) -> Result<(Arc<dyn PaymentProvider>, Steered), StartError> {
+    if let (true, Some(ledger)) = (config.payments.is_simulated(), ledger) {
+        let simulated = SimulatedPayments::new(ledger.clone(), config.simulated.payments.clone());
+        let steering = simulated.steering();
+        return Ok((Arc::new(simulated), Some(steering)));
+    }
+    Ok((Arc::new(HttpPayments::new(endpoint("payments", &config.payments)?)), None))
+}
+
+fn carrier(config: &Config, ledger: Option<&Ledger>) -> Result<(Arc<dyn Carrier>, Steered), StartError> {
+    if let (true, Some(ledger)) = (config.carrier.is_simulated(), ledger) {
+        let simulated = SimulatedCarrier::new(ledger.clone(), config.simulated.carrier.clone());
+        let steering = simulated.steering();
+        return Ok((Arc::new(simulated), Some(steering)));
+    }
+    Ok((Arc::new(HttpCarrier::new(endpoint("carrier", &config.carrier)?)), None))
+}
+
+fn endpoint(name: &'static str, provider: &Provider) -> Result<Endpoint, StartError> {
+    Endpoint::new(&provider.http()).map_err(|error| StartError::Provider { name, error })
+}
+
+fn component(name: &str, gate: Arc<Gate>) -> Component {
+    Component { name: name.to_owned(), needed: false, check: Box::new(move || gate.trouble()) }
+}

@@ -1,0 +1,141 @@
+//! How the providers were switched, in a small file beside the stores: a restart turns nothing on again.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// The name of the file in the data directory.
+pub const FILE_NAME: &str = "providers.json";
+
+/// How one provider was switched.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Switched {
+    /// Whether calls are made.
+    pub enabled: bool,
+    /// Calls per second (`Some(None)`: without a limit); `None`: as the setting says.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "stated")]
+    pub rate: Option<Option<f64>>,
+}
+
+impl Default for Switched {
+    fn default() -> Self {
+        Self { enabled: true, rate: None }
+    }
+}
+
+/// The file.
+pub struct Switches {
+    dir: PathBuf,
+    all: Mutex<BTreeMap<String, Switched>>,
+}
+
+/// Why the file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SwitchError {
+    /// It can't be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It holds something else.
+    #[error(
+        "{path} says how the providers were switched, but can't be read: {source}. Mend it, or delete it: then the settings [payments] and [carrier] count"
+    )]
+    Content {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+}
+
+impl Switches {
+    /// Reads the file in this directory. Where there is none, nobody has switched anything.
+    ///
+    /// # Errors
+    /// When it can't be read: it may say that a provider is off.
+    pub fn open(dir: &Path) -> Result<Self, SwitchError> {
+        let path = dir.join(FILE_NAME);
+        let all = match fs::read(&path) {
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|source| SwitchError::Content { path, source })?
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(source) => return Err(SwitchError::File { path, source }),
+        };
+        Ok(Self { dir: dir.to_owned(), all: Mutex::new(all) })
+    }
+
+    /// How this provider was switched.
+    pub fn of(&self, provider: &str) -> Switched {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).get(provider).copied().unwrap_or_default()
+    }
+
+    /// Notes durably how this provider is switched. Blocks.
+    ///
+    /// # Errors
+    /// When it could not be written; then it stays as it was.
+    pub fn set(&self, provider: &str, switched: Switched) -> Result<(), SwitchError> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = all.clone();
+        next.insert(provider.to_owned(), switched);
+        let path = self.dir.join(FILE_NAME);
+        self.write(&next).map_err(|source| SwitchError::File { path, source })?;
+        *all = next;
+        Ok(())
+    }
+
+    /// A new file in the place of the old one: a crash leaves the one or the other.
+    fn write(&self, all: &BTreeMap<String, Switched>) -> io::Result<()> {
+        let new = self.dir.join(format!("{FILE_NAME}.new"));
+        let mut file = File::create(&new)?;
+        file.write_all(&serde_json::to_vec_pretty(all)?)?;
+        file.sync_all()?;
+        fs::rename(&new, self.dir.join(FILE_NAME))?;
+        File::open(&self.dir)?.sync_all()
+    }
+}
+
+/// `null` is a statement here ("no limit"), and absence is another ("as the setting says").
+mod stated {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde calls it so")]
+    pub fn serialize<S: Serializer>(rate: &Option<Option<f64>>, to: S) -> Result<S::Ok, S::Error> {
+        rate.flatten().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<f64>>, D::Error> {
+        Option::<f64>::deserialize(from).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_switched_stays_so_and_a_damaged_file_is_not_passed_over() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let switches = Switches::open(dir.path()).unwrap();
+        assert_eq!(switches.of("payments"), Switched { enabled: true, rate: None });
+        let off = Switched { enabled: false, rate: Some(Some(2.5)) };
+        let on = Switched { enabled: true, rate: Some(None) };
+        switches.set("payments", off).unwrap();
+        switches.set("carrier", on).unwrap();
+        let again = Switches::open(dir.path()).unwrap();
+        assert_eq!((again.of("payments"), again.of("carrier")), (off, on));
+        fs::write(dir.path().join(FILE_NAME), "{").unwrap();
+        let error = Switches::open(dir.path()).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains(FILE_NAME) && error.contains("[payments]"), "{error}");
+    }
+}

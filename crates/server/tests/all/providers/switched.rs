@@ -1,0 +1,114 @@
+//! Providers that are switched off: orders are taken, and their calls wait.
+
+use serde_json::{Value, json};
+
+use super::fake::Fake;
+use crate::harness::{Reply, Setting, Shop, fields, small, text, wait_until};
+
+const QUICK: Setting = ("providers.held_back_ms", "20");
+
+async fn switch(shop: &Shop, provider: &str, wish: Value) -> Reply {
+    shop.json("PUT", &format!("/v1/admin/providers/{provider}"), &[], &wish).await
+}
+
+/// Waits until the order says that it is held back, and why.
+async fn held_back(shop: &Shop, id: &str, why: &str) {
+    let says =
+        |order: &Value| order["waitingFor"]["reason"].as_str().is_some_and(|reason| reason.contains(why));
+    shop.wait_for(id, "held back", says).await;
+}
+
+#[tokio::test]
+async fn a_provider_that_is_off_is_not_called_and_stays_off_over_a_restart() {
+    let fake = Fake::start().await;
+    let settings = fake.settings(&[QUICK]);
+    let mut shop = Shop::with(&settings).await;
+    let off = switch(&shop, "payments", json!({"enabled": false})).await.ok(200);
+    assert_eq!((&off["enabled"], &off["provider"]), (&json!(false), &json!("http")));
+    let first = shop.place(&small()).await;
+    held_back(&shop, &first, "payments is switched off").await;
+    shop.restart(&settings).await;
+    assert_eq!(shop.get("/v1/admin/providers").await.ok(200)["payments"]["enabled"], false);
+    let health = shop.get("/health/ready").await.ok(200);
+    assert!(text(&health["components"]["payment provider"]).contains("off"), "{health}");
+    let second = shop.place(&small()).await;
+    held_back(&shop, &second, "switched off").await;
+    assert!(fake.requests("").is_empty());
+    // What waits keeps looking, and nobody is told the same again.
+    let version = shop.order(&second).await["version"].clone();
+    let tasks = || shop.task_times("payments");
+    let before = tasks();
+    wait_until("both have looked again", async || tasks().iter().zip(&before).all(|(now, then)| now > then))
+        .await;
+    assert_eq!(shop.order(&second).await["version"], version);
+    switch(&shop, "payments", json!({"enabled": true, "rate": null})).await.ok(200);
+    for id in [&first, &second] {
+        assert_eq!(shop.finish(id).await["status"], "completed");
+        assert_eq!(fake.effects(id), ["authorize", "ship"]);
+    }
+}
+
+#[tokio::test]
+async fn a_system_may_start_with_its_providers_off() {
+    let fake = Fake::start().await;
+    let settings = fake.settings(&[QUICK, ("carrier.enabled", "false")]);
+    let mut shop = Shop::with(&settings).await;
+    let id = shop.place(&small()).await;
+    held_back(&shop, &id, "carrier is switched off").await;
+    assert_eq!(fake.effects(&id), ["authorize"]);
+    switch(&shop, "carrier", json!({"enabled": true})).await.ok(200);
+    assert_eq!(shop.finish(&id).await["status"], "completed");
+    shop.restart(&settings).await;
+    assert_eq!(
+        shop.get("/v1/admin/providers/carrier").await.ok(200)["enabled"],
+        false,
+        "as the setting says"
+    );
+}
+
+#[tokio::test]
+async fn calls_go_out_no_faster_than_their_rate() {
+    let fake = Fake::start().await;
+    let shop = Shop::with(&fake.settings(&[QUICK])).await;
+    // One in an hour.
+    switch(&shop, "payments", json!({"enabled": true, "rate": 0.000_278})).await.ok(200);
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(shop.place(&small()).await);
+    }
+    shop.finish(&ids[0]).await;
+    for id in &ids[1..] {
+        held_back(&shop, id, "limited to").await;
+    }
+    assert_eq!(fake.requests("POST authorize").len(), 1);
+}
+
+#[tokio::test]
+async fn an_order_that_is_held_back_can_be_cancelled_and_ends_when_the_provider_is_on() {
+    let fake = Fake::start().await;
+    let shop = Shop::with(&fake.settings(&[QUICK, ("payments.enabled", "false")])).await;
+    let id = shop.place(&small()).await;
+    held_back(&shop, &id, "switched off").await;
+    shop.command(&id, "cancel", &json!({"reason": "customer"})).await.ok(200);
+    switch(&shop, "payments", json!({"enabled": true})).await.ok(200);
+    assert_eq!(shop.finish(&id).await["status"], "cancelled");
+    assert_eq!(fake.effects(&id), ["void"], "only the provider can say that nothing happened");
+}
+
+#[tokio::test]
+async fn what_can_t_be_switched_is_named() {
+    let shop = Shop::open().await;
+    switch(&shop, "bank", json!({"enabled": false})).await.problem(404);
+    for (wish, field) in [
+        (json!({}), "/enabled"),
+        (json!({"enabled": "no"}), "/enabled"),
+        (json!({"enabled": true, "rate": 0}), "/rate"),
+        (json!({"enabled": true, "rate": "fast"}), "/rate"),
+        (json!({"enabled": true, "speed": 1}), "/speed"),
+    ] {
+        let problem = switch(&shop, "payments", wish).await.problem(400);
+        assert_eq!(fields(&problem), [field]);
+    }
+    let state = shop.get("/v1/admin/providers/payments").await.ok(200);
+    assert_eq!((&state["enabled"], &state["provider"]), (&json!(true), &json!("simulated")));
+}
