@@ -26,7 +26,7 @@ pub const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("providers.breaker.max_open_ms", 1..=24 * HOUR_MS),
     ("payments.timeout_ms", 1..=MAX_TIMEOUT_MS),
     ("carrier.timeout_ms", 1..=MAX_TIMEOUT_MS),
-    ("providers.retry.quick_tries", 1..=100),
+    ("providers.retry.quick_tries", 1..=10_000),
     ("providers.retry.quick_wait_ms", 1..=HOUR_MS),
     ("providers.retry.long_wait_ms", 1..=24 * HOUR_MS),
     ("providers.retry.max_wait_ms", 1..=7 * 24 * HOUR_MS),
@@ -56,7 +56,6 @@ pub const RATES: &[(&str, RangeInclusive<f64>)] = &[
 
 /// Pairs of which the first may not be greater than the second.
 const ORDERED: &[(&str, &str)] = &[
-    ("providers.retry.long_wait_ms", "providers.retry.max_wait_ms"),
     ("providers.breaker.open_ms", "providers.breaker.max_open_ms"),
     ("simulated.payments.latency_min_ms", "simulated.payments.latency_max_ms"),
     ("simulated.carrier.latency_min_ms", "simulated.carrier.latency_max_ms"),

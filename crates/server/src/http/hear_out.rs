@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use super::MAX_BODY;
 
 /// Who sends more than this is cut off.
-const MAX_HEARD: usize = 16 * MAX_BODY;
+const MAX_HEARD: usize = 64 * MAX_BODY;
 
 /// Who takes longer than this for the rest is cut off: a promised body may never come.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{ORDERS, PAUSED, Shop, path, small, small_with, text, wait_until};
 
 /// Every call of the contract, as OpenAPI spells it.
-const CALLS: [(&str, &str); 15] = [
+const CALLS: [(&str, &str); 21] = [
     ("post", "/v1/orders"),
     ("get", "/v1/orders"),
     ("put", "/v1/orders/{id}"),
@@ -22,6 +22,12 @@ const CALLS: [(&str, &str); 15] = [
     ("get", "/metrics"),
     ("get", "/v1/admin/about"),
     ("get", "/v1/admin/topics"),
+    ("get", "/v1/admin/providers"),
+    ("get", "/v1/admin/providers/{provider}"),
+    ("put", "/v1/admin/providers/{provider}"),
+    ("get", "/v1/admin/simulated"),
+    ("get", "/v1/admin/simulated/{provider}"),
+    ("put", "/v1/admin/simulated/{provider}"),
 ];
 
 #[tokio::test]
@@ -30,7 +36,8 @@ async fn health_shows_every_component() {
     assert_eq!(shop.get("/health/live").await.ok(200)["status"], "ok");
     let mut ready = shop.get("/health/ready").await.ok(200);
     assert!(ready.as_object_mut().unwrap().remove("system").is_some_and(|system| system.is_string()));
-    let components = json!({"orders": "ok", "payments": "ok", "fulfillment": "ok", "disk": "ok"});
+    let components = json!({"orders": "ok", "payments": "ok", "fulfillment": "ok", "disk": "ok", "carrier": "ok",
+        "payment provider": "ok"});
     assert_eq!(ready, json!({"status": "ok", "components": components}));
 }
 
@@ -169,7 +176,7 @@ async fn what_is_not_there_is_a_problem_document() {
 
 /// Every call, with an order's id where it takes one: method, path, whether it takes a body.
 fn calls(id: &str) -> Vec<(String, String, bool)> {
-    let with_id = |at: &str| at.replace("{id}", id);
+    let with_id = |at: &str| at.replace("{id}", id).replace("{provider}", "payments");
     CALLS
         .iter()
         .map(|(method, at)| (method.to_uppercase(), with_id(at), matches!(*method, "post" | "put" | "patch")))

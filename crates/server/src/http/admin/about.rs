@@ -48,7 +48,7 @@ pub fn routes() -> OpenApiRouter<Arc<Api>> {
 }
 
 /// What this system is: its identity, its version, its flows, and whether its providers are simulated.
-#[utoipa::path(get, path = "/v1/admin/about", tag = "operations", responses((status = 200, body = AboutView)))]
+#[utoipa::path(get, path = "/v1/admin/about", tag = "admin", responses((status = 200, body = AboutView)))]
 async fn about(State(api): State<Arc<Api>>) -> Json<AboutView> {
     let About { system, simulated } = api.about;
     Json(AboutView { system, version: env!("CARGO_PKG_VERSION"), flows: FLOWS, simulated })

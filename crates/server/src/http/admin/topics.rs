@@ -49,7 +49,7 @@ pub fn routes() -> OpenApiRouter<Arc<Api>> {
 }
 
 /// The topics: how many events they hold, and how far behind each reader is.
-#[utoipa::path(get, path = "/v1/admin/topics", tag = "operations",
+#[utoipa::path(get, path = "/v1/admin/topics", tag = "admin",
     responses((status = 200, body = TopicList), (status = 503, body = Problem)))]
 async fn topics(State(api): State<Arc<Api>>) -> Result<Json<TopicList>, Problem> {
     let mut topics = Vec::with_capacity(api.topics.len());
