@@ -36,7 +36,7 @@ use crate::{
     bus::journal::{self, Source},
     clock::SystemClock,
     config::Config,
-    http::{self, Api, Component, Serves, State, serve::serve},
+    http::{self, About, Api, Component, Serves, Simulated, State, serve::serve},
     providers::{LedgerError, SwitchError, UrlError},
     telemetry::{Watched, metrics},
     workers::{
@@ -81,9 +81,24 @@ pub struct System {
 /// Why the system did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The port is taken, or the address is not ours.
+    /// Somebody else listens there.
     #[error(
-        "can't listen on {listen}: {error}. Another process may use the port; choose another (setting {setting}{flag})"
+        "can't listen on {listen}: another process uses this port. Stop that one, or choose another port (setting \
+         {setting}{flag}); `cartwright doctor` says whether it is another Cartwright"
+    )]
+    PortTaken {
+        /// Which setting says so.
+        setting: &'static str,
+        /// The flag for it, if there is one.
+        flag: &'static str,
+        /// What was asked for.
+        listen: String,
+    },
+    /// The address is not ours, or the port needs rights that we don't have.
+    #[error(
+        "can't listen on {listen}: {error}. It must be an address of this machine, such as 127.0.0.1:8080, or \
+         0.0.0.0:8080 for all of them, with a port that may be used (from 1024 on); choose another (setting \
+         {setting}{flag})"
     )]
     Listen {
         /// Which setting says so.
@@ -148,7 +163,7 @@ pub async fn start_with(
     let dir = Arc::new(DataDir::lock(&config.data.dir)?);
     let stores = Stores::open(&dir, options)?;
     stores.check(config).await?;
-    let outside = Outside::open(config)?;
+    let outside = Outside::open(config, stores.orders.origin())?;
     let mut assembly = Assembly::new(config, outside);
     let (orders_head, orders_bell) = watch::channel(0);
     let (payments_head, payments_bell) = watch::channel(0);
@@ -229,7 +244,10 @@ async fn listen(
     flag: &'static str,
     on: &str,
 ) -> Result<(TcpListener, SocketAddr), StartError> {
-    let wrong = |error| StartError::Listen { setting, flag, listen: on.to_owned(), error };
+    let wrong = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => StartError::PortTaken { setting, flag, listen: on.to_owned() },
+        _ => StartError::Listen { setting, flag, listen: on.to_owned(), error },
+    };
     let listener = TcpListener::bind(on).await.map_err(wrong)?;
     let address = listener.local_addr().map_err(wrong)?;
     Ok((listener, address))
@@ -425,6 +443,13 @@ impl Assembly {
             retries: Retries::new(self.clock.clone(), self.stop_intake.clone()),
             components,
             enough_disk,
+            about: About {
+                system: stores.orders.origin(),
+                simulated: Simulated {
+                    payments: self.config.payments.is_simulated(),
+                    carrier: self.config.carrier.is_simulated(),
+                },
+            },
             controls: self.outside.controls.clone(),
             scenarios: self.outside.scenarios.clone(),
             metrics: prometheus,

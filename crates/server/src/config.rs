@@ -1,29 +1,37 @@
 //! Settings: the documented default file < a file of the user's < the environment < flags.
 
+mod checks;
+mod layers;
 mod providers;
 
 use std::{
     collections::HashMap,
+    fmt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use cartwright_core::services::{RetryPolicy, Settings};
-use config::{Config as Layers, Environment, File, FileFormat};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-pub use self::providers::{Breaker, Provider, ProviderKind, Secret};
+use self::layers::Layers;
+pub use self::{
+    layers::{Origin, Setting, Wrong, is_secret},
+    providers::{Breaker, Provider, ProviderKind, Secret},
+};
 use crate::{providers::SimulatedSettings, telemetry::LogFormat};
 
 /// The default file: it documents every setting.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
 
-/// Settings that are secret, and the variables that hold them.
-const SECRETS: [(&str, &str); 2] =
-    [("payments.token", "CARTWRIGHT__PAYMENTS__TOKEN"), ("carrier.token", "CARTWRIGHT__CARRIER__TOKEN")];
+/// Services that can be paused.
+const PAUSABLE: [&str; 2] = ["payments", "fulfillment"];
+
+/// The variable that tells the commands where the server is: ours, but no setting.
+pub const SERVER_VARIABLE: &str = "CARTWRIGHT_SERVER";
 
 /// All settings.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// `[data]`
@@ -53,7 +61,7 @@ pub struct Config {
 }
 
 /// `[data]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
     /// Where the files are.
@@ -63,7 +71,7 @@ pub struct Data {
 }
 
 /// `[http]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
     /// Address and port.
@@ -73,7 +81,7 @@ pub struct Http {
 }
 
 /// `[admin]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
     /// Whether there are calls for operators at all.
@@ -83,7 +91,7 @@ pub struct Admin {
 }
 
 /// `[orders]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct OrderLimits {
     /// Open orders.
@@ -91,7 +99,7 @@ pub struct OrderLimits {
 }
 
 /// `[idempotency]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Idempotency {
     /// Days.
@@ -99,7 +107,7 @@ pub struct Idempotency {
 }
 
 /// `[sweeper]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sweeper {
     /// Seconds.
@@ -107,7 +115,7 @@ pub struct Sweeper {
 }
 
 /// `[providers]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderCalls {
     /// Calls under way at once.
@@ -123,7 +131,7 @@ pub struct ProviderCalls {
 }
 
 /// `[providers.retry]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
     /// Tries in a row.
@@ -137,7 +145,7 @@ pub struct Retry {
 }
 
 /// `[simulated]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Simulated {
     /// `[simulated.payments]`
@@ -147,7 +155,7 @@ pub struct Simulated {
 }
 
 /// `[workers]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workers {
     /// Services that do not work.
@@ -155,7 +163,7 @@ pub struct Workers {
 }
 
 /// `[log]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// In the form of `RUST_LOG`.
@@ -164,66 +172,96 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-/// A setting that is wrong, and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A file, a key or a value.
-    #[error(
-        "a setting is wrong: {0}. All settings are in the documented default file (`cartwright up --help` says how to give your own)"
-    )]
-    Wrong(#[from] config::ConfigError),
-    /// A value that can't work.
-    #[error("the setting {key} {message}")]
-    Value {
-        /// Which.
-        key: String,
-        /// What it must be.
-        message: String,
-    },
+/// What is wrong with the settings, all of it at once: where each was set, what it must be.
+#[derive(Clone, Debug)]
+pub struct ConfigError {
+    /// Never empty.
+    pub wrong: Vec<Wrong>,
+}
+
+impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.wrong.len() {
+            1 => write!(f, "a setting is wrong:")?,
+            many => write!(f, "{many} settings are wrong:")?,
+        }
+        for Wrong { origin, what } in &self.wrong {
+            write!(f, "\n  {origin}: {what}")?;
+        }
+        write!(f, "\nAll settings and what they do: cartwright config print --defaults")
+    }
+}
+
+/// The settings in effect, and where each came from.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    /// The settings.
+    pub config: Config,
+    /// The same, one by one, in the order of the default file.
+    pub settings: Vec<Setting>,
 }
 
 impl Config {
-    /// Reads all layers; `overrides` are the flags, as key and value.
+    /// Reads all layers; `flags` are keys and values.
     ///
     /// # Errors
-    /// [`ConfigError`] names the setting.
-    pub fn read(file: Option<&Path>, overrides: &[(&str, String)]) -> Result<Self, ConfigError> {
-        Self::read_in(None, file, overrides)
+    /// [`ConfigError`] names every setting that is wrong.
+    pub fn read(file: Option<&Path>, flags: &[(&str, String)]) -> Result<Self, ConfigError> {
+        Self::read_in(None, file, flags)
     }
 
     /// The same in another environment than this process's.
     ///
     /// # Errors
-    /// [`ConfigError`] names the setting.
+    /// [`ConfigError`] names every setting that is wrong.
     pub fn read_in(
         environment: Option<HashMap<String, String>>,
         file: Option<&Path>,
-        overrides: &[(&str, String)],
+        flags: &[(&str, String)],
     ) -> Result<Self, ConfigError> {
-        let mut layers = Layers::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+        Self::effective(environment, file, flags).map(|effective| effective.config)
+    }
+
+    /// The same with where each setting came from.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names every setting that is wrong.
+    pub fn effective(
+        environment: Option<HashMap<String, String>>,
+        file: Option<&Path>,
+        flags: &[(&str, String)],
+    ) -> Result<Effective, ConfigError> {
+        let mut layers = Layers::defaults();
         if let Some(file) = file {
-            layers = layers.add_source(File::from(file).format(FileFormat::Toml).required(true));
+            layers.file(file);
         }
-        let variables = Environment::with_prefix("CARTWRIGHT").prefix_separator("__").separator("__");
-        let lists = variables
-            .source(environment.clone())
-            .try_parsing(true)
-            .list_separator(",")
-            .with_list_parse_key("workers.paused");
-        layers = layers.add_source(lists);
-        // As they are: parsing would turn a token of digits into a number.
-        for (key, variable) in SECRETS {
-            let given = |all: &HashMap<String, String>| all.get(variable).cloned();
-            if let Some(secret) = environment.as_ref().map_or_else(|| std::env::var(variable).ok(), given) {
-                layers = layers.set_override(key, secret)?;
+        layers.environment(environment.unwrap_or_else(|| {
+            let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+            std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+        }));
+        for (key, value) in flags {
+            layers.flag(flag_of(key), key, value);
+        }
+        checks::check(&mut layers);
+        let read = serde_path_to_error::deserialize::<_, Self>(toml::Value::Table(layers.table()));
+        let checked = read
+            .map_err(|error| (error.path().to_string(), error.inner().to_string().trim().to_owned()))
+            .and_then(|config| config.check().map(|()| config));
+        match checked {
+            Ok(config) if layers.wrong().is_empty() => {
+                Ok(Effective { config, settings: layers.settings().to_vec() })
+            }
+            Ok(_) => Err(ConfigError { wrong: layers.wrong().to_vec() }),
+            Err((key, message)) => {
+                // What is out of its range may not fit its type either.
+                if !layers.wrong().iter().any(|wrong| wrong.what.starts_with(&key)) {
+                    layers.complain(&key, format!("{key} {message}"));
+                }
+                Err(ConfigError { wrong: layers.wrong().to_vec() })
             }
         }
-        for (key, value) in overrides {
-            layers = layers.set_override(*key, value.clone())?;
-        }
-        let config: Self = layers.build()?.try_deserialize()?;
-        config.check()?;
-        Ok(config)
     }
 
     /// The settings of the services.
@@ -245,96 +283,34 @@ impl Config {
         }
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
-        let wrong = |key: &str, message: &str| {
-            Err(ConfigError::Value { key: key.to_owned(), message: message.to_owned() })
-        };
-        if self.http.max_connections == 0 {
-            return wrong("http.max_connections", "must be at least 1");
+    /// What the ranges of numbers (`checks`) don't tell: the first wrong setting, and what is wrong with it.
+    fn check(&self) -> Result<(), (String, String)> {
+        let strange = self.workers.paused.iter().find(|service| !PAUSABLE.contains(&service.as_str()));
+        if let Some(strange) = strange {
+            let message = format!("may name payments and fulfillment only, not {strange:?}");
+            return Err(("workers.paused".to_owned(), message));
         }
-        if !(1..=100_000).contains(&self.providers.max_calls) {
-            return wrong("providers.max_calls", "must be between 1 and 100000");
-        }
-        if !(0.0001..=8760.0).contains(&self.providers.deadline_hours) {
-            return wrong("providers.deadline_hours", "must be between 0.0001 and 8760");
-        }
-        if !(1..=30 * 24 * 3600).contains(&self.sweeper.after_seconds) {
-            return wrong("sweeper.after_seconds", "must be between 1 and 2592000 (30 days)");
-        }
-        self.check_providers()?;
-        for service in &self.workers.paused {
-            if !["payments", "fulfillment"].contains(&service.as_str()) {
-                return wrong("workers.paused", "may name payments and fulfillment only");
-            }
-        }
-        Ok(())
-    }
-
-    fn check_providers(&self) -> Result<(), ConfigError> {
-        let value = |key: String, message: String| ConfigError::Value { key, message };
-        if !(1..=60_000).contains(&self.providers.held_back_ms) {
-            return Err(value("providers.held_back_ms".into(), "must be between 1 and 60000".into()));
-        }
-        let within = |name: &str, checked: Result<(), (&str, String)>| {
-            checked.map_err(|(key, message)| value(format!("{name}.{key}"), message))
-        };
-        within("payments", self.payments.check())?;
-        within("carrier", self.carrier.check())?;
-        within("providers.breaker", self.providers.breaker.check())?;
-        let simulated = [("payments", &self.simulated.payments), ("carrier", &self.simulated.carrier)];
-        for (name, simulated) in simulated {
+        for (name, simulated) in
+            [("payments", &self.simulated.payments), ("carrier", &self.simulated.carrier)]
+        {
             // What is wrong begins with the setting's name.
             simulated.check().map_err(|wrong| {
                 let (key, message) = wrong.split_once(' ').unwrap_or((&wrong, "is wrong"));
-                value(format!("simulated.{name}.{key}"), message.to_owned())
+                (format!("simulated.{name}.{key}"), message.to_owned())
             })?;
         }
         Ok(())
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_default_file_holds_every_setting() {
-        let config = Config::read(None, &[]).unwrap();
-        assert_eq!(config.http.listen, "127.0.0.1:8080");
-        assert_eq!(config.services().sweep_after, Duration::from_secs(300));
-    }
-
-    #[test]
-    fn flags_win_and_wrong_values_are_named() {
-        let config = Config::read(None, &[("http.listen", "127.0.0.1:0".into())]).unwrap();
-        assert_eq!(config.http.listen, "127.0.0.1:0");
-        let error = Config::read(None, &[("http.lisen", "x".into())]).unwrap_err().to_string();
-        assert!(error.contains("lisen"), "{error}");
-        let error = Config::read(None, &[("providers.max_calls", "0".into())]).unwrap_err().to_string();
-        assert!(error.contains("providers.max_calls"), "{error}");
-    }
-
-    #[test]
-    fn what_a_provider_can_t_do_is_named() {
-        for (key, value, named) in [
-            ("simulated.payments.latency_min_ms", "500", "simulated.payments.latency_max_ms"),
-            ("simulated.carrier.decline_rate", "1.5", "simulated.carrier.decline_rate"),
-            ("payments.timeout_ms", "60000", "payments.timeout_ms"),
-            ("carrier.rate", "-1", "carrier.rate"),
-            ("carrier.provider", "pigeon", "pigeon"),
-            ("providers.breaker.max_open_ms", "1", "providers.breaker.max_open_ms"),
-            ("providers.held_back_ms", "0", "providers.held_back_ms"),
-        ] {
-            let error = Config::read(None, &[(key, value.into())]).unwrap_err().to_string();
-            assert!(error.contains(named), "{key} = {value}: {error}");
-        }
-    }
-
-    #[test]
-    fn secrets_are_taken_as_they_are_and_never_shown() {
-        let environment = HashMap::from([("CARTWRIGHT__PAYMENTS__TOKEN".to_owned(), "007".to_owned())]);
-        let config = Config::read_in(Some(environment), None, &[]).unwrap();
-        assert_eq!(config.payments.http().token, "007");
-        assert!(!format!("{config:?}").contains("007"), "{config:?}");
+/// The flag that sets a setting.
+fn flag_of(key: &str) -> &str {
+    match key {
+        "data.dir" => "--data",
+        "http.listen" => "--listen",
+        other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

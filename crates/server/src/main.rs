@@ -1,16 +1,22 @@
 //! `cartwright`: one binary for everything.
 
+#[cfg(test)]
+mod help_tests;
+
 use std::process::ExitCode;
 
-use cartwright_server::cli::{load, orders, parked, simulate, up, verify, waiting};
-use clap::{Parser, Subcommand};
+use cartwright_server::cli::{
+    EXIT_CODES, completions, config, doctor, events, load, orders, parked, simulate, topics, up, verify,
+    waiting,
+};
+use clap::{CommandFactory, Parser, Subcommand};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Takes orders, has them paid and shipped, and loses none
 #[derive(Parser)]
-#[command(version, propagate_version = true)]
+#[command(version, propagate_version = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -20,8 +26,12 @@ struct Cli {
 enum Command {
     /// Run the whole system on embedded parts
     Up(up::UpArgs),
-    /// Place, show, list and cancel orders
+    /// Place, show, watch and change orders
     Orders(orders::OrdersArgs),
+    /// Follow the events of the topics
+    Events(events::EventsArgs),
+    /// Show what the topics hold
+    Topics(topics::TopicsArgs),
     /// Place many orders, and remember durably which were answered
     Load(load::LoadArgs),
     /// Show how the simulated providers behave, or make them behave otherwise
@@ -32,6 +42,12 @@ enum Command {
     Waiting(waiting::WaitingArgs),
     /// Compare answered orders, stored orders and the providers' ledger
     Verify(verify::VerifyArgs),
+    /// Look at everything that a system needs, and say what to do where it is not well
+    Doctor(doctor::DoctorArgs),
+    /// Print and check settings
+    Config(config::ConfigArgs),
+    /// Print the script that completes our commands in a shell
+    Completions(completions::CompletionsArgs),
 }
 
 #[tokio::main]
@@ -44,5 +60,10 @@ async fn main() -> ExitCode {
         Command::Parked(args) => parked::run(args).await,
         Command::Waiting(args) => waiting::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Doctor(args) => doctor::run(args).await,
+        Command::Events(args) => events::run(args).await,
+        Command::Topics(args) => topics::run(args).await,
+        Command::Config(args) => config::run(&args),
+        Command::Completions(args) => completions::run(&args, &mut Cli::command()),
     }
 }

@@ -17,6 +17,13 @@ pub struct DataDir {
     _lock: File,
 }
 
+/// The process that has a data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its id, as far as it said so.
+    pub pid: Option<u32>,
+}
+
 impl DataDir {
     /// Creates the directory if it is missing and takes it.
     ///
@@ -41,6 +48,23 @@ impl DataDir {
         }
         sign(&mut lock).map_err(|e| OpenError::io(&file, e))?;
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Who has the directory, without taking it; `None` if nobody has it, or if there is none.
+    ///
+    /// # Errors
+    /// When the lock can't be looked at.
+    pub fn holder(path: &Path) -> std::io::Result<Option<Holder>> {
+        let mut lock = match File::open(path.join("LOCK")) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(Holder { pid: holder(&mut lock) })),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     /// The directory.

@@ -10,7 +10,7 @@ mod open_error;
 pub mod sqlite;
 
 pub use cursors::{CursorMismatch, check_cursors};
-pub use data_dir::DataDir;
+pub use data_dir::{DataDir, Holder};
 pub use open_error::OpenError;
 
 use std::fmt;

@@ -21,6 +21,12 @@ pub struct Api {
     server: String,
 }
 
+/// A good answer, and whether the server had given it before under the same `Idempotency-Key`.
+pub struct Answer<T> {
+    pub body: T,
+    pub replayed: bool,
+}
+
 /// Why a call did not succeed.
 #[derive(Debug)]
 pub enum ApiError {
@@ -67,7 +73,17 @@ impl Api {
 
     /// For answers so large that they are better read in place.
     pub async fn get_bytes(&self, path: &str, query: &[(&str, String)]) -> Result<Bytes, ApiError> {
-        self.send(self.http.request(Method::GET, self.url(path)).query(query)).await
+        Ok(self.send(self.http.request(Method::GET, self.url(path)).query(query)).await?.body)
+    }
+
+    /// The body of whatever is answered, good or bad.
+    pub async fn get_whatever(&self, path: &str) -> Result<Bytes, ApiError> {
+        let response = self.http.get(self.url(path)).send().await;
+        let unreachable = |error: reqwest::Error| ApiError::Unreachable {
+            server: self.server.clone(),
+            reason: innermost(&error),
+        };
+        response.map_err(unreachable)?.bytes().await.map_err(unreachable)
     }
 
     pub async fn post<T: DeserializeOwned>(
@@ -75,16 +91,31 @@ impl Api {
         path: &str,
         body: &Value,
         key: Option<&str>,
-    ) -> Result<T, ApiError> {
+    ) -> Result<Answer<T>, ApiError> {
         let mut request = self.http.request(Method::POST, self.url(path)).json(body);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);
         }
-        self.read(&self.send(request).await?)
+        let Answer { body, replayed } = self.send(request).await?;
+        Ok(Answer { body: self.read(&body)?, replayed })
+    }
+
+    /// The identity of the system that answers; `None` if it names none.
+    pub async fn system(&self) -> Result<Option<String>, ApiError> {
+        #[derive(Deserialize)]
+        struct Live {
+            #[serde(default)]
+            system: Option<String>,
+        }
+        match self.get::<Live>("/health/live", &[]).await {
+            Ok(live) => Ok(live.system),
+            Err(error) if error.status() == Some(404) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, ApiError> {
-        self.read(&self.send(self.http.request(Method::PUT, self.url(path)).json(body)).await?)
+        self.read(&self.send(self.http.request(Method::PUT, self.url(path)).json(body)).await?.body)
     }
 
     /// Reads an answer, or says that it is not one.
@@ -100,18 +131,19 @@ impl Api {
         format!("{}{path}", self.server)
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Bytes, ApiError> {
+    async fn send(&self, request: RequestBuilder) -> Result<Answer<Bytes>, ApiError> {
         let unreachable = |error: &reqwest::Error| ApiError::Unreachable {
             server: self.server.clone(),
             reason: innermost(error),
         };
         let response = request.send().await.map_err(|error| unreachable(&error))?;
         let status = response.status();
+        let replayed = response.headers().get("idempotency-replayed").is_some_and(|said| said == "true");
         let body = response.bytes().await.map_err(|error| unreachable(&error))?;
         if !status.is_success() {
             return Err(self.refusal(status, &body));
         }
-        Ok(body)
+        Ok(Answer { body, replayed })
     }
 
     fn refusal(&self, status: StatusCode, body: &[u8]) -> ApiError {
@@ -138,6 +170,16 @@ impl ApiError {
             Self::Problem(problem) => Some(problem.status),
             Self::Odd { status, .. } => *status,
             Self::Unreachable { .. } => None,
+        }
+    }
+
+    /// Whether it passes by itself: the server is away or busy, so the same call may succeed later.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Problem(_) | Self::Odd { .. } => {
+                self.status().is_some_and(|status| status >= 500 || status == 429 || status == 408)
+            }
         }
     }
 

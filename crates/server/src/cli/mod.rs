@@ -2,25 +2,31 @@
 //!
 //! Each command is a struct of arguments with `pub async fn run(args) -> ExitCode` beside it. Results go to stdout,
 //! everything else to stderr; `--json` makes the results fit for machines.
+#![warn(clippy::print_stdout, reason = "whoever reads may stop at any time: see `out`")]
 
 mod api;
+pub mod completions;
+pub mod config;
+pub mod doctor;
+pub mod events;
 mod ids;
 pub mod load;
 pub mod orders;
+mod out;
 pub mod parked;
 pub mod simulate;
 mod style;
+pub mod topics;
 pub mod up;
 pub mod verify;
 pub mod waiting;
 
 use clap::Args;
 
+use crate::config::SERVER_VARIABLE;
+
 /// Where the server is, if nobody says.
 pub const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
-
-/// The variable that says where the server is.
-pub const SERVER_VARIABLE: &str = "CARTWRIGHT_SERVER";
 
 /// The exit codes that all commands share; 0 is "all good".
 pub mod exit {
@@ -31,6 +37,17 @@ pub mod exit {
     /// Nothing is wrong, but something is not finished yet.
     pub const WAITING: u8 = 3;
 }
+
+/// What `cartwright --help` says about exit codes and first steps.
+pub const EXIT_CODES: &str = "Examples:
+  cartwright up                              run the whole system
+  cartwright orders place --sample --watch   in another terminal: an order on its way
+
+Exit codes:
+  0  all good
+  1  the server said no, what was checked is wrong, or the order that was watched failed or was cancelled
+  2  the server, or a file that is needed, can't be reached; or the command line is wrong
+  3  nothing is wrong, but something is not finished yet";
 
 /// Names the server.
 #[derive(Args, Clone, Debug, Default)]
@@ -43,10 +60,15 @@ pub struct ServerArg {
 impl ServerArg {
     /// The server's URL without a slash at its end: the argument, else the environment, else our own machine.
     pub fn url(&self) -> String {
+        self.named().unwrap_or_else(|| DEFAULT_SERVER.to_owned())
+    }
+
+    /// The same, if somebody named one.
+    pub fn named(&self) -> Option<String> {
         let named = self.server.clone().or_else(|| std::env::var(SERVER_VARIABLE).ok());
-        let url = named.filter(|url| !url.is_empty()).unwrap_or_else(|| DEFAULT_SERVER.to_owned());
+        let url = named.filter(|url| !url.is_empty())?;
         let url = url.trim_end_matches('/');
-        if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
+        Some(if url.contains("://") { url.to_owned() } else { format!("http://{url}") })
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::{
     ServerArg,
     api::{Api, ApiError},
+    out,
     style::{Paint, table},
 };
 use crate::control::{Behaviour, Mode};
@@ -94,7 +95,7 @@ fn read_wish(text: &str) -> Result<Wish, String> {
 
 fn show(simulated: &Simulated, json: bool) {
     if json {
-        println!("{:#}", json!(simulated));
+        out::line(json!(simulated));
         return;
     }
     let paint = Paint::stdout();
@@ -112,7 +113,7 @@ fn show(simulated: &Simulated, json: bool) {
             None => vec![name.into(), paint.dim("real"), "not simulated, so not steered from here".into()],
         });
     }
-    println!("{table}");
+    out::line(table);
 }
 
 #[cfg(test)]

@@ -1,36 +1,42 @@
 //! `cartwright up`: the whole system in one process on embedded parts.
 
-use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
+use std::{io::Write, process::ExitCode};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::{
+    config::{self, SettingsArgs},
+    style::Paint,
+};
 use crate::{
     compose::{self, System},
-    config::Config,
     telemetry,
 };
 
 /// Run the whole system on embedded parts
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  cartwright up --data ./shop --listen 127.0.0.1:9000\n\n\
-    Settings: a file given with --config < environment (CARTWRIGHT__HTTP__LISTEN=127.0.0.1:9000) < flags.")]
+#[command(
+    after_help = "Examples:\n  cartwright up\n  cartwright up --data ./shop --listen 127.0.0.1:9000\n  \
+    cartwright up --config shop.toml\n\n\
+    Settings: a file given with --config < environment (CARTWRIGHT__HTTP__LISTEN=127.0.0.1:9000) < flags.\n\
+    `cartwright config print --defaults` prints all of them, documented."
+)]
 pub struct UpArgs {
-    /// Where the data is kept [default: ./cartwright-data]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// Address and port of the API [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<String>,
-    /// A file of settings
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingsArgs,
+    /// Print the settings in effect and where each came from, and end
+    #[arg(long)]
+    print_config: bool,
 }
 
 /// Runs until SIGTERM or SIGINT; a second signal stops at once.
 pub async fn run(args: UpArgs) -> ExitCode {
-    let config = match read_config(&args) {
-        Ok(config) => config,
+    if args.print_config {
+        return config::print(&args.settings, false);
+    }
+    let config = match args.settings.read() {
+        Ok(effective) => effective.config,
         Err(error) => return fail(&error),
     };
     telemetry::start_logging(&config.log.filter, config.log.format);
@@ -38,17 +44,6 @@ pub async fn run(args: UpArgs) -> ExitCode {
         Ok(system) => until_stopped(system).await,
         Err(error) => fail(&error),
     }
-}
-
-fn read_config(args: &UpArgs) -> Result<Config, crate::config::ConfigError> {
-    let mut flags = Vec::new();
-    if let Some(data) = &args.data {
-        flags.push(("data.dir", data.display().to_string()));
-    }
-    if let Some(listen) = &args.listen {
-        flags.push(("http.listen", listen.clone()));
-    }
-    Config::read(args.config.as_deref(), &flags)
 }
 
 async fn until_stopped(system: System) -> ExitCode {
@@ -75,14 +70,13 @@ async fn until_stopped(system: System) -> ExitCode {
 /// Where things are, and a first order ready to paste.
 fn welcome(system: &System) {
     let address = system.address;
-    let bold = |text: &str| {
-        if std::io::stdout().is_terminal() { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
-    };
     let usual = address.ip().is_loopback() && address.port() == 8080;
     let elsewhere = if usual { String::new() } else { format!(" --server http://{address}") };
     let admin =
         system.admin.map(|own| format!("  Admin      http://{own}/v1/admin/services\n")).unwrap_or_default();
-    println!(
+    // Nobody needs to read it for the system to run.
+    let _ = writeln!(
+        std::io::stdout(),
         "{} is up.\n\
          \n\
          \x20 API        http://{address}/v1/orders\n\
@@ -100,7 +94,7 @@ fn welcome(system: &System) {
          \x20    \"lines\":[{{\"sku\":\"product-456\",\"quantity\":2,\"unitPrice\":129999}}]}}'\n\
          \n\
          or: cartwright orders place --sample --watch{elsewhere}",
-        bold("Cartwright"),
+        Paint::stdout().bold("Cartwright"),
         system.data.display(),
         simulated(system.simulated),
     );
@@ -119,6 +113,6 @@ const fn simulated((payments, carrier): (bool, bool)) -> &'static str {
 }
 
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("cartwright: {error}");
+    eprintln!("{} {error}", Paint::stderr().red("error:"));
     ExitCode::FAILURE
 }

@@ -6,6 +6,7 @@ use cartwright_core::{
     ports::{Carrier, PaymentProvider},
     services::Providers,
 };
+use uuid::Uuid;
 
 use super::StartError;
 use crate::{
@@ -31,12 +32,13 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// Opens the ledger if it is needed, and checks the addresses; calls nobody.
-    pub fn open(config: &Config) -> Result<Self, StartError> {
+    /// Opens the ledger if it is needed, for this system, and checks the addresses; calls nobody.
+    pub fn open(config: &Config, system: Uuid) -> Result<Self, StartError> {
         let switches = Arc::new(Switches::open(&config.data.dir)?);
         let any_simulated = config.payments.is_simulated() || config.carrier.is_simulated();
-        let ledger =
-            any_simulated.then(|| Ledger::open(config.data.dir.join(ledger::FILE_NAME))).transpose()?;
+        let ledger = any_simulated
+            .then(|| Ledger::open(config.data.dir.join(ledger::FILE_NAME), system))
+            .transpose()?;
         let (payments, payments_steering) = payments(config, ledger.as_ref())?;
         let (carrier, carrier_steering) = carrier(config, ledger.as_ref())?;
         let gate =

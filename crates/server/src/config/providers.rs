@@ -2,21 +2,15 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
-    control::{MAX_RATE, SwitchWish},
+    control::SwitchWish,
     providers::{BreakerSettings, GateSettings, HttpSettings},
 };
 
-/// The longest that one exchange with a provider may take: three of them fit into the time that a call has in all.
-const MAX_TIMEOUT_MS: u64 = 12_000;
-
-/// The longest wait that may be set, in milliseconds.
-const MAX_WAIT_MS: u64 = 24 * 3600 * 1000;
-
 /// `[payments]`, `[carrier]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// Who is asked.
@@ -36,7 +30,7 @@ pub struct Provider {
 }
 
 /// Who is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProviderKind {
     /// A part of this process that behaves like a provider.
@@ -46,7 +40,7 @@ pub enum ProviderKind {
 }
 
 /// `[providers.breaker]`
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Breaker {
     /// Calls in a row without a known outcome.
@@ -90,29 +84,6 @@ impl Provider {
     pub fn is_simulated(&self) -> bool {
         self.provider == ProviderKind::Simulated
     }
-
-    /// The first setting that is wrong, and what it must be.
-    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
-        if !(1..=MAX_TIMEOUT_MS).contains(&self.timeout_ms) {
-            return Err(("timeout_ms", format!("must be between 1 and {MAX_TIMEOUT_MS}")));
-        }
-        if !(0.0..=MAX_RATE).contains(&self.rate) {
-            return Err(("rate", format!("must be between 0 (no limit) and {MAX_RATE} calls per second")));
-        }
-        Ok(())
-    }
-}
-
-impl Breaker {
-    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
-        if !(1..=MAX_WAIT_MS).contains(&self.open_ms) {
-            return Err(("open_ms", format!("must be between 1 and {MAX_WAIT_MS} (a day)")));
-        }
-        if !(self.open_ms..=MAX_WAIT_MS).contains(&self.max_open_ms) {
-            return Err(("max_open_ms", format!("must be between open_ms and {MAX_WAIT_MS} (a day)")));
-        }
-        Ok(())
-    }
 }
 
 impl ProviderKind {
@@ -128,6 +99,12 @@ impl ProviderKind {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_empty() { "none" } else { "***" })
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, into: S) -> Result<S::Ok, S::Error> {
+        into.serialize_str(if self.0.is_empty() { "" } else { "***" })
     }
 }
 

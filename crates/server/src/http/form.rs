@@ -1,11 +1,14 @@
-//! Reading a JSON body field by field, so that all bad fields are named at once, unknown ones included.
+//! Reading a JSON body field by field, so that all bad fields are named at once, unknown and repeated ones included.
 
 use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::problem::{FieldError, Problem};
+use super::{
+    json,
+    problem::{FieldError, Problem},
+};
 
 /// An object being read. Fields are taken out by name; what is left over is unknown and therefore bad.
 pub struct Form<'a> {
@@ -20,16 +23,16 @@ pub struct Form<'a> {
 /// 400 naming each bad field.
 pub fn read_body<T>(body: &[u8], read: impl FnOnce(&mut Form<'_>) -> Option<T>) -> Result<T, Problem> {
     let not_json = |why: String| Problem::new(StatusCode::BAD_REQUEST, "invalid-json", why);
+    let mut errors = Vec::new();
     let value = if body.is_empty() {
         return Err(not_json("the body is empty; it must be a JSON object".into()));
     } else {
-        serde_json::from_slice(body)
+        json::read(body, &mut errors)
             .map_err(|error| not_json(format!("the body is not valid JSON: {error}")))?
     };
     let Value::Object(fields) = value else {
         return Err(not_json("the body must be a JSON object".into()));
     };
-    let mut errors = Vec::new();
     let mut form = Form { at: String::new(), fields, errors: &mut errors };
     let result = read(&mut form);
     form.finish();
@@ -292,7 +295,7 @@ fn pointer(at: &str, name: &str) -> String {
 }
 
 /// A name as a part of a JSON pointer (RFC 6901).
-fn escape(name: &str) -> String {
+pub fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 

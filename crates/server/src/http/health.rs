@@ -10,6 +10,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
 
 use super::Api;
 
@@ -43,6 +44,8 @@ impl State {
 struct Health {
     /// `ok` or `failing`.
     status: &'static str,
+    /// The identity of the system: the providers' ledger and files of answered orders name it, too.
+    system: Uuid,
     /// Each part: `ok`, what is wrong, or what else there is to know.
     components: BTreeMap<String, String>,
 }
@@ -53,8 +56,8 @@ pub fn routes() -> OpenApiRouter<Arc<Api>> {
 
 /// Whether the process runs.
 #[utoipa::path(get, path = "/health/live", tag = "operations", responses((status = 200, body = Health)))]
-async fn live() -> Json<Health> {
-    Json(Health { status: "ok", components: BTreeMap::new() })
+async fn live(State(api): State<Arc<Api>>) -> Json<Health> {
+    Json(Health { status: "ok", system: api.about.system, components: BTreeMap::new() })
 }
 
 /// Whether it can take orders.
@@ -75,7 +78,8 @@ async fn ready(extract::State(api): extract::State<Arc<Api>>) -> Response {
         components.insert(component.name.clone(), says);
     }
     let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Health { status: if well { "ok" } else { "failing" }, components })).into_response()
+    let health = Health { status: if well { "ok" } else { "failing" }, system: api.about.system, components };
+    (status, Json(health)).into_response()
 }
 
 /// The metrics in Prometheus' text format.

@@ -3,6 +3,8 @@
 pub mod admin;
 mod form;
 mod health;
+mod hear_out;
+mod json;
 mod layers;
 pub mod problem;
 pub mod serve;
@@ -10,7 +12,9 @@ pub mod v1;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-use axum::{Router, extract::DefaultBodyLimit, http::StatusCode, middleware};
+use axum::{
+    Router, extract::DefaultBodyLimit, http::StatusCode, middleware, response::Redirect, routing::get,
+};
 use cartwright_core::{
     ports::{Clock, Store},
     services::Orders,
@@ -24,8 +28,11 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
-pub use self::health::{Component, State};
 use self::problem::Problem;
+pub use self::{
+    admin::{About, Simulated},
+    health::{Component, State},
+};
 use crate::{
     control::{Controls, Scenarios},
     workers::{inbox::Commands, operator::Handle, parked::Retries},
@@ -52,6 +59,8 @@ pub struct Api {
     pub components: Vec<Component>,
     /// Whether there is room on the disk for new orders.
     pub enough_disk: Arc<AtomicBool>,
+    /// What this system is.
+    pub about: About,
     /// What operators change of the providers.
     pub controls: Controls,
     /// The scenarios that orders may ask for.
@@ -85,6 +94,7 @@ pub enum Serves {
 pub fn router(api: Arc<Api>, serves: Serves) -> Router {
     let (routes, openapi) = calls(serves).with_state(api).split_for_parts();
     routes
+        .route("/", get(async || Redirect::to("/docs")))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi))
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing under this path")
@@ -94,6 +104,7 @@ pub fn router(api: Arc<Api>, serves: Serves) -> Router {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(hear_out::hear_out))
         .layer(middleware::from_fn(layers::observe))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))

@@ -14,6 +14,7 @@ use std::{
 use cartwright_core::domain::ids::OrderId;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 /// The name of the ledger's file in the data directory.
 pub const FILE_NAME: &str = "ledger.db";
@@ -55,6 +56,10 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS attempts (
         key   TEXT PRIMARY KEY,
         count INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS meta (
+        name  TEXT PRIMARY KEY,
+        value TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
 ";
 
@@ -186,14 +191,21 @@ pub enum LedgerError {
 }
 
 impl Ledger {
-    /// Opens the ledger in this file, and makes it if there is none.
+    /// Opens the ledger in this file for this system, and makes it if there is none. It names the first system that
+    /// used it; one that serves another system is taken all the same, for what happened outside has happened, but
+    /// `verify` will not compare the two.
     ///
     /// # Errors
     /// When the file can't be opened or is no ledger.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, LedgerError> {
+    pub fn open(path: impl AsRef<Path>, system: Uuid) -> Result<Self, LedgerError> {
         let path = path.as_ref().to_owned();
-        let connection =
-            connect(&path).map_err(|source| LedgerError::Sqlite { path: path.clone(), source })?;
+        let failed = |source| LedgerError::Sqlite { path: path.clone(), source };
+        let connection = connect(&path).map_err(failed)?;
+        let first = sign(&connection, system).map_err(failed)?;
+        if first != system.to_string() {
+            tracing::warn!(path = %path.display(), %first, %system,
+                "the providers' ledger belongs to another system: its files were exchanged, or lost and made anew");
+        }
         let (calls, waiting) = mpsc::channel(MAX_WAITING);
         let thread = std::thread::Builder::new()
             .name("ledger".into())
@@ -334,6 +346,12 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.set_prepared_statement_cache_capacity(16);
     connection.execute_batch(SCHEMA)?;
     Ok(connection)
+}
+
+/// Notes whose ledger it is, unless it says so already; says whose it is.
+fn sign(file: &Connection, system: Uuid) -> rusqlite::Result<String> {
+    file.execute("INSERT OR IGNORE INTO meta VALUES ('system', ?1)", [system.to_string()])?;
+    file.query_row("SELECT value FROM meta WHERE name = 'system'", [], |row| row.get(0))
 }
 
 fn operate(file: &Connection, now: i64, call: Operation) -> rusqlite::Result<Answer> {

@@ -20,7 +20,7 @@ impl World {
     }
 
     fn open(&self) -> (SimulatedPayments, SimulatedCarrier) {
-        let ledger = Ledger::open(self.dir.path().join("ledger.db")).unwrap();
+        let ledger = Ledger::open(self.dir.path().join("ledger.db"), uuid::Uuid::nil()).unwrap();
         (
             SimulatedPayments::new(ledger.clone(), self.settings.clone()),
             SimulatedCarrier::new(ledger, self.settings.clone()),

@@ -5,6 +5,7 @@
 
 mod bad_inputs;
 mod changing;
+mod cli;
 mod crash;
 mod disk;
 mod events;

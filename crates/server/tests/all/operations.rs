@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{ORDERS, PAUSED, Shop, path, small, small_with, text};
 
 /// Every call of the contract, as OpenAPI spells it.
-const CALLS: [(&str, &str); 22] = [
+const CALLS: [(&str, &str); 30] = [
     ("post", "/v1/orders"),
     ("get", "/v1/orders"),
     ("put", "/v1/orders/{id}"),
@@ -29,14 +29,24 @@ const CALLS: [(&str, &str); 22] = [
     ("get", "/health/live"),
     ("get", "/health/ready"),
     ("get", "/metrics"),
+    ("get", "/v1/admin/about"),
+    ("get", "/v1/admin/topics"),
+    ("get", "/v1/admin/providers"),
+    ("get", "/v1/admin/providers/{provider}"),
+    ("put", "/v1/admin/providers/{provider}"),
+    ("get", "/v1/admin/simulated"),
+    ("get", "/v1/admin/simulated/{provider}"),
+    ("put", "/v1/admin/simulated/{provider}"),
 ];
 
 #[tokio::test]
 async fn health_shows_every_component() {
     let shop = Shop::open().await;
     assert_eq!(shop.get("/health/live").await.ok(200)["status"], "ok");
-    let ready = shop.get("/health/ready").await.ok(200);
-    let components = json!({"orders": "ok", "payments": "ok", "fulfillment": "ok", "disk": "ok"});
+    let mut ready = shop.get("/health/ready").await.ok(200);
+    assert!(ready.as_object_mut().unwrap().remove("system").is_some_and(|system| system.is_string()));
+    let components = json!({"orders": "ok", "payments": "ok", "fulfillment": "ok", "disk": "ok", "carrier": "ok",
+        "payment provider": "ok"});
     assert_eq!(ready, json!({"status": "ok", "components": components}));
 }
 
@@ -143,7 +153,7 @@ async fn every_answer_has_a_request_id() {
 async fn what_is_not_there_is_a_problem_document() {
     let shop = Shop::with(&[PAUSED]).await;
     for path in [
-        "/",
+        "/nothing",
         "/v1",
         "/v1/",
         "/v1/orders/",
@@ -156,6 +166,110 @@ async fn what_is_not_there_is_a_problem_document() {
         shop.get(path).await.problem(404);
         shop.post(path, &small()).await.problem(404);
     }
+}
+
+/// Every call, with an order's id where it takes one: method, path, whether it takes a body.
+fn calls(id: &str) -> Vec<(String, String, bool)> {
+    let with_id = |at: &str| at.replace("{id}", id).replace("{provider}", "payments");
+    CALLS
+        .iter()
+        .map(|(method, at)| (method.to_uppercase(), with_id(at), matches!(*method, "post" | "put" | "patch")))
+        .collect()
+}
+
+#[tokio::test]
+async fn every_call_refuses_other_content_types_other_methods_and_longer_paths() {
+    let shop = Shop::with(&[PAUSED]).await;
+    let id = shop.place(&small()).await;
+    let before = shop.traces();
+    let calls = calls(&id);
+    for (method, at, has_body) in &calls {
+        if *has_body {
+            for kind in ["text/plain", "application/xml", "application/x-www-form-urlencoded"] {
+                shop.send(method, at, &[("content-type", kind)], b"{}").await.problem(415);
+            }
+        }
+        let taken: Vec<&str> =
+            calls.iter().filter(|(_, path, _)| path == at).map(|(method, ..)| method.as_str()).collect();
+        for other in ["GET", "POST", "PUT", "PATCH", "DELETE", "LINK"] {
+            if taken.contains(&other) {
+                continue;
+            }
+            let reply = shop.send(other, at, &[], b"").await;
+            reply.problem(405);
+            let allowed: Vec<&str> = reply.header("allow").split(',').map(str::trim).collect();
+            for method in &taken {
+                assert!(allowed.contains(method), "{other} {at} allows {allowed:?}, not {method}");
+            }
+        }
+        shop.send(method, &format!("{at}/x/y"), &[("content-type", "application/json")], b"{}")
+            .await
+            .problem(404);
+    }
+    assert_eq!(shop.traces(), before);
+}
+
+#[tokio::test]
+async fn the_root_leads_to_the_documentation() {
+    let shop = Shop::with(&[PAUSED]).await;
+    let page = shop.get("/").await; // redirects are followed
+    assert_eq!((page.status, page.text().contains("swagger")), (200, true));
+    shop.post("/", &small()).await.problem(405);
+}
+
+#[tokio::test]
+async fn the_system_says_what_it_is_and_stays_who_it_is() {
+    let mut shop = Shop::open().await;
+    let about = shop.get("/v1/admin/about").await.ok(200);
+    assert_eq!(about["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(about["simulated"], json!({"payments": true, "carrier": true}));
+    assert!(about["flows"].as_array().unwrap().contains(&json!("standard")));
+    let system = text(&about["system"]);
+    assert_eq!(shop.get("/health/live").await.ok(200)["system"], system.as_str());
+    assert_eq!(shop.get("/health/ready").await.ok(200)["system"], system.as_str());
+    shop.restart(&[]).await;
+    assert_eq!(shop.get("/v1/admin/about").await.ok(200)["system"], system.as_str());
+    let other = Shop::open().await;
+    assert_ne!(other.get("/v1/admin/about").await.ok(200)["system"], system.as_str());
+}
+
+#[tokio::test]
+async fn topics_show_what_they_hold_and_how_far_each_reader_is() {
+    let shop = Shop::open().await;
+    let id = shop.place(&small()).await;
+    shop.finish(&id).await;
+    let topics = shop.get("/v1/admin/topics").await.ok(200);
+    let readers = |topic: &Value| topic["readers"].as_array().unwrap().clone();
+    let names: Vec<(String, Vec<String>)> = topics["topics"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|topic| {
+            (text(&topic["name"]), readers(topic).iter().map(|reader| text(&reader["name"])).collect())
+        })
+        .collect();
+    let reads = |topic: &str, readers: &[&str]| {
+        (topic.to_owned(), readers.iter().map(|name| (*name).to_owned()).collect())
+    };
+    let expected = [
+        reads("orders", &["payments", "fulfillment"]),
+        reads("payments", &["orders"]),
+        reads("fulfillment", &["orders"]),
+    ];
+    assert_eq!(names, expected);
+    for topic in topics["topics"].as_array().unwrap() {
+        for reader in readers(topic) {
+            let (position, lag) = (reader["position"].as_u64().unwrap(), reader["lag"].as_u64().unwrap());
+            assert_eq!(Some(position + lag), topic["newest"].as_u64(), "{topic}");
+            // The order is final, so what concerned the reader is settled.
+            assert!(position > 0, "{topic}");
+        }
+    }
+    let orders = &topics["topics"][0];
+    let history = shop.history(&id).await;
+    let own = history.iter().filter(|event| event["source"] == "orders").count();
+    assert_eq!((&orders["name"], &orders["events"]), (&json!("orders"), &json!(own)));
+    assert_eq!((&orders["oldest"], &orders["newest"]), (&json!(1), &json!(own)));
 }
 
 #[tokio::test]
@@ -208,6 +322,20 @@ async fn bodies_have_a_limit() {
     }
     assert_eq!(shop.traces(), before);
     shop.send("POST", ORDERS, &json, &padded(MAX_BODY)).await.ok(201);
+}
+
+/// Whoever sends far too much is still told why, and does not only find the connection closed.
+#[tokio::test]
+async fn a_client_that_is_still_sending_hears_why_it_is_refused() {
+    let shop = Shop::with(&[PAUSED]).await;
+    let huge = vec![b' '; 8 * MAX_BODY];
+    for _ in 0..20 {
+        for (at, status) in
+            [(ORDERS, 413), ("/v1/orders/a/hold", 413), ("/nothing", 404), ("/health/live", 405)]
+        {
+            shop.send("POST", at, &[("content-type", "application/json")], &huge).await.problem(status);
+        }
+    }
 }
 
 #[tokio::test]

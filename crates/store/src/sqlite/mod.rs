@@ -12,6 +12,7 @@ mod checkpoint;
 mod codec;
 mod commit;
 mod failure;
+mod inspect;
 mod lent;
 mod lists;
 mod open;
@@ -47,6 +48,7 @@ use uuid::Uuid;
 
 use crate::{DataDir, OpenError, StoreKind};
 
+pub use self::inspect::{Inspection, inspect};
 use self::{commit::Checked, reader::Readers, tail::Tail, writer::Writer};
 
 /// What can be set about a store.
@@ -83,6 +85,7 @@ impl Default for SqliteOptions {
 pub struct SqliteStore {
     path: PathBuf,
     incarnation: Uuid,
+    origin: Uuid,
     shared: Arc<Shared>,
     // Dropped in this order: the writer lets go of the file last and leaves it without a log.
     readers: Readers,
@@ -116,10 +119,23 @@ impl SqliteStore {
             #[cfg(test)]
             faults: tests::Faults::default(),
         });
-        let incarnation = opened.incarnation;
+        let (incarnation, origin) = (opened.incarnation, opened.origin);
         let readers = Readers::start(path, kind, options)?;
         let writer = Writer::start(path, kind, options, opened, readers.connections(), Arc::clone(&shared))?;
-        Ok(Self { path: path.to_owned(), incarnation, shared, readers, writer, _dir: options.dir.clone() })
+        Ok(Self {
+            path: path.to_owned(),
+            incarnation,
+            origin,
+            shared,
+            readers,
+            writer,
+            _dir: options.dir.clone(),
+        })
+    }
+
+    /// The store's first incarnation. Copies and restores keep it, so it says whose history this is.
+    pub const fn origin(&self) -> Uuid {
+        self.origin
     }
 
     /// The file.

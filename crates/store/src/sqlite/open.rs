@@ -11,7 +11,7 @@ use crate::{OpenError, StoreKind};
 use super::{SqliteOptions, checkpoint};
 
 /// The newest schema that this binary knows: the number of its last migration.
-const SCHEMA: u32 = 2;
+pub(super) const SCHEMA: u32 = 2;
 
 /// Twice SQLite's default: rows lie close together here, and half as many pages go into the log.
 pub(super) const PAGE_BYTES: u64 = 8_192;
@@ -27,6 +27,8 @@ mod migrations {
 pub(super) struct Opened {
     pub(super) conn: Connection,
     pub(super) incarnation: Uuid,
+    /// The file's first incarnation: what it was before it was ever restored.
+    pub(super) origin: Uuid,
     pub(super) head: Head,
 }
 
@@ -46,12 +48,12 @@ pub(super) fn prepare(path: &Path, kind: StoreKind, options: &SqliteOptions) -> 
     let trouble = |error: rusqlite::Error| trouble(path, error);
     let mut conn = connect(path, options).map_err(trouble)?;
     migrate(path, &mut conn)?;
-    let incarnation = identify(path, &conn, kind)?;
+    let (incarnation, origin) = identify(path, &conn, kind)?;
     conn.execute("UPDATE task SET ready_at = due_at WHERE ready_at <> due_at", []).map_err(trouble)?;
     // Others act on what they read here: it must not be gone after a power cut.
     checkpoint::settle(&conn).map_err(trouble)?;
     let head = read_head(&conn).map_err(trouble)?;
-    Ok(Opened { conn, incarnation, head })
+    Ok(Opened { conn, incarnation, origin, head })
 }
 
 /// A connection for the writer or the checkpointer.
@@ -179,7 +181,7 @@ fn migrate(path: &Path, conn: &mut Connection) -> Result<(), OpenError> {
 }
 
 /// Gives a fresh file its identity; checks that of an old one.
-fn identify(path: &Path, conn: &Connection, kind: StoreKind) -> Result<Uuid, OpenError> {
+fn identify(path: &Path, conn: &Connection, kind: StoreKind) -> Result<(Uuid, Uuid), OpenError> {
     let trouble = |error: rusqlite::Error| trouble(path, error);
     conn.execute("INSERT OR IGNORE INTO meta VALUES ('kind', ?1)", [kind.as_str()]).map_err(trouble)?;
     conn.execute(
@@ -191,18 +193,26 @@ fn identify(path: &Path, conn: &Connection, kind: StoreKind) -> Result<Uuid, Ope
     if found != kind.as_str() {
         return Err(OpenError::OtherKind { file: path.to_owned(), found, wanted: kind });
     }
-    let incarnation: Vec<u8> = meta(conn, "incarnation").map_err(trouble)?;
-    Uuid::from_slice(&incarnation).map_err(|e| OpenError::Corrupt {
-        file: path.to_owned(),
-        reason: format!("its incarnation can't be read: {e}"),
-    })
+    conn.execute(
+        "INSERT OR IGNORE INTO meta SELECT 'origin', value FROM meta WHERE name = 'incarnation'",
+        [],
+    )
+    .map_err(trouble)?;
+    let uuid = |name: &str| {
+        let bytes: Vec<u8> = meta(conn, name).map_err(trouble)?;
+        Uuid::from_slice(&bytes).map_err(|e| OpenError::Corrupt {
+            file: path.to_owned(),
+            reason: format!("its {name} can't be read: {e}"),
+        })
+    };
+    Ok((uuid("incarnation")?, uuid("origin")?))
 }
 
-fn meta<T: rusqlite::types::FromSql>(conn: &Connection, name: &str) -> rusqlite::Result<T> {
+pub(super) fn meta<T: rusqlite::types::FromSql>(conn: &Connection, name: &str) -> rusqlite::Result<T> {
     conn.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))
 }
 
-fn meta_number(conn: &Connection, name: &str) -> rusqlite::Result<u32> {
+pub(super) fn meta_number(conn: &Connection, name: &str) -> rusqlite::Result<u32> {
     Ok(conn
         .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))
         .optional()?

@@ -7,7 +7,7 @@ use cartwright_core::ports::{
 };
 use cartwright_store::{
     CursorMismatch, DataDir, OpenError, StoreKind, check_cursors,
-    sqlite::{SqliteOptions, SqliteStore},
+    sqlite::{SqliteOptions, SqliteStore, inspect},
 };
 use cartwright_testkit::{
     build::{at, batch, commit, id, message, task},
@@ -60,8 +60,44 @@ fn a_directory_is_for_one_process() {
             && refusal.contains("made/by/us"),
         "{refusal}"
     );
+    assert_eq!(DataDir::holder(&path).unwrap().unwrap().pid, Some(pid));
     drop(first);
+    assert_eq!(DataDir::holder(&path).unwrap(), None, "looking takes nothing");
+    assert_eq!(DataDir::holder(&dir.path().join("nowhere")).unwrap(), None);
     DataDir::lock(&path).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_can_be_looked_at_while_it_is_used_and_says_what_opening_it_would_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("orders.db");
+    let store = try_open(dir.path(), StoreKind::Orders).unwrap();
+    store.commit(batch([commit("a")])).await.unwrap();
+    let (_, head) = store.journal_bounds().await.unwrap();
+    let looked = inspect(&file, StoreKind::Orders).unwrap();
+    assert_eq!((looked.incarnation, looked.position), (store.incarnation(), head));
+    assert_eq!(looked.schema, looked.known);
+    drop(store);
+    assert!(matches!(inspect(&file, StoreKind::Payments), Err(OpenError::OtherKind { .. })));
+    tamper(dir.path(), "UPDATE meta SET value = 98 WHERE name = 'oldest_binary'");
+    assert!(matches!(inspect(&file, StoreKind::Orders), Err(OpenError::Newer { .. })));
+    std::fs::write(&file, vec![b'x'; 10_000]).unwrap();
+    assert!(matches!(inspect(&file, StoreKind::Orders), Err(OpenError::Corrupt { .. })));
+    let missing = inspect(&dir.path().join("missing.db"), StoreKind::Orders);
+    assert!(missing.is_err() && !dir.path().join("missing.db").exists(), "looking makes nothing");
+}
+
+#[test]
+fn a_store_keeps_its_origin_when_it_gets_a_new_incarnation() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = try_open(dir.path(), StoreKind::Orders).unwrap();
+    let (first, origin) = (store.incarnation(), store.origin());
+    assert_eq!(first, origin);
+    drop(store);
+    tamper(dir.path(), "UPDATE meta SET value = randomblob(16) WHERE name = 'incarnation'");
+    let store = try_open(dir.path(), StoreKind::Orders).unwrap();
+    assert_ne!(store.incarnation(), first);
+    assert_eq!(store.origin(), origin);
 }
 
 #[test]

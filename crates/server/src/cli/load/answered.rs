@@ -11,6 +11,9 @@ use tokio::sync::mpsc;
 
 use super::Failure;
 
+/// What the first line begins with; then comes the system whose orders these are.
+const HEAD: &str = "# cartwright-system: ";
+
 /// Ids that may wait for the disk; then placing waits too.
 const MAX_WAITING: usize = 65_536;
 
@@ -39,8 +42,9 @@ impl AnsweredIds {
 }
 
 impl AnsweredFile {
-    /// Opens the file to append to it. What a crash tore is cut off first: that line was never counted.
-    pub fn open(path: &Path) -> Result<Self, Failure> {
+    /// Opens the file to append to it, for the orders of this system if it is known. What a crash tore is cut off
+    /// first: that line was never counted.
+    pub fn open(path: &Path, system: Option<&str>) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| local(path, &error);
         let mut file = OpenOptions::new()
             .read(true)
@@ -49,7 +53,10 @@ impl AnsweredFile {
             .truncate(false)
             .open(path)
             .map_err(failed)?;
-        cut_torn_line(&mut file).map_err(failed)?;
+        let end = cut_torn_line(&mut file).map_err(failed)?;
+        if let Some(system) = system {
+            sign(path, &mut file, end, system)?;
+        }
         let (ids, waiting) = mpsc::channel(MAX_WAITING);
         let thread = std::thread::Builder::new()
             .name("answered".into())
@@ -72,19 +79,22 @@ impl AnsweredFile {
     }
 }
 
-/// Calls `each` with every id of a file of answered orders. A last line without its end was never synced, and so
-/// never counted as answered.
+/// Calls `each` with every id of a file of answered orders; says to which system they belong, if the file knows. A
+/// last line without its end was never synced, and so never counted as answered.
 ///
 /// # Errors
 /// When the file can't be read.
-pub fn read_answered(path: &Path, mut each: impl FnMut(&str)) -> std::io::Result<()> {
+pub fn read_answered(path: &Path, mut each: impl FnMut(&str)) -> std::io::Result<Option<String>> {
     let mut lines = BufReader::new(File::open(path)?);
     let mut line = Vec::new();
+    let mut system = None;
     loop {
         line.clear();
         lines.read_until(b'\n', &mut line)?;
-        let Some(id) = line.strip_suffix(b"\n") else { return Ok(()) };
-        if !id.is_empty() {
+        let Some(id) = line.strip_suffix(b"\n") else { return Ok(system) };
+        if let Some(named) = id.strip_prefix(HEAD.as_bytes()) {
+            system = Some(String::from_utf8_lossy(named).into_owned());
+        } else if !id.is_empty() {
             each(&String::from_utf8_lossy(id));
         }
     }
@@ -108,7 +118,24 @@ fn write(mut file: File, mut waiting: mpsc::Receiver<String>) -> std::io::Result
     Ok(synced)
 }
 
-fn cut_torn_line(file: &mut File) -> std::io::Result<()> {
+/// Writes the head of a new file; checks that of an old one. A file without any is of an older version, and taken.
+fn sign(path: &Path, file: &mut File, end: u64, system: &str) -> Result<(), Failure> {
+    if end == 0 {
+        return writeln!(file, "{HEAD}{system}").map_err(|error| local(path, &error));
+    }
+    let first = BufReader::new(File::open(path).map_err(|error| local(path, &error))?).lines().next();
+    match first.and_then(Result::ok).as_deref().and_then(|line| line.strip_prefix(HEAD)) {
+        Some(other) if other != system => Err(Failure::Local(format!(
+            "{} holds orders of another system ({other}) than the one that answers ({system}): delete it, or name another \
+             file with --answered",
+            path.display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Says where the file ends now.
+fn cut_torn_line(file: &mut File) -> std::io::Result<u64> {
     let mut end = file.seek(SeekFrom::End(0))?;
     while end > 0 {
         let mut last = [0];
@@ -120,8 +147,7 @@ fn cut_torn_line(file: &mut File) -> std::io::Result<()> {
         end -= 1;
     }
     file.set_len(end)?;
-    file.seek(SeekFrom::Start(end))?;
-    Ok(())
+    file.seek(SeekFrom::Start(end))
 }
 
 fn local(path: &Path, error: &std::io::Error) -> Failure {
@@ -155,12 +181,28 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         std::fs::write(&path, "one\ntw").unwrap();
-        let file = AnsweredFile::open(&path).unwrap();
+        let file = AnsweredFile::open(&path, None).unwrap();
         for id in ["three", "four"] {
             file.ids().add(id.into()).await.unwrap();
         }
         let synced = tokio::task::spawn_blocking(|| file.finish()).await.unwrap().unwrap();
         assert_eq!(synced, 2);
         assert_eq!(ids(&path), ["one", "three", "four"]);
+    }
+
+    #[tokio::test]
+    async fn a_file_belongs_to_one_system() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        for id in ["one", "two"] {
+            let file = AnsweredFile::open(&path, Some("system-a")).unwrap();
+            file.ids().add(id.into()).await.unwrap();
+            tokio::task::spawn_blocking(|| file.finish()).await.unwrap().unwrap();
+        }
+        assert_eq!(ids(&path), ["one", "two"]);
+        assert_eq!(read_answered(&path, |_| {}).unwrap().as_deref(), Some("system-a"));
+        let Err(Failure::Local(why)) = AnsweredFile::open(&path, Some("system-b")) else { panic!() };
+        assert!(why.contains("another system (system-a)") && why.contains("--answered"), "{why}");
+        assert!(AnsweredFile::open(&path, None).is_ok(), "a server that names no system is not refused");
     }
 }

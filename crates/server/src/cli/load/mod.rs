@@ -34,7 +34,13 @@ use self::{
     follow::{Follower, InFlight},
     send::{Connection, Target},
 };
-use super::{ServerArg, exit, orders::sample_order, style::Paint};
+use super::{
+    ServerArg,
+    api::{Api, ApiError},
+    exit,
+    orders::sample_order,
+    style::Paint,
+};
 
 /// Where the ids of answered orders go, if nobody says.
 pub const DEFAULT_ANSWERED: &str = "./cartwright-load.answered";
@@ -50,6 +56,8 @@ const MAX_LATENCY_US: u64 = 3_600_000_000;
 
 /// `cartwright load`
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:\n  cartwright load --orders 50000\n  \
+    cartwright load --rate 500 --duration 60 --follow\n  cartwright load --body order.json --orders 100 --json")]
 pub struct LoadArgs {
     /// Place so many orders [default: 10000, without --duration]
     #[arg(long)]
@@ -180,7 +188,12 @@ async fn load(args: LoadArgs) -> Result<(LoadReport, Option<Failure>), Failure> 
     } else {
         None
     };
-    let file = if args.no_answered { None } else { Some(AnsweredFile::open(&args.answered)?) };
+    let file = if args.no_answered {
+        None
+    } else {
+        let system = system(&args.server.url(), Duration::from_secs(args.give_up)).await?;
+        Some(AnsweredFile::open(&args.answered, system.as_deref())?)
+    };
     let limit = args.orders.or(args.duration.is_none().then_some(DEFAULT_ORDERS));
     let duration = args.duration.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
     let start = Instant::now();
@@ -233,6 +246,22 @@ async fn load(args: LoadArgs) -> Result<(LoadReport, Option<Failure>), Failure> 
     }
     let failure = shared.failure.borrow_mut().take();
     Ok((report, failure))
+}
+
+/// The identity of the system that answers; asked for until it is given.
+async fn system(server: &str, give_up: Duration) -> Result<Option<String>, Failure> {
+    let start = Instant::now();
+    let text = |error: ApiError| Failure::Unreachable(error.text(&Paint::stderr()));
+    let api = Api::new(server.to_owned()).map_err(text)?;
+    loop {
+        match api.system().await {
+            Ok(system) => return Ok(system),
+            Err(error) if error.passes() && start.elapsed() < give_up => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(error) => return Err(text(error)),
+        }
+    }
 }
 
 /// One connection's work: order after order until there is nothing left to do.

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    super::style::{align_right, count, table},
+    super::{
+        out,
+        style::{align_right, count, table},
+    },
     Shared,
     follow::Followed,
 };
@@ -75,11 +78,11 @@ impl LoadReport {
     pub(super) fn print(&self, json: bool) {
         if json {
             match serde_json::to_string(self) {
-                Ok(line) => println!("{line}"),
+                Ok(line) => out::line(line),
                 Err(error) => eprintln!("the report can't be written: {error}"),
             }
         } else {
-            println!("{}", self.table());
+            out::line(self.table());
         }
     }
 

@@ -20,6 +20,27 @@ pub fn placed(order: &Value) -> String {
     format!("order {} placed: {}, {}", text(order, "/number"), text(order, "/id"), total(order))
 }
 
+/// One line about an order that was placed before under the same key.
+pub fn placed_before(order: &Value) -> String {
+    format!(
+        "order {} was placed before under this key: {}, {}; it is {} now, and no second one was placed",
+        text(order, "/number"),
+        text(order, "/id"),
+        total(order),
+        text(order, "/status")
+    )
+}
+
+/// One line about an order that was just held.
+pub fn held(order: &Value) -> String {
+    format!("order {} is on hold; `cartwright orders release {0}` lets it go on", text(order, "/number"))
+}
+
+/// One line about an order that was just released.
+pub fn released(order: &Value) -> String {
+    format!("order {} goes on", text(order, "/number"))
+}
+
 /// One line about an order that was just cancelled.
 pub fn cancelled(order: &Value) -> String {
     match text(order, "/status") {

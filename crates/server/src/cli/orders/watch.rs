@@ -1,4 +1,4 @@
-//! Watching an order on its way: its milestones, with the time since it was placed.
+//! `cartwright orders watch`: an order on its way; its milestones, with the time since it was placed.
 
 use std::{
     process::ExitCode,
@@ -6,17 +6,25 @@ use std::{
 };
 
 use cartwright_core::domain::time::Timestamp;
-use serde::Deserialize;
+use clap::Args;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::{
     super::{
-        api::{Api, ApiError, path_part},
-        exit,
+        api::{Api, ApiError},
+        exit, out,
         style::{Paint, millis},
     },
+    OrderArg, find,
     show::{self, text},
 };
+
+/// Seconds that `orders place --watch` watches, unless told otherwise.
+pub const PATIENCE: u64 = 60;
+
+/// The pause between two looks for a server that is away.
+const AWAY_PAUSE: Duration = Duration::from_millis(200);
 
 /// An order's history as the server shows it.
 #[derive(Debug, Deserialize)]
@@ -38,41 +46,108 @@ pub struct Event {
     pub payload: Value,
 }
 
-/// Shows the milestones of an order as they come, until it is final.
-pub async fn watch(api: &Api, order: &Value, seconds: u64, json: bool) -> Result<ExitCode, ApiError> {
-    let id = text(order, "/id");
-    let manual = text(order, "/flow") == "manual";
-    let path = format!("/v1/orders/{}", path_part(id));
-    let events = format!("{path}/events");
+/// `cartwright orders watch`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Ends with 0 when the order is completed, with 1 when it failed or was cancelled.\n\n\
+    Examples:\n  cartwright orders watch 1001\n  cartwright orders watch 1001 --timeout 30 --json"
+)]
+pub struct WatchArgs {
+    #[command(flatten)]
+    order: OrderArg,
+    /// Stop watching after so many seconds, with exit code 3 [default: never]
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+}
+
+/// Runs `cartwright orders watch`.
+pub async fn run(api: &Api, args: &WatchArgs, json: bool) -> Result<ExitCode, ApiError> {
+    let path = find::path(api, &args.order.id).await?;
+    watch(api, &path, args.timeout, json).await
+}
+
+/// Shows the milestones of the order under this path as they come, until it is final. A server that goes away is
+/// waited for.
+pub async fn watch(api: &Api, path: &str, seconds: Option<u64>, json: bool) -> Result<ExitCode, ApiError> {
     let paint = Paint::stdout();
+    let mut patience = Patience::new(seconds);
+    let Some(order) = patience.get::<Value>(api, path).await? else { return Ok(exit::WAITING.into()) };
+    let (id, manual) = (text(&order, "/id"), text(&order, "/flow") == "manual");
+    let events = format!("{path}/events");
     let mut watched = Watched::default();
-    let start = Instant::now();
     loop {
-        let history: History = api.get(&events, &[]).await?;
+        let Some(history) = patience.get::<History>(api, &events).await? else {
+            return Ok(exit::WAITING.into());
+        };
         for line in watched.news(&history.events) {
             if json {
-                println!("{}", json!({"id": id, "milestone": line.what, "ms": line.ms, "note": line.note}));
+                out::line(json!({"id": id, "milestone": line.what, "ms": line.ms, "note": line.note}));
             } else {
-                println!("{}", line.render(&paint));
+                out::line(line.render(&paint));
             }
         }
-        if watched.end.is_some() || manual {
+        if watched.end.is_some() {
             break;
         }
-        if start.elapsed() >= Duration::from_secs(seconds) {
-            eprintln!("still open after {seconds} s; `cartwright orders get {id}` shows what it waits for");
+        if manual {
+            eprintln!("an order of the flow manual goes on only when its client says so; not watching");
+            break;
+        }
+        if patience.is_over() {
+            eprintln!("still open; `cartwright orders explain {id}` says what it waits for");
             return Ok(exit::WAITING.into());
         }
-        tokio::time::sleep(pause(start.elapsed())).await;
+        tokio::time::sleep(pause(patience.start.elapsed())).await;
     }
-    if !json {
-        let order: Value = api.get(&path, &[]).await?;
-        println!("{}", show::outcome(&order, &paint));
+    if !json && let Some(order) = patience.get::<Value>(api, path).await? {
+        out::line(show::outcome(&order, &paint));
     }
     Ok(match watched.end {
         Some(End::Bad) => exit::FAILED.into(),
         Some(End::Good) | None => ExitCode::SUCCESS,
     })
+}
+
+/// How long somebody watches, whether or not the server is there.
+struct Patience {
+    start: Instant,
+    limit: Option<Duration>,
+    away: bool,
+}
+
+impl Patience {
+    fn new(seconds: Option<u64>) -> Self {
+        Self { start: Instant::now(), limit: seconds.map(Duration::from_secs), away: false }
+    }
+
+    fn is_over(&self) -> bool {
+        self.limit.is_some_and(|limit| self.start.elapsed() >= limit)
+    }
+
+    /// Asks until there is an answer; `None` when the time is over before.
+    async fn get<T: DeserializeOwned>(&mut self, api: &Api, path: &str) -> Result<Option<T>, ApiError> {
+        loop {
+            match api.get(path, &[]).await {
+                Ok(answer) => {
+                    if std::mem::take(&mut self.away) {
+                        eprintln!("the server is back");
+                    }
+                    return Ok(Some(answer));
+                }
+                Err(error) if !error.passes() => return Err(error),
+                Err(_) if self.is_over() => {
+                    eprintln!("the server does not answer; giving up watching");
+                    return Ok(None);
+                }
+                Err(_) => {
+                    if !std::mem::replace(&mut self.away, true) {
+                        eprintln!("the server does not answer; watching on");
+                    }
+                    tokio::time::sleep(AWAY_PAUSE).await;
+                }
+            }
+        }
+    }
 }
 
 /// Something worth a line.

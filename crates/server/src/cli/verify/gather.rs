@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, path::Path, time::Duration};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde::Deserialize;
 
 use super::{
@@ -60,13 +60,22 @@ pub async fn recheck_missing(api: &Api, facts: &mut Facts) -> Result<(), ApiErro
     Ok(())
 }
 
-/// Reads every effect of the providers' ledger into the facts. Opens the file itself, and only to read.
+/// Whose ledger this is; `None` if it does not say so.
+pub fn system_of_ledger(file: &Path) -> rusqlite::Result<Option<String>> {
+    let ledger = open(file)?;
+    let signed: bool =
+        ledger.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'meta')", [], |row| {
+            row.get(0)
+        })?;
+    if !signed {
+        return Ok(None);
+    }
+    ledger.query_row("SELECT value FROM meta WHERE name = 'system'", [], |row| row.get(0)).optional()
+}
+
+/// Reads every effect of the providers' ledger into the facts.
 pub fn read_ledger(file: &Path, facts: &mut Facts) -> rusqlite::Result<()> {
-    let ledger = Connection::open_with_flags(
-        file,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
-    ledger.busy_timeout(Duration::from_secs(10))?;
+    let ledger = open(file)?;
     let mut effects = ledger.prepare(
         "SELECT order_id, kind, EXISTS (SELECT 1 FROM effects AS undo WHERE undo.undoes = effects.operation) \
          FROM effects",
@@ -81,6 +90,14 @@ pub fn read_ledger(file: &Path, facts: &mut Facts) -> rusqlite::Result<()> {
         facts.effect(row.get_ref(0)?.as_str()?, trace);
     }
     Ok(())
+}
+
+/// We open the file ourselves, and only to read.
+fn open(file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let ledger = Connection::open_with_flags(file, flags)?;
+    ledger.busy_timeout(Duration::from_secs(10))?;
+    Ok(ledger)
 }
 
 #[derive(Deserialize)]

@@ -111,6 +111,9 @@ pub struct Finding {
 pub struct VerifyReport {
     /// Nothing is wrong and nothing waits.
     pub ok: bool,
+    /// Files of answered orders that were read.
+    #[serde(default)]
+    pub answered_files: u64,
     /// Different orders that clients have an answer for.
     pub answered: u64,
     /// Orders that the server has.

@@ -19,6 +19,7 @@ use super::{
     api::{Api, ApiError},
     exit,
     load::{DEFAULT_ANSWERED, read_answered},
+    out,
     style::{Paint, align_right, count, table},
 };
 use crate::providers::ledger;
@@ -28,6 +29,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// `cartwright verify`
 #[derive(Args, Clone, Debug)]
+#[command(
+    after_help = "Orders of the flow manual end only when their client says so: while open, they have a row of \
+    their own and are no finding.\n\nExamples:\n  cartwright verify --wait\n  \
+    cartwright verify --data ./shop --answered ./monday.answered --server http://127.0.0.1:9000 --json"
+)]
 pub struct VerifyArgs {
     /// Wait until no order is on its way any more (those of the flow `manual` aside)
     #[arg(long)]
@@ -57,15 +63,23 @@ pub async fn run(args: VerifyArgs) -> ExitCode {
         Ok(report) => {
             if args.json {
                 match serde_json::to_string(&report) {
-                    Ok(line) => println!("{line}"),
+                    Ok(line) => out::line(line),
                     Err(error) => eprintln!("the report can't be written: {error}"),
                 }
             } else {
-                println!("{}", show(&report, &Paint::stdout()));
+                out::line(show(&report, &Paint::stdout()));
             }
             exit_code(&report).into()
         }
         Err(Failure::Api(error)) => error.report(),
+        Err(Failure::Others { what, theirs, ours }) => {
+            eprintln!(
+                "{} {what} belongs to another system ({theirs}) than the server that answers ({ours}): comparing them \
+                 would only find false alarms. Name the right ones with --data, --answered and --server",
+                Paint::stderr().red("error:")
+            );
+            exit::UNREACHABLE.into()
+        }
         Err(Failure::File(path, why)) => {
             eprintln!("{} {} can't be read: {why}", Paint::stderr().red("error:"), path.display());
             exit::UNREACHABLE.into()
@@ -76,6 +90,12 @@ pub async fn run(args: VerifyArgs) -> ExitCode {
 enum Failure {
     Api(ApiError),
     File(PathBuf, String),
+    /// What is to be compared does not belong together.
+    Others {
+        what: String,
+        theirs: String,
+        ours: String,
+    },
 }
 
 impl From<ApiError> for Failure {
@@ -96,17 +116,35 @@ async fn verify(args: &VerifyArgs) -> Result<VerifyReport, Failure> {
     if args.wait {
         wait(&api, Duration::from_secs(args.timeout)).await?;
     }
+    let system = api.system().await?;
     let mut facts = Facts::default();
-    for file in answered_files(&args.answered) {
-        read_answered(&file, |id| facts.answered(id))
+    let files = answered_files(&args.answered);
+    for file in &files {
+        let theirs = read_answered(file, |id| facts.answered(id))
             .map_err(|error| Failure::File(file.clone(), error.to_string()))?;
+        check_system(&format!("{}, a file of answered orders,", file.display()), theirs, system.as_deref())?;
+    }
+    if !args.no_ledger {
+        let theirs = gather::system_of_ledger(&ledger)
+            .map_err(|error| Failure::File(ledger.clone(), error.to_string()))?;
+        check_system(&format!("{}, the providers' ledger,", ledger.display()), theirs, system.as_deref())?;
     }
     gather::read_orders(&api, &mut facts).await?;
     if !args.no_ledger {
         gather::read_ledger(&ledger, &mut facts).map_err(|error| Failure::File(ledger, error.to_string()))?;
     }
     gather::recheck_missing(&api, &mut facts).await?;
-    Ok(facts.judge(!args.no_ledger))
+    Ok(VerifyReport { answered_files: files.len() as u64, ..facts.judge(!args.no_ledger) })
+}
+
+/// What does not name its system is taken: it may be of an older version.
+fn check_system(what: &str, theirs: Option<String>, ours: Option<&str>) -> Result<(), Failure> {
+    match (theirs, ours) {
+        (Some(theirs), Some(ours)) if theirs != ours => {
+            Err(Failure::Others { what: what.to_owned(), theirs, ours: ours.to_owned() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A server that is just starting again is waited for as well.
@@ -145,10 +183,14 @@ fn exit_code(report: &VerifyReport) -> u8 {
 
 fn show(report: &VerifyReport, paint: &Paint) -> String {
     let mut rows = table(&[]);
+    if report.answered_files == 0 {
+        rows.add_row(["answered", "no file"]);
+    } else {
+        rows.add_row(["answered", &count(report.answered)]);
+    }
     let mut row = |name: &str, number: u64| {
         rows.add_row([name.to_owned(), count(number)]);
     };
-    row("answered", report.answered);
     row("stored", report.stored);
     row("completed", report.completed);
     row("failed", report.failed);
@@ -157,9 +199,7 @@ fn show(report: &VerifyReport, paint: &Paint) -> String {
     for (what, number) in &report.waiting_for {
         row(&format!("  {what}"), *number);
     }
-    if report.manual > 0 {
-        row("manual, open", report.manual);
-    }
+    row("manual, still open", report.manual);
     for problem in ProblemKind::ALL.into_iter().filter(|problem| report.ledger || !problem.needs_ledger()) {
         row(problem.title(), report.problems.get(&problem).map_or(0, |finding| finding.count));
     }
@@ -177,7 +217,12 @@ fn show(report: &VerifyReport, paint: &Paint) -> String {
         exit::WAITING => paint.yellow("nothing is wrong, but not every order is final yet"),
         _ => paint.red("something is wrong"),
     };
-    format!("{shown}\n\n{verdict}")
+    let hint = if report.answered_files == 0 {
+        "\nno file of answered orders: whether one was lost, nobody can say (`cartwright load` writes one; name yours with --answered)"
+    } else {
+        ""
+    };
+    format!("{shown}\n\n{verdict}{}", paint.yellow(hint))
 }
 
 #[cfg(test)]

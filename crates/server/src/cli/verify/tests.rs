@@ -7,6 +7,7 @@ use cartwright_core::{
 };
 use clap::Parser;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::*;
 use crate::providers::{Ledger, SimulatedCarrier, SimulatedPayments, SimulatedSettings};
@@ -65,7 +66,7 @@ async fn ship(carrier: &SimulatedCarrier, id: &str, key: &str) {
 #[tokio::test]
 async fn the_three_sources_are_compared_while_the_ledger_is_in_use() {
     let data = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(data.path().join(ledger::FILE_NAME)).unwrap();
+    let ledger = Ledger::open(data.path().join(ledger::FILE_NAME), Uuid::from_u128(1)).unwrap();
     let payments = SimulatedPayments::new(ledger.clone(), SimulatedSettings::default());
     let carrier = SimulatedCarrier::new(ledger, SimulatedSettings::default());
     for id in ["good", "twice"] {
@@ -123,6 +124,51 @@ async fn a_missing_ledger_is_not_passed_over() {
     let line = ["verify", "--data", dir.path().to_str().unwrap()];
     let result = verify(&Cli::try_parse_from(line).unwrap().verify).await;
     assert!(matches!(result, Err(Failure::File(_, why)) if why.contains("--no-ledger")));
+}
+
+#[tokio::test]
+async fn what_belongs_to_another_system_is_not_compared() {
+    let (ours, theirs) = (Uuid::from_u128(1).to_string(), Uuid::from_u128(2).to_string());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let live = {
+        let ours = ours.clone();
+        move || async move { Json(json!({"status": "ok", "system": ours})) }
+    };
+    let none = || async { Json(json!({"orders": [], "next": null})) };
+    let routes = Router::new().route("/health/live", get(live)).route("/v1/orders", get(none));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let dir = tempfile::tempdir().unwrap();
+    let (foreign, own) = (dir.path().join("foreign"), dir.path().join("own"));
+    std::fs::write(&foreign, format!("# cartwright-system: {theirs}\na\n")).unwrap();
+    std::fs::write(&own, format!("# cartwright-system: {ours}\n")).unwrap();
+    for (ledger, answered, refused) in
+        [(1, &own, None), (1, &foreign, Some("answered")), (2, &own, Some("ledger"))]
+    {
+        let data = tempfile::tempdir().unwrap();
+        drop(Ledger::open(data.path().join(ledger::FILE_NAME), Uuid::from_u128(ledger)).unwrap());
+        let (data, answered) = (data.path().to_str().unwrap(), answered.to_str().unwrap());
+        let line = ["verify", "--server", &url, "--data", data, "--answered", answered];
+        match (verify(&Cli::try_parse_from(line).unwrap().verify).await, refused) {
+            (Ok(report), None) => assert_eq!((report.answered_files, report.ok), (1, true)),
+            (Err(Failure::Others { what, theirs: found, .. }), Some(which)) => {
+                assert!(what.contains(which), "{what}");
+                assert_eq!(found, theirs);
+            }
+            (Ok(_), Some(which)) => panic!("{which} was compared"),
+            (Err(_), _) => panic!("refused for another reason"),
+        }
+    }
+}
+
+#[test]
+fn without_a_file_of_answered_orders_the_report_says_so() {
+    let mut report = VerifyReport { ok: true, manual: 2, ..VerifyReport::default() };
+    let shown = show(&report, &Paint::plain());
+    assert!(shown.contains("no file") && shown.contains("--answered"), "{shown}");
+    assert!(shown.lines().any(|line| line.contains("manual, still open") && line.ends_with('2')), "{shown}");
+    report.answered_files = 1;
+    assert!(!show(&report, &Paint::plain()).contains("no file"));
 }
 
 #[test]

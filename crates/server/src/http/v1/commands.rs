@@ -137,6 +137,7 @@ async fn place_or_put(
     path_id: Option<&OrderId>,
 ) -> Result<Response, Problem> {
     let arrived = Instant::now();
+    headers::no_if_match(headers)?;
     let key = headers::idempotency_key(headers)?;
     let body = headers::json_body(headers, body)?;
     let asked = Asked { caller: CALLER, key, path_id, scenarios: &api.scenarios };

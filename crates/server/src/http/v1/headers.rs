@@ -52,6 +52,18 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     }
 }
 
+/// Placing never changes an order that is there, so there is no version that it could be meant for.
+pub fn no_if_match(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.contains_key("If-Match") {
+        false => Ok(()),
+        true => Err(Problem::field(
+            "If-Match",
+            "has no meaning here: placing never changes an order that is there; leave it out, or use PATCH, cancel, hold \
+             or release",
+        )),
+    }
+}
+
 /// The value of a header that may be given once: which of several would count is nobody's guess to make.
 fn the_one<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a HeaderValue>, Problem> {
     let mut values = headers.get_all(name).iter();

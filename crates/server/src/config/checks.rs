@@ -1,0 +1,143 @@
+//! What the values of settings may be.
+
+use std::ops::RangeInclusive;
+
+use tracing_subscriber::EnvFilter;
+
+use super::layers::Layers;
+use crate::control::MAX_RATE;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// The longest that one exchange with a provider may take: three of them fit into the time that a call has in all.
+const MAX_TIMEOUT_MS: i64 = 12_000;
+
+/// The range of every whole number, in the unit that its name says.
+pub const RANGES: &[(&str, RangeInclusive<i64>)] = &[
+    ("data.min_free_mb", 0..=1_000_000_000_000),
+    ("http.max_connections", 1..=1_000_000),
+    ("orders.max_open", 1..=1_000_000_000),
+    ("idempotency.retention_days", 0..=3_650),
+    ("sweeper.after_seconds", 1..=30 * 24 * 3_600),
+    ("providers.max_calls", 1..=100_000),
+    ("providers.held_back_ms", 1..=60_000),
+    ("providers.breaker.after", 0..=1_000_000),
+    ("providers.breaker.open_ms", 1..=24 * HOUR_MS),
+    ("providers.breaker.max_open_ms", 1..=24 * HOUR_MS),
+    ("payments.timeout_ms", 1..=MAX_TIMEOUT_MS),
+    ("carrier.timeout_ms", 1..=MAX_TIMEOUT_MS),
+    ("providers.retry.quick_tries", 1..=10_000),
+    ("providers.retry.quick_wait_ms", 1..=HOUR_MS),
+    ("providers.retry.long_wait_ms", 1..=24 * HOUR_MS),
+    ("providers.retry.max_wait_ms", 1..=7 * 24 * HOUR_MS),
+    ("simulated.payments.latency_min_ms", 0..=HOUR_MS),
+    ("simulated.payments.latency_max_ms", 0..=HOUR_MS),
+    ("simulated.payments.slow_ms", 0..=HOUR_MS),
+    ("simulated.payments.seed", 0..=i64::MAX),
+    ("simulated.carrier.latency_min_ms", 0..=HOUR_MS),
+    ("simulated.carrier.latency_max_ms", 0..=HOUR_MS),
+    ("simulated.carrier.slow_ms", 0..=HOUR_MS),
+    ("simulated.carrier.seed", 0..=i64::MAX),
+    ("simulated.carrier.cancel_window_ms", 0..=30 * 24 * HOUR_MS),
+];
+
+/// The range of every number that is not whole.
+pub const RATES: &[(&str, RangeInclusive<f64>)] = &[
+    ("providers.deadline_hours", 0.0001..=8_760.0),
+    ("payments.rate", 0.0..=MAX_RATE),
+    ("carrier.rate", 0.0..=MAX_RATE),
+    ("simulated.payments.failure_rate", 0.0..=1.0),
+    ("simulated.payments.decline_rate", 0.0..=1.0),
+    ("simulated.payments.timeout_rate", 0.0..=1.0),
+    ("simulated.carrier.failure_rate", 0.0..=1.0),
+    ("simulated.carrier.decline_rate", 0.0..=1.0),
+    ("simulated.carrier.timeout_rate", 0.0..=1.0),
+];
+
+/// Pairs of which the first may not be greater than the second.
+const ORDERED: &[(&str, &str)] = &[
+    ("providers.breaker.open_ms", "providers.breaker.max_open_ms"),
+    ("simulated.payments.latency_min_ms", "simulated.payments.latency_max_ms"),
+    ("simulated.carrier.latency_min_ms", "simulated.carrier.latency_max_ms"),
+];
+
+/// The levels of a log filter.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Complains about every value that can't work.
+pub fn check(layers: &mut Layers) {
+    for (key, range) in RANGES {
+        if let Some(number) = integer(layers, key).filter(|number| !range.contains(number)) {
+            let (from, to) = (range.start(), range.end());
+            layers.complain(key, format!("{key} must be between {from} and {to}, not {number}"));
+        }
+    }
+    for (key, range) in RATES {
+        let number = layers.get(key).and_then(|setting| setting.value.as_float());
+        if let Some(number) = number.filter(|number| !range.contains(number)) {
+            let (from, to) = (range.start(), range.end());
+            layers.complain(key, format!("{key} must be between {from} and {to}, not {number}"));
+        }
+    }
+    for (low, high) in ORDERED {
+        if let (Some(least), Some(most)) = (integer(layers, low), integer(layers, high))
+            && least > most
+        {
+            let what = format!("{low} ({least}) must not be greater than {high} ({most}); set both");
+            // Whichever was set by somebody is to blame; both: the lower.
+            let blamed = [low, high].into_iter().find(|key| is_set(layers, key)).unwrap_or(low);
+            layers.complain(blamed, what);
+        }
+    }
+    check_text(layers, "http.listen", listen);
+    check_text(layers, "admin.listen", |own| if own.is_empty() { None } else { listen(own) });
+    check_text(layers, "data.dir", |dir| {
+        dir.is_empty().then(|| "must name a directory, not be empty".to_owned())
+    });
+    check_text(layers, "log.filter", log_filter);
+}
+
+fn integer(layers: &Layers, key: &str) -> Option<i64> {
+    layers.get(key)?.value.as_integer()
+}
+
+fn is_set(layers: &Layers, key: &str) -> bool {
+    layers.get(key).is_some_and(|setting| !setting.is_default())
+}
+
+fn check_text(layers: &mut Layers, key: &str, wrong: impl Fn(&str) -> Option<String>) {
+    let what = layers.get(key).and_then(|setting| setting.value.as_str()).and_then(wrong);
+    if let Some(what) = what {
+        layers.complain(key, format!("{key} {what}"));
+    }
+}
+
+/// An address and a port; whether the address is ours shows when we listen.
+fn listen(text: &str) -> Option<String> {
+    let form = "an address and a port, such as 127.0.0.1:8080, [::1]:8080 or localhost:8080";
+    let good = match text.rsplit_once(':') {
+        Some((host, port)) => {
+            let bare_v6 = host.contains(':') && !(host.starts_with('[') && host.ends_with(']'));
+            !host.is_empty() && !bare_v6 && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok()
+        }
+        None => false,
+    };
+    (!good).then(|| format!("must be {form}, not {text:?}"))
+}
+
+/// The form of `RUST_LOG`. A bare word that looks like a level and is none would name a module that logs nothing.
+fn log_filter(text: &str) -> Option<String> {
+    let form = "it is a list such as info,cartwright_server=debug with the levels off, error, warn, info, debug, trace";
+    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let level = word.rsplit_once('=').map_or(word, |(_, level)| level).to_lowercase();
+        let near = LEVELS.iter().find(|known| strsim::damerau_levenshtein(known, &level) <= 2);
+        if let Some(near) = near.filter(|near| **near != level && level.parse::<u8>().is_err()) {
+            return Some(format!("has {word:?} in it: did you mean {near}? {form}"));
+        }
+    }
+    match EnvFilter::builder().parse(text) {
+        Ok(_) if !text.trim().is_empty() => None,
+        Ok(_) => Some(format!("must not be empty: {form}")),
+        Err(error) => Some(format!("can't be read ({error}): {form}")),
+    }
+}
