@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use cartwright_server::cli::{load, orders, simulate, up, verify};
+use cartwright_server::cli::{backup, load, orders, simulate, up, verify};
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
@@ -26,6 +26,10 @@ enum Command {
     Load(load::LoadArgs),
     /// Show how the simulated providers behave, or make them behave otherwise
     Simulate(simulate::SimulateArgs),
+    /// Copy a data directory, while the system runs or while it is stopped
+    Backup(backup::BackupArgs),
+    /// Make a new data directory of a backup
+    Restore(backup::RestoreArgs),
     /// Compare answered orders, stored orders and the providers' ledger
     Verify(verify::VerifyArgs),
 }
@@ -37,6 +41,8 @@ async fn main() -> ExitCode {
         Command::Orders(args) => orders::run(args).await,
         Command::Load(args) => load::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => backup::restore(&args),
         Command::Verify(args) => verify::run(args).await,
     }
 }

@@ -4,6 +4,7 @@
 //! everything else to stderr; `--json` makes the results fit for machines.
 
 mod api;
+pub mod backup;
 mod ids;
 pub mod load;
 pub mod orders;

@@ -11,6 +11,7 @@ use std::{
 use async_trait::async_trait;
 use cartwright_core::{
     domain::{
+        flow::PROCESSING_MS,
         frozen::Frozen,
         ids::OrderId,
         money::Currency,
@@ -128,6 +129,11 @@ impl Town {
             End::OnHold => first.push(self.asking(OrderCommand::Hold { note: None })),
         }
         self.orders.step(first, &self.providers, &mut done).await?;
+        while !done.is_empty() {
+            self.clock.0.fetch_add(i64::from(PROCESSING_MS) * 1_000, Ordering::Relaxed);
+            let results = std::mem::take(&mut done).into_iter().map(Input::Task).collect();
+            self.orders.step(results, &self.providers, &mut done).await?;
+        }
         loop {
             let journals = [
                 (events::ORDERS, self.orders.store.clone()),
@@ -187,14 +193,10 @@ impl Town {
             placed: Frozen::new(placed),
             intent: PaymentIntent::default(),
             placed_by: PlacedBy { caller: "seed".into(), key: None, fingerprint: "seed".into() },
-            correlation_id: self.orders_uuid(),
+            correlation_id: uuid(0xffff),
             put: false,
         });
         Ok(Input::Command { token: 0, command: Arc::new(ask) })
-    }
-
-    fn orders_uuid(&self) -> Uuid {
-        uuid(0xffff)
     }
 
     fn asking(&self, command: OrderCommand) -> Input<Ask> {

@@ -12,6 +12,7 @@ mod checkpoint;
 mod codec;
 mod commit;
 mod failure;
+mod identity;
 mod lent;
 mod lists;
 mod open;
@@ -44,6 +45,10 @@ use cartwright_core::{
 };
 use uuid::Uuid;
 
+pub(crate) use self::{
+    identity::{Facts, facts, renew, usable},
+    open::keep_log,
+};
 use crate::{DataDir, OpenError, StoreKind};
 
 use self::{commit::Checked, reader::Readers, tail::Tail, writer::Writer};

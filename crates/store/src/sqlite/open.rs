@@ -11,7 +11,7 @@ use crate::{OpenError, StoreKind};
 use super::{SqliteOptions, checkpoint};
 
 /// The newest schema that this binary knows: the number of its last migration.
-const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
 
 /// Twice SQLite's default: rows lie close together here, and half as many pages go into the log.
 pub(super) const PAGE_BYTES: u64 = 8_192;
@@ -95,7 +95,7 @@ fn connect_plain(path: &Path, options: &SqliteOptions) -> rusqlite::Result<Conne
 }
 
 /// Whether the log stays as it is if this connection is the last one to close.
-pub(super) fn keep_log(conn: &Connection, keep: bool) -> rusqlite::Result<()> {
+pub(crate) fn keep_log(conn: &Connection, keep: bool) -> rusqlite::Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop)
 }
 
@@ -198,11 +198,11 @@ fn identify(path: &Path, conn: &Connection, kind: StoreKind) -> Result<Uuid, Ope
     })
 }
 
-fn meta<T: rusqlite::types::FromSql>(conn: &Connection, name: &str) -> rusqlite::Result<T> {
+pub(super) fn meta<T: rusqlite::types::FromSql>(conn: &Connection, name: &str) -> rusqlite::Result<T> {
     conn.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))
 }
 
-fn meta_number(conn: &Connection, name: &str) -> rusqlite::Result<u32> {
+pub(super) fn meta_number(conn: &Connection, name: &str) -> rusqlite::Result<u32> {
     Ok(conn
         .query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0))
         .optional()?
