@@ -35,7 +35,8 @@ pub(super) struct Cut {
 
 impl Cut {
     pub(super) fn take(data: &Path) -> Result<Self, BackupError> {
-        let names = STORES.map(|(_, name)| name).into_iter().chain([LEDGER]);
+        let ledger = data.join(LEDGER).is_file().then_some(LEDGER);
+        let names = STORES.map(|(_, name)| name).into_iter().chain(ledger);
         let files = names.map(|name| Ok((name, open(&data.join(name))?)));
         let mut cut = Self { files: files.collect::<Result<_, BackupError>>()?, facts: Vec::new() };
         let mut tries = 1;
@@ -113,4 +114,36 @@ pub(super) fn open(path: &Path) -> Result<Connection, BackupError> {
 fn bytes(conn: &Connection) -> u64 {
     let number = |pragma: &str| conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap_or_default();
     number("page_count").cast_unsigned() * number("page_size").cast_unsigned()
+}
+
+#[cfg(test)]
+mod tests {
+    use cartwright_core::ports::Cursor;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Orders at 10, payments at 20, nothing in fulfillment; payments has read orders up to `read`.
+    fn facts(read: u64, incarnation: u128) -> Vec<Facts> {
+        let cursor =
+            Cursor { source: "orders".into(), lane: 0, incarnation: Uuid::from_u128(incarnation), position: read };
+        let of = |n: usize, head, cursors: Vec<Cursor>| Facts {
+            kind: STORES[n].0.to_string(),
+            schema: 1,
+            oldest_binary: 1,
+            incarnation: Uuid::from_u128(n as u128 + 1),
+            oldest: 1,
+            head,
+            cursors,
+        };
+        vec![of(0, 10, vec![]), of(1, 20, vec![cursor]), of(2, 0, vec![])]
+    }
+
+    #[test]
+    fn nobody_has_read_what_was_not_yet_written() {
+        consistent(&facts(0, 1)).unwrap();
+        consistent(&facts(10, 1)).unwrap();
+        assert!(matches!(consistent(&facts(11, 1)), Err(CursorMismatch::Ahead { .. })));
+        assert!(matches!(consistent(&facts(10, 9)), Err(CursorMismatch::Incarnation { .. })));
+    }
 }

@@ -31,7 +31,7 @@ const STORES: [(StoreKind, &str); 3] = [
     (StoreKind::Fulfillment, "fulfillment.db"),
 ];
 
-/// The file of the simulated providers. It belongs to the outside world, and is looked at last.
+/// The file of the simulated providers, where there are such. It belongs to the outside world, and is looked at last.
 pub const LEDGER: &str = "ledger.db";
 
 /// Pages copied between two looks at how far it is.
@@ -129,7 +129,7 @@ pub fn back_up(
     version: &str,
     mut progress: impl FnMut(Progress),
 ) -> Result<Manifest, BackupError> {
-    for name in STORES.map(|(_, name)| name).into_iter().chain([LEDGER]) {
+    for name in STORES.map(|(_, name)| name) {
         if !data.join(name).is_file() {
             return Err(BackupError::NoData { dir: data.to_owned(), missing: name });
         }
@@ -164,7 +164,7 @@ pub fn back_up(
 
 /// Copies what `from` sees, and syncs it.
 fn copy(from: &Connection, to: &Path, mut progress: impl FnMut(f64)) -> Result<(), BackupError> {
-    let copied = || -> rusqlite::Result<()> {
+    let mut copied = || -> rusqlite::Result<()> {
         let mut into = Connection::open(to)?;
         // It is synced as a whole below, and thrown away if that fails.
         into.pragma_update(None, "synchronous", "OFF")?;
@@ -181,7 +181,6 @@ fn copy(from: &Connection, to: &Path, mut progress: impl FnMut(f64)) -> Result<(
             }
         }
     };
-    let mut copied = copied;
     copied().map_err(BackupError::file(to))?;
     sync(to)
 }

@@ -79,8 +79,9 @@ pub fn restore(asked: &Restore, mut progress: impl FnMut(Progress)) -> Result<Ma
 }
 
 fn complete(manifest: &Manifest, dir: &Path) -> Result<(), BackupError> {
-    let names = STORES.map(|(_, name)| name).into_iter().chain([LEDGER]);
-    if manifest.files.iter().map(|file| file.name.as_str()).eq(names) {
+    let names: Vec<&str> = manifest.files.iter().map(|file| file.name.as_str()).collect();
+    let stores = STORES.map(|(_, name)| name);
+    if names == stores || names.strip_prefix(&stores) == Some(&[LEDGER]) {
         return Ok(());
     }
     Err(BackupError::Incomplete { dir: dir.to_owned(), reason: "it names other files than those of a data directory".to_owned() })

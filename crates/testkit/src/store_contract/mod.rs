@@ -80,6 +80,7 @@ macro_rules! store_contract {
             parking_can_leave_the_row_as_it_is,
             a_placeholder_can_find_the_external_id_taken,
             lists_filter_by_every_column,
+            pages_of_any_filters_hold_all_that_match,
             lists_are_newest_first_by_either_time,
             pages_have_no_gaps_and_no_repeats_while_orders_are_placed,
             pages_by_change_repeat_nothing_that_stays,
