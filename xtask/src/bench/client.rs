@@ -72,7 +72,9 @@ impl Client {
             line.clear();
             self.stream.read_line(&mut line)?;
             match line.trim_end().split_once(':') {
-                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.trim().parse()?,
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                    length = value.trim().parse()?
+                }
                 Some(_) => {}
                 None => break,
             }

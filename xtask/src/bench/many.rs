@@ -74,7 +74,13 @@ impl Bench<'_> {
         }
         let on_many = median((0..STARTS).map(|_| self.start(seeded)).collect::<Result<_, _>>()?);
         report.add("f. start to first 201, empty", on_empty, "ms", None, Asked::AtMost(200.0));
-        report.add(&format!("   start to first 201, {} orders", self.orders()), on_many, "ms", None, Asked::AtMost(500.0));
+        report.add(
+            &format!("   start to first 201, {} orders", self.orders()),
+            on_many,
+            "ms",
+            None,
+            Asked::AtMost(500.0),
+        );
         Ok(())
     }
 
@@ -101,7 +107,13 @@ impl Bench<'_> {
         let many = memory(&server)?;
         server.stop()?;
         report.add("g. memory, idle, empty", empty, "MiB", None, Asked::AtMost(60.0));
-        report.add(&format!("   memory, idle, {} orders", self.orders()), many, "MiB", None, Asked::AtMost(60.0));
+        report.add(
+            &format!("   memory, idle, {} orders", self.orders()),
+            many,
+            "MiB",
+            None,
+            Asked::AtMost(60.0),
+        );
         Ok(())
     }
 
@@ -130,7 +142,8 @@ impl Bench<'_> {
         let load = self.load(&server, &["--orders", &orders, "--in-flight", "4096", "--follow"])?;
         server.stop()?;
         let stores = ["orders.db", "payments.db", "fulfillment.db"].map(|name| dir.join("data").join(name));
-        let sizes = stores.iter().map(|store| Ok(fs::metadata(store)?.len())).collect::<Result<Vec<_>, Failure>>()?;
+        let sizes =
+            stores.iter().map(|store| Ok(fs::metadata(store)?.len())).collect::<Result<Vec<_>, Failure>>()?;
         fs::remove_dir_all(&dir)?;
         let bytes = sizes.iter().sum::<u64>() as f64 / load.orders as f64;
         report.add("i. on disk per order", bytes / 1024.0, "KiB", None, Asked::Nothing);
@@ -146,7 +159,10 @@ impl Bench<'_> {
         say(&format!("seeding {} orders", self.orders()));
         let dir = self.data.join("seeded");
         let orders = self.times.orders.to_string();
-        let status = Command::new(seed::program()?).args(["--orders", &orders, "--dir"]).arg(dir.join("data")).status()?;
+        let status = Command::new(seed::program()?)
+            .args(["--orders", &orders, "--dir"])
+            .arg(dir.join("data"))
+            .status()?;
         if status.success() { Ok(dir) } else { Err("the seeding program failed".into()) }
     }
 
@@ -185,7 +201,8 @@ impl Reader {
             let text = page["orders"][0]["createdAt"].as_str().ok_or("there are no orders")?;
             Ok::<_, Failure>(text.parse::<jiff::Timestamp>()?.as_second())
         };
-        let ids = orders(&newest).iter().filter_map(|order| order["id"].as_str().map(str::to_owned)).collect();
+        let ids =
+            orders(&newest).iter().filter_map(|order| order["id"].as_str().map(str::to_owned)).collect();
         Ok(Self { first: moment(&oldest)?, last: moment(&newest)?, client, times, ids })
     }
 

@@ -166,7 +166,15 @@ impl Times {
         if quick {
             Self { accept: 5, sustain: 15, steady: 8, limit: 3, one_by_one: 200, orders: 100_000, reads: 100 }
         } else {
-            Self { accept: 20, sustain: 60, steady: 30, limit: 10, one_by_one: 1_000, orders: 1_000_000, reads: 300 }
+            Self {
+                accept: 20,
+                sustain: 60,
+                steady: 30,
+                limit: 10,
+                one_by_one: 1_000,
+                orders: 1_000_000,
+                reads: 300,
+            }
         }
     }
 }

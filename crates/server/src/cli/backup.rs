@@ -58,7 +58,8 @@ pub struct RestoreArgs {
 /// Runs `cartwright backup`.
 pub fn backup(args: &BackupArgs) -> ExitCode {
     let bar = bar(args.json);
-    let made = backup::back_up(&args.data, &args.to, env!("CARGO_PKG_VERSION"), |progress| show(&bar, progress));
+    let made =
+        backup::back_up(&args.data, &args.to, env!("CARGO_PKG_VERSION"), |progress| show(&bar, progress));
     bar.finish_and_clear();
     report(made, args.json, |manifest| {
         format!(

@@ -16,7 +16,8 @@ use cartwright_core::{
         ids::OrderId,
         money::Currency,
         order::{
-            Actor, Address, CancelReason, Customer, Line, OrderCommand, PaymentIntent, Placed, PlacedBy, Totals,
+            Actor, Address, CancelReason, Customer, Line, OrderCommand, PaymentIntent, Placed, PlacedBy,
+            Totals,
         },
         time::Timestamp,
     },
@@ -110,7 +111,10 @@ impl Town {
         Ok(Self {
             kind,
             order: OrderId::from(Counting(ids.clone()).next()),
-            providers: Providers { payments: Arc::new(Outside { refuse }), carrier: Arc::new(Outside { refuse }) },
+            providers: Providers {
+                payments: Arc::new(Outside { refuse }),
+                carrier: Arc::new(Outside { refuse }),
+            },
             orders,
             payments: Service::new(Payments, &clock, &ids),
             fulfillment: Service::new(Fulfillment, &clock, &ids),
@@ -276,7 +280,11 @@ struct Outside {
 #[async_trait]
 impl PaymentProvider for Outside {
     async fn authorize(&self, _: &AuthorizeCall) -> CallOutcome<String> {
-        if self.refuse { CallOutcome::Refused("declined".into()) } else { CallOutcome::Done("PAY-5EED".into()) }
+        if self.refuse {
+            CallOutcome::Refused("declined".into())
+        } else {
+            CallOutcome::Done("PAY-5EED".into())
+        }
     }
 
     async fn void(&self, _: &UndoCall) -> CallOutcome<()> {

@@ -55,8 +55,9 @@ async fn main() -> Result<(), Failure> {
     let lives = lives::all().await?;
     let dir = Arc::new(DataDir::lock(&args.dir)?);
     let stores = Stores::open(&dir)?;
-    let bar = ProgressBar::new(args.orders)
-        .with_style(ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} orders, {per_sec}, {eta}")?);
+    let bar = ProgressBar::new(args.orders).with_style(ProgressStyle::with_template(
+        "{bar:40} {human_pos} of {human_len} orders, {per_sec}, {eta}",
+    )?);
     let mut next = 0;
     while next < args.orders {
         let end = args.orders.min(next + CHUNK);
@@ -78,7 +79,8 @@ struct Stores {
 impl Stores {
     fn open(dir: &Arc<DataDir>) -> Result<Self, Failure> {
         let options = SqliteOptions { dir: Some(dir.clone()), ..SqliteOptions::default() };
-        let open = |kind: StoreKind| SqliteStore::open(&dir.path().join(format!("{kind}.db")), kind, &options);
+        let open =
+            |kind: StoreKind| SqliteStore::open(&dir.path().join(format!("{kind}.db")), kind, &options);
         let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
         Ok(Self {
             orders: open(StoreKind::Orders)?,
@@ -89,13 +91,20 @@ impl Stores {
     }
 
     /// Writes orders `which` of `all`.
-    async fn write(&self, lives: &[(Kind, Life)], which: std::ops::Range<u64>, all: u64) -> Result<(), Failure> {
+    async fn write(
+        &self,
+        lives: &[(Kind, Life)],
+        which: std::ops::Range<u64>,
+        all: u64,
+    ) -> Result<(), Failure> {
         let count = u32::try_from(which.end - which.start)?;
         let first = self.orders.reserve_numbers(count).await?;
         let mut batches = [const { Vec::new() }; 3];
         for (n, number) in which.zip(first..) {
             let blanks = Blanks {
-                at: Timestamp::from_micros(self.now.as_micros() - ((all - n) * (YEAR_US / all)).cast_signed()),
+                at: Timestamp::from_micros(
+                    self.now.as_micros() - ((all - n) * (YEAR_US / all)).cast_signed(),
+                ),
                 number,
                 customer: scatter(n) % CUSTOMERS,
             };
@@ -124,9 +133,11 @@ impl Stores {
             self.cursor(events::PAYMENTS, &self.payments).await?,
             self.cursor(events::FULFILLMENT, &self.fulfillment).await?,
         ];
-        for (store, cursors) in
-            [(&self.orders, others), (&self.payments, vec![orders.clone()]), (&self.fulfillment, vec![orders])]
-        {
+        for (store, cursors) in [
+            (&self.orders, others),
+            (&self.payments, vec![orders.clone()]),
+            (&self.fulfillment, vec![orders]),
+        ] {
             store.commit(Batch { commits: vec![], cursors }).await?;
         }
         Ok(())

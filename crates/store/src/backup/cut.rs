@@ -68,7 +68,9 @@ impl Cut {
             let path = data.join(name);
             // A read begins with its first statement.
             let schema = "SELECT count(*) FROM sqlite_schema";
-            let begun = conn.execute_batch("BEGIN").and_then(|()| conn.query_row(schema, [], |row| row.get::<_, i64>(0)));
+            let begun = conn
+                .execute_batch("BEGIN")
+                .and_then(|()| conn.query_row(schema, [], |row| row.get::<_, i64>(0)));
             begun.map_err(BackupError::file(&path))?;
             if *name != LEDGER {
                 self.facts.push(sqlite::facts(conn).map_err(BackupError::file(&path))?);
@@ -102,7 +104,10 @@ pub(super) fn consistent(facts: &[Facts]) -> Result<(), CursorMismatch> {
 pub(super) fn open(path: &Path) -> Result<Connection, BackupError> {
     let opened = || {
         // Not read-only: the first one to open a file makes its -shm.
-        let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        let conn = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
         conn.busy_timeout(PATIENCE)?;
         sqlite::keep_log(&conn, true)?;
         conn.pragma_update(None, "query_only", true)?;
@@ -112,7 +117,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, BackupError> {
 }
 
 fn bytes(conn: &Connection) -> u64 {
-    let number = |pragma: &str| conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap_or_default();
+    let number =
+        |pragma: &str| conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap_or_default();
     number("page_count").cast_unsigned() * number("page_size").cast_unsigned()
 }
 
@@ -125,8 +131,12 @@ mod tests {
 
     /// Orders at 10, payments at 20, nothing in fulfillment; payments has read orders up to `read`.
     fn facts(read: u64, incarnation: u128) -> Vec<Facts> {
-        let cursor =
-            Cursor { source: "orders".into(), lane: 0, incarnation: Uuid::from_u128(incarnation), position: read };
+        let cursor = Cursor {
+            source: "orders".into(),
+            lane: 0,
+            incarnation: Uuid::from_u128(incarnation),
+            position: read,
+        };
         let of = |n: usize, head, cursors: Vec<Cursor>| Facts {
             kind: STORES[n].0.to_string(),
             schema: 1,

@@ -91,8 +91,10 @@ impl Manifest {
             cartwright: String,
         }
         let incomplete = |reason: String| BackupError::Incomplete { dir: dir.to_owned(), reason };
-        let json = fs::read(dir.join(MANIFEST)).map_err(|error| incomplete(format!("{MANIFEST}: {error}")))?;
-        let form: Form = serde_json::from_slice(&json).map_err(|error| incomplete(format!("{MANIFEST}: {error}")))?;
+        let json =
+            fs::read(dir.join(MANIFEST)).map_err(|error| incomplete(format!("{MANIFEST}: {error}")))?;
+        let form: Form =
+            serde_json::from_slice(&json).map_err(|error| incomplete(format!("{MANIFEST}: {error}")))?;
         if form.format != FORMAT {
             return Err(BackupError::Newer { version: form.cartwright });
         }

@@ -83,7 +83,9 @@ pub enum BackupError {
         reason: String,
     },
     /// A newer binary made it.
-    #[error("this backup was made by cartwright {version} in a form that this binary does not know: restore it with that version or a newer one")]
+    #[error(
+        "this backup was made by cartwright {version} in a form that this binary does not know: restore it with that version or a newer one"
+    )]
     Newer {
         /// By which.
         version: String,

@@ -84,7 +84,10 @@ fn complete(manifest: &Manifest, dir: &Path) -> Result<(), BackupError> {
     if names == stores || names.strip_prefix(&stores) == Some(&[LEDGER]) {
         return Ok(());
     }
-    Err(BackupError::Incomplete { dir: dir.to_owned(), reason: "it names other files than those of a data directory".to_owned() })
+    Err(BackupError::Incomplete {
+        dir: dir.to_owned(),
+        reason: "it names other files than those of a data directory".to_owned(),
+    })
 }
 
 /// The lock of a process that made nothing may lie there.

@@ -64,7 +64,10 @@ pub(crate) fn renew(
         if *of == kind {
             change.execute("UPDATE meta SET value = ?1 WHERE name = 'incarnation'", [incarnation])?;
         }
-        change.execute("UPDATE cursor SET incarnation = ?1 WHERE source = ?2", params![incarnation, of.as_str()])?;
+        change.execute(
+            "UPDATE cursor SET incarnation = ?1 WHERE source = ?2",
+            params![incarnation, of.as_str()],
+        )?;
     }
     change.execute("UPDATE head SET number = number + ?1", [super::codec::integer(skip_numbers)])?;
     change.commit()

@@ -80,14 +80,19 @@ pub async fn pages_of_any_filters_hold_all_that_match(fixture: Fixture) {
         let commits = some.iter().map(|columns| placed(&columns.number.to_string(), columns.clone()));
         super::many(store, crate::build::batch(commits)).await;
     }
-    let states = [(vec![], vec![]), (vec![OrderStatus::Open], vec![]), (OrderStatus::ALL[2..].to_vec(), owned(["b"]))];
-    let times = [(None, None, None), (Some(15), Some(40), None), (None, None, Some(45)), (None, Some(30), Some(20))];
+    let states =
+        [(vec![], vec![]), (vec![OrderStatus::Open], vec![]), (OrderStatus::ALL[2..].to_vec(), owned(["b"]))];
+    let times =
+        [(None, None, None), (Some(15), Some(40), None), (None, None, Some(45)), (None, Some(30), Some(20))];
     for (status, milestone) in states {
-        for (created_after, created_before, updated_after) in times.map(|(a, b, c)| (a.map(at), b.map(at), c.map(at))) {
+        for (created_after, created_before, updated_after) in
+            times.map(|(a, b, c)| (a.map(at), b.map(at), c.map(at)))
+        {
             for customer in [vec![], owned(["ann"]), owned(["ann", "bob"])] {
                 for sort in [OrderSort::CreatedAt, OrderSort::UpdatedAt] {
                     let (status, milestone, customer) = (status.clone(), milestone.clone(), customer.clone());
-                    let times = OrderQuery { created_after, created_before, updated_after, ..OrderQuery::default() };
+                    let times =
+                        OrderQuery { created_after, created_before, updated_after, ..OrderQuery::default() };
                     let query = OrderQuery { status, milestone, customer, sort, limit: 7, ..times };
                     assert_eq!(paged(store, &query).await, matching(&all, &query), "{query:?}");
                 }

@@ -122,7 +122,8 @@ fn by_state(query: &OrderQuery) -> bool {
 }
 
 fn read(conn: &Connection, places: &[Place]) -> rusqlite::Result<Vec<Listed>> {
-    let mut select = conn.prepare_cached("SELECT revision, schema, parked, record FROM record WHERE key = ?1")?;
+    let mut select =
+        conn.prepare_cached("SELECT revision, schema, parked, record FROM record WHERE key = ?1")?;
     let rows = places.iter().filter_map(|place| {
         let stored = select.query_row([place.key], stored).optional().transpose()?;
         let (at, number) = (Timestamp::from_micros(place.at), place.number.cast_unsigned());

@@ -80,7 +80,8 @@ impl<'a> Places<'a> {
     /// Whether fewer orders than `limit` were created in the time that is asked for.
     pub(super) fn created_are_fewer(&self, limit: usize) -> rusqlite::Result<bool> {
         let OrderQuery { created_after: None, created_before: None, .. } = self.query else {
-            let mut select = Select::new("SELECT 1 FROM record INDEXED BY record_created WHERE number IS NOT NULL");
+            let mut select =
+                Select::new("SELECT 1 FROM record INDEXED BY record_created WHERE number IS NOT NULL");
             self.created_between(&mut select);
             select.push(" LIMIT ?");
             select.values.push(sql_limit(limit).into());
@@ -137,7 +138,8 @@ impl<'a> Places<'a> {
 
     fn has(&self, [status, milestone, flow]: &[Word; 3]) -> bool {
         let query = self.query;
-        let any = |wanted: &[String], is: &Word| wanted.is_empty() || wanted.iter().any(|w| w.as_bytes() == is.0);
+        let any =
+            |wanted: &[String], is: &Word| wanted.is_empty() || wanted.iter().any(|w| w.as_bytes() == is.0);
         (query.status.is_empty() || query.status.iter().any(|s| s.as_str().as_bytes() == status.0))
             && any(&query.milestone, milestone)
             && any(&query.flow, flow)
@@ -162,7 +164,8 @@ impl<'a> Places<'a> {
         let mut statement = self.conn.prepare_cached(&select.sql)?;
         let mut found = Vec::new();
         for State(state) in states {
-            let values: Vec<Bound> = state.clone().map(Bound::from).into_iter().chain(select.values.clone()).collect();
+            let values: Vec<Bound> =
+                state.clone().map(Bound::from).into_iter().chain(select.values.clone()).collect();
             for place in statement.query_map(params_from_iter(values), place)? {
                 found.push(place?);
             }
@@ -269,7 +272,8 @@ impl<'a> Places<'a> {
         }
         let mut merged = Vec::new();
         while merged.len() < self.query.limit {
-            let newest = ranges.iter_mut().filter(|(_, rows)| !rows.is_empty()).max_by_key(|(_, rows)| rows[0]);
+            let newest =
+                ranges.iter_mut().filter(|(_, rows)| !rows.is_empty()).max_by_key(|(_, rows)| rows[0]);
             let Some((fixed, rows)) = newest else { break };
             merged.extend(rows.pop_front());
             if let (true, Some(last)) = (rows.is_empty(), merged.last()) {
@@ -314,14 +318,17 @@ impl<'a> Places<'a> {
 const STATE: &[&str] = &["status", "milestone", "flow"];
 
 /// SQLite seeks to what is equal first: the greatest time leaps over all orders of the state before.
-const NEXT_STATE: &str = "SELECT status, milestone, flow FROM record INDEXED BY record_state WHERE number IS NOT NULL
+const NEXT_STATE: &str =
+    "SELECT status, milestone, flow FROM record INDEXED BY record_state WHERE number IS NOT NULL
     AND (status, milestone, flow, updated_at) > (?, ?, ?, 9223372036854775807)
     ORDER BY status, milestone, flow, updated_at LIMIT 1";
 
-const COUNT: &str = "SELECT count(*) FROM (SELECT 1 FROM record INDEXED BY record_state WHERE number IS NOT NULL
+const COUNT: &str =
+    "SELECT count(*) FROM (SELECT 1 FROM record INDEXED BY record_state WHERE number IS NOT NULL
     AND status = ? AND milestone = ? AND flow = ? AND updated_at >= ? LIMIT ?)";
 
-const GATHER: &str = "SELECT created_at, number, key FROM record INDEXED BY record_state WHERE number IS NOT NULL
+const GATHER: &str =
+    "SELECT created_at, number, key FROM record INDEXED BY record_state WHERE number IS NOT NULL
     AND status = ? AND milestone = ? AND flow = ? AND updated_at >= ? AND (created_at, number) < (?, ?)
     AND created_at >= ?";
 
@@ -442,7 +449,11 @@ mod tests {
         let (by_creation, by_change) = (Places::new(&conn, &created), Places::new(&conn, &changed));
         let pages = [
             (by_creation.ordered("record_created", &[]), &created, "COVERING INDEX record_created"),
-            (by_creation.ordered("record_customer", &["customer"]), &created, "COVERING INDEX record_customer (customer=?"),
+            (
+                by_creation.ordered("record_customer", &["customer"]),
+                &created,
+                "COVERING INDEX record_customer (customer=?",
+            ),
             (
                 by_change.ordered("record_state", STATE),
                 &changed,
@@ -454,7 +465,10 @@ mod tests {
             assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{plan}");
         }
         let gathered = plan(&conn, &by_creation.gathering(), &created);
-        assert!(gathered.contains("COVERING INDEX record_state (status=? AND milestone=? AND flow=?"), "{gathered}");
+        assert!(
+            gathered.contains("COVERING INDEX record_state (status=? AND milestone=? AND flow=?"),
+            "{gathered}"
+        );
         conn.prepare(COUNT).unwrap();
         conn.prepare(NEXT_STATE).unwrap();
         conn.prepare(&by_creation.walking().sql).unwrap();

@@ -52,7 +52,8 @@ impl Dice {
 fn store(orders: &[Order]) -> (TempDir, Connection) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("orders.db");
-    let conn = crate::sqlite::open::prepare(&path, StoreKind::Orders, &SqliteOptions::default()).unwrap().conn;
+    let conn =
+        crate::sqlite::open::prepare(&path, StoreKind::Orders, &SqliteOptions::default()).unwrap().conn;
     conn.execute_batch("BEGIN").unwrap();
     for order in orders {
         let external = order.number.is_multiple_of(5).then(|| format!("e{}", order.number % 20));
@@ -128,7 +129,9 @@ fn expected(orders: &[Order], query: &OrderQuery) -> Vec<u64> {
         .filter(|o| any(&query.status, &o.status))
         .filter(|o| any(&query.milestone, &o.milestone.to_owned()) && any(&query.flow, &o.flow.to_owned()))
         .filter(|o| any(&query.customer, &o.customer) && any(&query.number, &o.number))
-        .filter(|o| query.external_id.is_empty() || (o.number % 5 == 0 && query.external_id.contains(&external(o))))
+        .filter(|o| {
+            query.external_id.is_empty() || (o.number % 5 == 0 && query.external_id.contains(&external(o)))
+        })
         .filter(|o| query.created_after.is_none_or(|moment| at(o.created_at) >= moment))
         .filter(|o| query.created_before.is_none_or(|moment| at(o.created_at) < moment))
         .filter(|o| query.updated_after.is_none_or(|moment| at(o.updated_at) >= moment))
@@ -223,7 +226,11 @@ fn a_page_costs_as_much_as_it_is_long_on_the_first_and_on_the_last_page() {
     let mut queries = vec![
         any(),
         OrderQuery { customer: one("c7"), ..any() },
-        OrderQuery { customer: vec!["c7".into(), "c8".into()], status: vec![OrderStatus::Completed], ..any() },
+        OrderQuery {
+            customer: vec!["c7".into(), "c8".into()],
+            status: vec![OrderStatus::Completed],
+            ..any()
+        },
         OrderQuery { milestone: one("shipped"), ..any() },
         OrderQuery { milestone: one("processed"), ..any() },
         OrderQuery { flow: one("manual"), ..any() },
