@@ -1,6 +1,10 @@
 //! Where the orders of a page are: the statements on the indexes, and the merge of what they find.
 
-use std::{collections::VecDeque, fmt::Write};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    fmt::Write,
+};
 
 use cartwright_core::{
     domain::time::Timestamp,
@@ -158,21 +162,28 @@ impl<'a> Places<'a> {
     }
 
     /// The newest of all orders in these states, whatever it takes to look at them.
+    ///
+    /// They come as they changed, the last one first, so nearly always the newest first: few of those that come later
+    /// push out an earlier one. SQLite would read them the other way round, and sort all of them.
     pub(super) fn gather(&self, states: &[State]) -> rusqlite::Result<Vec<Place>> {
-        let mut select = self.gathering();
-        select.end(self.query);
-        let mut statement = self.conn.prepare_cached(&select.sql)?;
-        let mut found = Vec::new();
+        let mut statement = self.conn.prepare_cached(GATHER)?;
+        let since = self.query.updated_after.map_or(i64::MIN, Timestamp::as_micros);
+        let mut newest = BinaryHeap::new();
         for State(state) in states {
-            let values: Vec<Bound> =
-                state.clone().map(Bound::from).into_iter().chain(select.values.clone()).collect();
-            for place in statement.query_map(params_from_iter(values), place)? {
-                found.push(place?);
+            let words = state.clone().map(Bound::from).into_iter();
+            let values = words.chain([since.into()]).chain(self.bounds(self.upper));
+            let mut rows = statement.query(params_from_iter(values))?;
+            while let Some(row) = rows.next()? {
+                let place = Reverse(place(row)?);
+                if newest.len() < self.query.limit {
+                    newest.push(place);
+                } else if newest.peek().is_some_and(|oldest| place < *oldest) {
+                    newest.pop();
+                    newest.push(place);
+                }
             }
         }
-        found.sort_unstable_by(|a, b| b.cmp(a));
-        found.truncate(self.query.limit);
-        Ok(found)
+        Ok(newest.into_sorted_vec().into_iter().map(|Reverse(place)| place).collect())
     }
 
     /// Looks at `limit` orders, newest first, for those that match, and says whether that was enough.
@@ -229,14 +240,6 @@ impl<'a> Places<'a> {
         select.end(self.query);
         let mut statement = self.conn.prepare_cached(&select.sql)?;
         statement.query_map(params_from_iter(&select.values), place)?.collect()
-    }
-
-    fn gathering(&self) -> Select {
-        let mut select = Select::new(GATHER);
-        let since = self.query.updated_after.map_or(i64::MIN, Timestamp::as_micros);
-        select.values.push(since.into());
-        select.values.extend(self.bounds(self.upper));
-        select
     }
 
     fn walking(&self) -> Select {
@@ -330,7 +333,7 @@ const COUNT: &str =
 const GATHER: &str =
     "SELECT created_at, number, key FROM record INDEXED BY record_state WHERE number IS NOT NULL
     AND status = ? AND milestone = ? AND flow = ? AND updated_at >= ? AND (created_at, number) < (?, ?)
-    AND created_at >= ?";
+    AND created_at >= ? ORDER BY updated_at DESC, number DESC";
 
 fn word(row: &Row<'_>, column: usize) -> rusqlite::Result<Word> {
     Ok(Word(row.get_ref(column)?.as_bytes()?.to_vec()))
@@ -427,10 +430,8 @@ mod tests {
     use super::*;
     use crate::{StoreKind, sqlite::SqliteOptions};
 
-    fn plan(conn: &Connection, select: &Select, query: &OrderQuery) -> String {
-        let mut select = select.clone();
-        select.end(query);
-        let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {}", select.sql)).unwrap();
+    fn plan(conn: &Connection, sql: &str) -> String {
+        let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let unbound = explain.parameter_count();
         let nothing = (0..unbound).map(|_| rusqlite::types::Null);
         let steps = explain.query_map(params_from_iter(nothing), |row| row.get::<_, String>(3)).unwrap();
@@ -460,17 +461,18 @@ mod tests {
                 "COVERING INDEX record_state (status=? AND milestone=? AND flow=? AND updated_at>? AND (updated_at,number)<(?,?))",
             ),
         ];
-        for (select, query, index) in pages {
-            let plan = plan(&conn, &select, query);
+        for (mut select, query, index) in pages {
+            select.end(query);
+            let plan = plan(&conn, &select.sql);
             assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{plan}");
         }
-        let gathered = plan(&conn, &by_creation.gathering(), &created);
-        assert!(
-            gathered.contains("COVERING INDEX record_state (status=? AND milestone=? AND flow=?"),
-            "{gathered}"
-        );
-        conn.prepare(COUNT).unwrap();
-        conn.prepare(NEXT_STATE).unwrap();
+        let states = "COVERING INDEX record_state (status=? AND milestone=? AND flow=?";
+        for (sql, index) in
+            [(GATHER, states), (COUNT, states), (NEXT_STATE, "COVERING INDEX record_state ((")]
+        {
+            let plan = plan(&conn, sql);
+            assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{plan}");
+        }
         conn.prepare(&by_creation.walking().sql).unwrap();
     }
 }
