@@ -266,7 +266,7 @@ impl<L: Logic> Service<L> {
         let report: StepReport<L::Answer> =
             self.engine.step(inputs, 100).await.map_err(|unfinished| unfinished.error)?;
         for task in report.tasks.into_iter().chain(report.instead) {
-            done.push(providers.carry_out(task).await);
+            done.push(providers.carry_out(task, false).await);
         }
         Ok(())
     }
@@ -279,7 +279,7 @@ struct Outside {
 
 #[async_trait]
 impl PaymentProvider for Outside {
-    async fn authorize(&self, _: &AuthorizeCall) -> CallOutcome<String> {
+    async fn authorize(&self, _: &AuthorizeCall, _: bool) -> CallOutcome<String> {
         if self.refuse {
             CallOutcome::Refused("declined".into())
         } else {
@@ -287,18 +287,18 @@ impl PaymentProvider for Outside {
         }
     }
 
-    async fn void(&self, _: &UndoCall) -> CallOutcome<()> {
+    async fn void(&self, _: &UndoCall, _: bool) -> CallOutcome<()> {
         CallOutcome::Done(())
     }
 }
 
 #[async_trait]
 impl Carrier for Outside {
-    async fn ship(&self, _: &ShipCall) -> CallOutcome<Shipped> {
+    async fn ship(&self, _: &ShipCall, _: bool) -> CallOutcome<Shipped> {
         CallOutcome::Done(Shipped { carrier: "FedEx".into(), tracking_number: "TRACK-00005EED".into() })
     }
 
-    async fn cancel(&self, _: &UndoCall) -> CallOutcome<CancelOutcome> {
+    async fn cancel(&self, _: &UndoCall, _: bool) -> CallOutcome<CancelOutcome> {
         CallOutcome::Done(CancelOutcome::Cancelled)
     }
 }
