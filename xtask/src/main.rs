@@ -1,4 +1,5 @@
-//! Cartwright's own chores: `cargo xtask test`, `cargo xtask lint`, `cargo xtask sim`, `cargo xtask bench`.
+//! Cartwright's own chores: `cargo xtask test`, `cargo xtask lint`, `cargo xtask sim`, `cargo xtask seed`,
+//! `cargo xtask bench`.
 
 mod bench;
 mod cargo;
@@ -6,6 +7,7 @@ mod directions;
 #[cfg(test)]
 mod guarantees;
 mod lint;
+mod seed;
 mod sim;
 mod suites;
 mod table;
@@ -37,6 +39,8 @@ enum Chore {
     Lint,
     /// Run the whole system in one thread, with everything going wrong that a seed decides
     Sim(sim::SimArgs),
+    /// Fill a new data directory with many orders
+    Seed(seed::SeedArgs),
     /// Measure the speed of this machine and of Cartwright on it
     Bench(bench::BenchArgs),
     /// A handler that answers orders without storing them
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Chore::Test(args) => suites::run(&args),
         Chore::Lint => lint::run(),
         Chore::Sim(args) => sim::run(&args),
+        Chore::Seed(args) => seed::run(&args),
         Chore::Bench(args) => bench::run(&args),
         Chore::Bare => bench::bare(),
         Chore::Limit(args) => bench::limit(&args),

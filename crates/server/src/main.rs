@@ -6,8 +6,8 @@ mod help_tests;
 use std::process::ExitCode;
 
 use cartwright_server::cli::{
-    EXIT_CODES, completions, config, doctor, events, load, orders, parked, simulate, topics, up, verify,
-    waiting,
+    EXIT_CODES, backup, completions, config, doctor, events, load, orders, parked, simulate, topics, up,
+    verify, waiting,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -40,6 +40,10 @@ enum Command {
     Parked(parked::ParkedArgs),
     /// List open orders, what they wait for and since when
     Waiting(waiting::WaitingArgs),
+    /// Copy a data directory, while the system runs or while it is stopped
+    Backup(backup::BackupArgs),
+    /// Make a new data directory of a backup
+    Restore(backup::RestoreArgs),
     /// Compare answered orders, stored orders and the providers' ledger
     Verify(verify::VerifyArgs),
     /// Look at everything that a system needs, and say what to do where it is not well
@@ -59,6 +63,8 @@ async fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(args).await,
         Command::Parked(args) => parked::run(args).await,
         Command::Waiting(args) => waiting::run(args).await,
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => backup::restore(&args),
         Command::Verify(args) => verify::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Events(args) => events::run(args).await,

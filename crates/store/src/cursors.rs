@@ -70,7 +70,7 @@ pub enum CursorMismatch {
     Unread(#[from] StoreError),
 }
 
-fn fits(cursor: &Cursor, incarnation: Uuid, oldest: u64, head: u64) -> Result<(), CursorMismatch> {
+pub(crate) fn fits(cursor: &Cursor, incarnation: Uuid, oldest: u64, head: u64) -> Result<(), CursorMismatch> {
     let origin = cursor.source.to_string();
     let position = cursor.position;
     if cursor.incarnation != incarnation {

@@ -2,8 +2,10 @@
 //! the lock of a data directory and the check that files fit together.
 //!
 //! * [`sqlite`]: one file per service, for a single process.
+//! * [`backup`]: copies of a data directory, and data directories of copies.
 #![deny(missing_docs)]
 
+pub mod backup;
 mod cursors;
 mod data_dir;
 mod open_error;

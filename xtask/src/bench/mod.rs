@@ -4,10 +4,13 @@
 //! * `bare` … the limit above us: the same HTTP without storing.
 //! * `limit` … the limit below us: the same rows without HTTP, decisions or events.
 //! * `system` … Cartwright itself, started as users start it and driven by its own load generator.
+//! * `many` … with many orders in its stores.
 
 mod bare;
+mod client;
 mod limit;
 mod load;
+mod many;
 mod report;
 mod system;
 
@@ -19,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 pub use self::{bare::run as bare, limit::LimitArgs, limit::run as limit};
 use self::{
@@ -63,6 +66,12 @@ pub struct BenchArgs {
     /// Print the figures as JSON (the table goes to stderr then)
     #[arg(long)]
     json: bool,
+    /// Only these parts (a and b come along where others are compared to them)
+    #[arg(long, value_enum, value_delimiter = ',', ignore_case = true)]
+    only: Vec<Part>,
+    /// A directory whose `data` was filled by `cargo xtask seed`; parts f to h add some orders to it [default: filled anew]
+    #[arg(long, value_name = "DIR")]
+    seeded: Option<PathBuf>,
     /// Where the data is kept meanwhile: the disk to be measured [default: beside what cargo builds]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -71,17 +80,46 @@ pub struct BenchArgs {
     program: Option<PathBuf>,
 }
 
+/// A part of the figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The limit above: a bare handler
+    A,
+    /// The limit below: the files
+    B,
+    /// Accepting
+    C,
+    /// Placed to shipped, sustained
+    D,
+    /// Placed to shipped, one at a time and at a steady rate
+    E,
+    /// The start
+    F,
+    /// Memory of an idle system
+    G,
+    /// Reading among a million orders
+    H,
+    /// Bytes on disk
+    I,
+}
+
 /// Measures everything. `false` if a figure is short of what is asked for.
 ///
 /// # Errors
 /// Something can't be built, started or understood.
 pub fn run(args: &BenchArgs) -> Result<bool, Failure> {
-    say("building with --release");
-    let (program, xtask) = programs(args.program.as_deref())?;
+    let (program, xtask) = programs(args)?;
     let beside = xtask.parent().unwrap_or(Path::new("."));
     let data =
         tempfile::Builder::new().prefix("bench-").tempdir_in(args.data.as_deref().unwrap_or(beside))?;
-    let bench = Bench { program, xtask, data: data.path(), times: Times::new(args.quick) };
+    let bench = Bench {
+        program,
+        xtask,
+        data: data.path(),
+        times: Times::new(args.quick),
+        only: args.only.clone(),
+        given: args.seeded.clone(),
+    };
     let report = bench.measure()?;
     if args.json {
         eprintln!("{}", report.table());
@@ -93,7 +131,14 @@ pub fn run(args: &BenchArgs) -> Result<bool, Failure> {
 }
 
 /// The program to be measured, and this one as fast as it can be.
-fn programs(given: Option<&Path>) -> Result<(PathBuf, PathBuf), Failure> {
+fn programs(args: &BenchArgs) -> Result<(PathBuf, PathBuf), Failure> {
+    use Part::{F, G, H, I};
+    let given = args.program.as_deref();
+    let light = !args.only.is_empty() && args.only.iter().all(|part| [F, G, H, I].contains(part));
+    if let (Some(given), true) = (given, light) {
+        return Ok((given.to_owned(), std::env::current_exe()?));
+    }
+    say("building with --release");
     let mut packages = vec!["--release", "-p", "xtask"];
     if given.is_none() {
         packages.extend(["-p", "cartwright"]);
@@ -110,14 +155,26 @@ struct Times {
     steady: u64,
     limit: u64,
     one_by_one: u64,
+    /// Orders in the store where there are to be many.
+    orders: u64,
+    /// Requests for each page.
+    reads: usize,
 }
 
 impl Times {
     fn new(quick: bool) -> Self {
         if quick {
-            Self { accept: 5, sustain: 15, steady: 8, limit: 3, one_by_one: 200 }
+            Self { accept: 5, sustain: 15, steady: 8, limit: 3, one_by_one: 200, orders: 100_000, reads: 100 }
         } else {
-            Self { accept: 20, sustain: 60, steady: 30, limit: 10, one_by_one: 1_000 }
+            Self {
+                accept: 20,
+                sustain: 60,
+                steady: 30,
+                limit: 10,
+                one_by_one: 1_000,
+                orders: 1_000_000,
+                reads: 300,
+            }
         }
     }
 }
@@ -127,21 +184,59 @@ struct Bench<'a> {
     xtask: PathBuf,
     data: &'a Path,
     times: Times,
+    only: Vec<Part>,
+    given: Option<PathBuf>,
 }
 
 impl Bench<'_> {
     fn measure(&self) -> Result<Report, Failure> {
+        use Part::{A, B, C, D, E, F, G, H, I};
         let mut report = Report::default();
-        let bare = self.bare()?.per_second;
-        report.add("a. bare handler", bare, "orders/s", None, Asked::Nothing);
-        let limit = self.limit()?;
-        report.add("b. limit of the files", limit.orders_per_second, "orders/s", None, Asked::Nothing);
-        report.add("   fsyncs of 4 KiB", limit.fsyncs_per_second, "/s", None, Asked::Nothing);
-        self.accepting(bare, &mut report)?;
-        self.sustained(&limit, &mut report)?;
-        self.one_by_one(&limit, &mut report)?;
-        self.steady(&mut report)?;
+        let bare = if self.wants(&[A, C]) { Some(self.bare()?.per_second) } else { None };
+        if let Some(bare) = bare {
+            report.add("a. bare handler", bare, "orders/s", None, Asked::Nothing);
+        }
+        let limit = if self.wants(&[B, D, E]) { Some(self.limit()?) } else { None };
+        if let Some(limit) = &limit {
+            report.add("b. limit of the files", limit.orders_per_second, "orders/s", None, Asked::Nothing);
+            report.add("   fsyncs of 4 KiB", limit.fsyncs_per_second, "/s", None, Asked::Nothing);
+        }
+        if let (Some(bare), true) = (bare, self.wants(&[C])) {
+            self.accepting(bare, &mut report)?;
+        }
+        if let (Some(limit), true) = (&limit, self.wants(&[D])) {
+            self.sustained(limit, &mut report)?;
+        }
+        if let (Some(limit), true) = (&limit, self.wants(&[E])) {
+            self.one_by_one(limit, &mut report)?;
+            self.steady(&mut report)?;
+        }
+        if self.wants(&[F, G, H]) {
+            self.with_many(&self.seeded()?, &mut report)?;
+        }
+        if self.wants(&[I]) {
+            self.bytes(&mut report)?;
+        }
         Ok(report)
+    }
+
+    /// (f) to (h)
+    fn with_many(&self, seeded: &Path, report: &mut Report) -> Result<(), Failure> {
+        if self.wants(&[Part::F]) {
+            self.starts(seeded, report)?;
+        }
+        if self.wants(&[Part::G]) {
+            self.idle(seeded, report)?;
+        }
+        if self.wants(&[Part::H]) {
+            self.reading(seeded, report)?;
+        }
+        Ok(())
+    }
+
+    /// Whether any of these parts is asked for.
+    fn wants(&self, parts: &[Part]) -> bool {
+        self.only.is_empty() || parts.iter().any(|part| self.only.contains(part))
     }
 
     /// (a)

@@ -5,6 +5,7 @@
 #![warn(clippy::print_stdout, reason = "whoever reads may stop at any time: see `out`")]
 
 mod api;
+pub mod backup;
 pub mod completions;
 pub mod config;
 pub mod doctor;

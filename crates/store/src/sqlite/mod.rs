@@ -12,6 +12,7 @@ mod checkpoint;
 mod codec;
 mod commit;
 mod failure;
+mod identity;
 mod inspect;
 mod lent;
 mod lists;
@@ -46,6 +47,10 @@ use cartwright_core::{
 };
 use uuid::Uuid;
 
+pub(crate) use self::{
+    identity::{Facts, facts, renew, usable},
+    open::keep_log,
+};
 use crate::{DataDir, OpenError, StoreKind};
 
 pub use self::inspect::{Inspection, inspect};

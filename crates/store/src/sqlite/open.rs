@@ -97,7 +97,7 @@ fn connect_plain(path: &Path, options: &SqliteOptions) -> rusqlite::Result<Conne
 }
 
 /// Whether the log stays as it is if this connection is the last one to close.
-pub(super) fn keep_log(conn: &Connection, keep: bool) -> rusqlite::Result<()> {
+pub(crate) fn keep_log(conn: &Connection, keep: bool) -> rusqlite::Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop)
 }
 

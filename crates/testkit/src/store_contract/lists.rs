@@ -72,6 +72,76 @@ pub async fn lists_filter_by_every_column(fixture: Fixture) {
     }
 }
 
+/// Whatever filters come together, paging to the end sees each order that matches once, in the list's order.
+pub async fn pages_of_any_filters_hold_all_that_match(fixture: Fixture) {
+    let store = fixture.store();
+    let all: Vec<OrderColumns> = (1..=60).map(varied).collect();
+    for some in all.chunks(20) {
+        let commits = some.iter().map(|columns| placed(&columns.number.to_string(), columns.clone()));
+        super::many(store, crate::build::batch(commits)).await;
+    }
+    let states =
+        [(vec![], vec![]), (vec![OrderStatus::Open], vec![]), (OrderStatus::ALL[2..].to_vec(), owned(["b"]))];
+    let times =
+        [(None, None, None), (Some(15), Some(40), None), (None, None, Some(45)), (None, Some(30), Some(20))];
+    for (status, milestone) in states {
+        for (created_after, created_before, updated_after) in
+            times.map(|(a, b, c)| (a.map(at), b.map(at), c.map(at)))
+        {
+            for customer in [vec![], owned(["ann"]), owned(["ann", "bob"])] {
+                for sort in [OrderSort::CreatedAt, OrderSort::UpdatedAt] {
+                    let (status, milestone, customer) = (status.clone(), milestone.clone(), customer.clone());
+                    let times =
+                        OrderQuery { created_after, created_before, updated_after, ..OrderQuery::default() };
+                    let query = OrderQuery { status, milestone, customer, sort, limit: 7, ..times };
+                    assert_eq!(paged(store, &query).await, matching(&all, &query), "{query:?}");
+                }
+            }
+        }
+    }
+}
+
+/// An order whose columns follow from its number, each at another pace.
+fn varied(number: u64) -> OrderColumns {
+    let of = |words: [&str; 3]| words[(number % 3) as usize].to_owned();
+    OrderColumns {
+        status: OrderStatus::ALL[(number % 4) as usize],
+        milestone: of(["a", "b", "c"]),
+        customer: if number.is_multiple_of(5) { String::new() } else { of(["ann", "cleo", "bob"]) },
+        updated_at: at((number * 7 % 60) as i64),
+        ..columns(number, (number / 2) as i64 + 10)
+    }
+}
+
+async fn paged(store: &dyn Store, query: &OrderQuery) -> Vec<u64> {
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.orders(&OrderQuery { after, ..query.clone() }).await.expect("a page");
+        assert!(page.len() <= query.limit);
+        let Some(last) = page.last() else { return seen };
+        after = Some(last.place);
+        seen.extend(page.iter().map(|listed| listed.place.1));
+    }
+}
+
+fn matching(all: &[OrderColumns], query: &OrderQuery) -> Vec<u64> {
+    let time = |c: &OrderColumns| match query.sort {
+        OrderSort::CreatedAt => c.created_at,
+        OrderSort::UpdatedAt => c.updated_at,
+    };
+    let mut found: Vec<&OrderColumns> = all
+        .iter()
+        .filter(|c| query.status.is_empty() || query.status.contains(&c.status))
+        .filter(|c| query.milestone.is_empty() || query.milestone.contains(&c.milestone))
+        .filter(|c| query.customer.is_empty() || query.customer.contains(&c.customer))
+        .filter(|c| query.created_after.is_none_or(|moment| c.created_at >= moment))
+        .filter(|c| query.created_before.is_none_or(|moment| c.created_at < moment))
+        .filter(|c| query.updated_after.is_none_or(|moment| c.updated_at >= moment))
+        .collect();
+    found.sort_by_key(|c| std::cmp::Reverse((time(c), c.number)));
+    found.into_iter().map(|c| c.number).collect()
+}
+
 /// Both times sort newest first, and a change moves an order to the top of the one.
 pub async fn lists_are_newest_first_by_either_time(fixture: Fixture) {
     let store = fixture.store();

@@ -82,6 +82,7 @@ macro_rules! store_contract {
             parked_events_of_all_orders_are_listed_in_pages,
             an_unparked_event_leaves_the_list_of_all,
             lists_filter_by_every_column,
+            pages_of_any_filters_hold_all_that_match,
             lists_are_newest_first_by_either_time,
             pages_have_no_gaps_and_no_repeats_while_orders_are_placed,
             pages_by_change_repeat_nothing_that_stays,
