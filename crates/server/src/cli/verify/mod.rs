@@ -3,6 +3,7 @@
 
 mod gather;
 mod judge;
+mod outside;
 
 use std::{
     path::{Path, PathBuf},
@@ -87,12 +88,15 @@ impl From<ApiError> for Failure {
 /// Reads what happens first first: an answered order must be in the later list of orders, and what a final order has
 /// caused must be in the still later ledger. So a system at work is not accused of what it has yet to do.
 async fn verify(args: &VerifyArgs) -> Result<VerifyReport, Failure> {
+    let api = Api::new(args.server.url())?;
+    let real = outside::Real::of(&api).await;
+    real.warn();
+    let with_ledger = !args.no_ledger && !real.both();
     let ledger = args.data.join(ledger::FILE_NAME);
-    if !args.no_ledger && !ledger.is_file() {
+    if with_ledger && !ledger.is_file() {
         let hint = "there is no such file; name the server's data with --data, or use --no-ledger";
         return Err(Failure::File(ledger, hint.into()));
     }
-    let api = Api::new(args.server.url())?;
     if args.wait {
         wait(&api, Duration::from_secs(args.timeout)).await?;
     }
@@ -102,11 +106,11 @@ async fn verify(args: &VerifyArgs) -> Result<VerifyReport, Failure> {
             .map_err(|error| Failure::File(file.clone(), error.to_string()))?;
     }
     gather::read_orders(&api, &mut facts).await?;
-    if !args.no_ledger {
+    if with_ledger {
         gather::read_ledger(&ledger, &mut facts).map_err(|error| Failure::File(ledger, error.to_string()))?;
     }
     gather::recheck_missing(&api, &mut facts).await?;
-    Ok(facts.judge(!args.no_ledger))
+    Ok(real.judge(facts.judge(with_ledger)))
 }
 
 /// A server that is just starting again is waited for as well.
