@@ -89,6 +89,9 @@ impl From<ApiError> for Failure {
 /// caused must be in the still later ledger. So a system at work is not accused of what it has yet to do.
 async fn verify(args: &VerifyArgs) -> Result<VerifyReport, Failure> {
     let api = Api::new(args.server.url())?;
+    if args.wait {
+        wait(&api, Duration::from_secs(args.timeout)).await?;
+    }
     let real = outside::Real::of(&api).await;
     real.warn();
     let with_ledger = !args.no_ledger && !real.both();
@@ -96,9 +99,6 @@ async fn verify(args: &VerifyArgs) -> Result<VerifyReport, Failure> {
     if with_ledger && !ledger.is_file() {
         let hint = "there is no such file; name the server's data with --data, or use --no-ledger";
         return Err(Failure::File(ledger, hint.into()));
-    }
-    if args.wait {
-        wait(&api, Duration::from_secs(args.timeout)).await?;
     }
     let mut facts = Facts::default();
     for file in answered_files(&args.answered) {
