@@ -3,6 +3,7 @@
 //! On the API's listener, or on one of its own (setting `admin.listen`). One file for each kind of thing, with a
 //! `pub fn routes()`; [`routes`] names them all.
 
+mod named;
 mod providers;
 mod simulated;
 
