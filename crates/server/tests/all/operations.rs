@@ -20,6 +20,12 @@ const CALLS: [(&str, &str); 13] = [
     ("get", "/health/live"),
     ("get", "/health/ready"),
     ("get", "/metrics"),
+    ("get", "/v1/admin/providers"),
+    ("get", "/v1/admin/providers/{provider}"),
+    ("put", "/v1/admin/providers/{provider}"),
+    ("get", "/v1/admin/simulated"),
+    ("get", "/v1/admin/simulated/{provider}"),
+    ("put", "/v1/admin/simulated/{provider}"),
 ];
 
 #[tokio::test]
@@ -27,7 +33,9 @@ async fn health_shows_every_component() {
     let shop = Shop::open().await;
     assert_eq!(shop.get("/health/live").await.ok(200)["status"], "ok");
     let ready = shop.get("/health/ready").await.ok(200);
-    let components = json!({"orders": "ok", "payments": "ok", "fulfillment": "ok", "disk": "ok"});
+    let components = json!({
+        "orders": "ok", "payments": "ok", "fulfillment": "ok", "disk": "ok", "payment provider": "ok", "carrier": "ok"
+    });
     assert_eq!(ready, json!({"status": "ok", "components": components}));
 }
 
@@ -60,6 +68,8 @@ async fn metrics_have_their_names() {
         "cartwright_parked_events",
         "cartwright_tasks",
         "cartwright_http_requests_total",
+        "cartwright_provider_call_seconds",
+        "cartwright_breaker_state",
     ];
     wait_until("every metric is there", async || {
         let text = shop.get("/metrics").await.text();
