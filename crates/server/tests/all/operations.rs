@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{ORDERS, PAUSED, Shop, path, small, small_with, text, wait_until};
 
 /// Every call of the contract, as OpenAPI spells it.
-const CALLS: [(&str, &str); 13] = [
+const CALLS: [(&str, &str); 19] = [
     ("post", "/v1/orders"),
     ("get", "/v1/orders"),
     ("put", "/v1/orders/{id}"),
