@@ -10,7 +10,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
-    exit,
+    exit, out,
     style::{Paint, align_right, count, table},
 };
 
@@ -106,11 +106,11 @@ fn report(
         Ok(manifest) => {
             if json {
                 match serde_json::to_string(&manifest) {
-                    Ok(line) => println!("{line}"),
+                    Ok(line) => out::line(line),
                     Err(error) => eprintln!("the report can't be written: {error}"),
                 }
             } else {
-                println!("{}", text(&manifest));
+                out::line(text(&manifest));
             }
             ExitCode::SUCCESS
         }

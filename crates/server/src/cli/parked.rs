@@ -10,6 +10,7 @@ use super::{
     api::{Api, ApiError, path_part},
     exit,
     orders::text,
+    out,
     style::{Paint, align_right, count, table},
 };
 
@@ -18,6 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// `cartwright parked …`
 #[derive(Args, Debug)]
+#[command(after_help = "Example:\n  cartwright parked list")]
 pub struct ParkedArgs {
     #[command(subcommand)]
     command: ParkedCommand,
@@ -152,20 +154,20 @@ async fn list_parked(api: &Api, args: ListArgs, json: bool) -> Result<ExitCode, 
         query.extend(value.map(|value| (name, value)));
     }
     let page: Value = api.get("/v1/admin/parked", &query).await?;
-    println!("{}", if json { page.to_string() } else { list_text(&page, &Paint::stdout()) });
+    out::line(if json { page.to_string() } else { list_text(&page, &Paint::stdout()) });
     Ok(ExitCode::SUCCESS)
 }
 
 async fn show(api: &Api, service: &str, id: &str, json: bool) -> Result<ExitCode, ApiError> {
     let path = format!("/v1/admin/parked/{}/{}", path_part(service), path_part(id));
     let event: Value = api.get(&path, &[]).await?;
-    println!("{}", if json { event.to_string() } else { event_text(&event, &Paint::stdout()) });
+    out::line(if json { event.to_string() } else { event_text(&event, &Paint::stdout()) });
     Ok(ExitCode::SUCCESS)
 }
 
 /// Begins a retry and sees it through.
 async fn retry(api: &Api, body: Value, dry_run: bool, json: bool) -> Result<ExitCode, ApiError> {
-    let mut progress: Value = api.post("/v1/admin/parked/retry", &body, None).await?;
+    let mut progress = api.post::<Value>("/v1/admin/parked/retry", &body, None).await?.body;
     while !dry_run && text(&progress, "/state") == "running" {
         eprintln!("{} orders tried", count(progress["orders"].as_u64().unwrap_or(0)));
         tokio::time::sleep(LOOK_EVERY).await;
@@ -176,13 +178,13 @@ async fn retry(api: &Api, body: Value, dry_run: bool, json: bool) -> Result<Exit
         (false, true) => dry_run_text(&progress, "tried again", &Paint::stdout()),
         (false, false) => retry_text(&progress),
     };
-    println!("{shown}");
+    out::line(shown);
     let whole = dry_run || text(&progress, "/state") == "finished";
     Ok(if whole { ExitCode::SUCCESS } else { exit::FAILED.into() })
 }
 
 async fn discard(api: &Api, body: Value, dry_run: bool, json: bool) -> Result<ExitCode, ApiError> {
-    let done: Value = api.post("/v1/admin/parked/discard", &body, None).await?;
+    let done = api.post::<Value>("/v1/admin/parked/discard", &body, None).await?.body;
     let number = |name: &str| count(done[name].as_u64().unwrap_or(0));
     let shown = match (json, dry_run) {
         (true, _) => done.to_string(),
@@ -194,7 +196,7 @@ async fn discard(api: &Api, body: Value, dry_run: bool, json: bool) -> Result<Ex
             number("left"),
         ),
     };
-    println!("{shown}");
+    out::line(shown);
     Ok(ExitCode::SUCCESS)
 }
 

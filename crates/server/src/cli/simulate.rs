@@ -106,14 +106,19 @@ fn show(simulated: &Simulated, json: bool) {
                 let mode = it.mode.as_str();
                 let mode = if it.mode == Mode::Up { paint.green(mode) } else { paint.yellow(mode) };
                 let latency = format!("{}-{} ms", it.latency_min_ms, it.latency_max_ms);
-                let [fails, declines, loses] = [it.failure_rate, it.decline_rate, it.timeout_rate]
-                    .map(|rate| format!("{} %", rate * 100.0));
+                let [fails, declines, loses] =
+                    [it.failure_rate, it.decline_rate, it.timeout_rate].map(percent);
                 vec![name.into(), mode, it.mode.meaning().into(), latency, fails, declines, loses]
             }
             None => vec![name.into(), paint.dim("real"), "not simulated, so not steered from here".into()],
         });
     }
     out::line(table);
+}
+
+/// A share as a percentage of one decimal.
+fn percent(share: f64) -> String {
+    format!("{} %", (share * 1000.0).round() / 10.0)
 }
 
 #[cfg(test)]
@@ -126,6 +131,11 @@ mod tests {
         assert!(read_wish("payments").unwrap_err().contains("payments=down"));
         assert!(read_wish("bank=up").unwrap_err().contains("payments and carrier"));
         assert!(read_wish("carrier=away").unwrap_err().contains("up, down, slow, decline, timeout, flaky"));
+    }
+
+    #[test]
+    fn shares_are_shown_as_people_write_them() {
+        assert_eq!([0.0, 0.07, 0.3, 1.0].map(percent), ["0 %", "7 %", "30 %", "100 %"]);
     }
 
     #[test]

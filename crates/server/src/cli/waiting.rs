@@ -9,6 +9,7 @@ use super::{
     ServerArg,
     api::{Api, ApiError},
     orders::text,
+    out,
     style::{Paint, table},
 };
 
@@ -56,7 +57,7 @@ async fn list(api: &Api, args: WaitingArgs) -> Result<ExitCode, ApiError> {
         query.extend(value.map(|value| (name, value)));
     }
     let page: Value = api.get("/v1/admin/waiting", &query).await?;
-    println!("{}", if args.json { page.to_string() } else { shown(&page, &Paint::stdout()) });
+    out::line(if args.json { page.to_string() } else { shown(&page, &Paint::stdout()) });
     Ok(ExitCode::SUCCESS)
 }
 

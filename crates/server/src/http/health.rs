@@ -56,7 +56,7 @@ pub fn routes() -> OpenApiRouter<Arc<Api>> {
 
 /// Whether the process runs.
 #[utoipa::path(get, path = "/health/live", tag = "operations", responses((status = 200, body = Health)))]
-async fn live(State(api): State<Arc<Api>>) -> Json<Health> {
+async fn live(extract::State(api): extract::State<Arc<Api>>) -> Json<Health> {
     Json(Health { status: "ok", system: api.about.system, components: BTreeMap::new() })
 }
 

@@ -3,6 +3,7 @@
 
 mod gather;
 mod judge;
+mod outside;
 
 use std::{
     path::{Path, PathBuf},
@@ -107,16 +108,19 @@ impl From<ApiError> for Failure {
 /// Reads what happens first first: an answered order must be in the later list of orders, and what a final order has
 /// caused must be in the still later ledger. So a system at work is not accused of what it has yet to do.
 async fn verify(args: &VerifyArgs) -> Result<VerifyReport, Failure> {
-    let ledger = args.data.join(ledger::FILE_NAME);
-    if !args.no_ledger && !ledger.is_file() {
-        let hint = "there is no such file; name the server's data with --data, or use --no-ledger";
-        return Err(Failure::File(ledger, hint.into()));
-    }
     let api = Api::new(args.server.url())?;
     if args.wait {
         wait(&api, Duration::from_secs(args.timeout)).await?;
     }
     let system = api.system().await?;
+    let real = outside::Real::of(&api).await;
+    real.warn();
+    let with_ledger = !args.no_ledger && !real.both();
+    let ledger = args.data.join(ledger::FILE_NAME);
+    if with_ledger && !ledger.is_file() {
+        let hint = "there is no such file; name the server's data with --data, or use --no-ledger";
+        return Err(Failure::File(ledger, hint.into()));
+    }
     let mut facts = Facts::default();
     let files = answered_files(&args.answered);
     for file in &files {
@@ -124,17 +128,18 @@ async fn verify(args: &VerifyArgs) -> Result<VerifyReport, Failure> {
             .map_err(|error| Failure::File(file.clone(), error.to_string()))?;
         check_system(&format!("{}, a file of answered orders,", file.display()), theirs, system.as_deref())?;
     }
-    if !args.no_ledger {
+    if with_ledger {
         let theirs = gather::system_of_ledger(&ledger)
             .map_err(|error| Failure::File(ledger.clone(), error.to_string()))?;
         check_system(&format!("{}, the providers' ledger,", ledger.display()), theirs, system.as_deref())?;
     }
     gather::read_orders(&api, &mut facts).await?;
-    if !args.no_ledger {
+    if with_ledger {
         gather::read_ledger(&ledger, &mut facts).map_err(|error| Failure::File(ledger, error.to_string()))?;
     }
     gather::recheck_missing(&api, &mut facts).await?;
-    Ok(VerifyReport { answered_files: files.len() as u64, ..facts.judge(!args.no_ledger) })
+    let judged = real.judge(facts.judge(with_ledger));
+    Ok(VerifyReport { answered_files: files.len() as u64, ..judged })
 }
 
 /// What does not name its system is taken: it may be of an older version.

@@ -4,6 +4,7 @@
 //! `pub fn routes()`; [`routes`] names them all.
 
 mod about;
+mod named;
 mod parked;
 mod providers;
 mod query;

@@ -5,26 +5,21 @@ use std::sync::Arc;
 use axum::{
     Json,
     body::Bytes,
-    extract::{
-        Path, State,
-        rejection::{BytesRejection, PathRejection},
-    },
-    http::{HeaderMap, StatusCode},
+    extract::{State, rejection::BytesRejection},
+    http::HeaderMap,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::named::{Named, find};
 use crate::{
-    control::{Control, Controls, MAX_RATE, ProviderState, SwitchWish},
+    control::{Controls, MAX_RATE, ProviderState, SwitchWish},
     http::{Api, form::read_body, problem::Problem, v1::headers::json_body},
 };
 
 /// The slowest rate that a provider may be limited to, in calls per second: one in an hour.
 const MIN_RATE: f64 = 1.0 / 3_600.0;
-
-/// The provider that a path names.
-pub type Named = Result<Path<String>, PathRejection>;
 
 /// How both providers stand.
 #[derive(Serialize, ToSchema)]
@@ -78,21 +73,5 @@ async fn put(
             tracing::error!(error, "the switch could not be written; it stays as it was");
             Err(Problem::busy(format!("it could not be made durable and stays as it was: {error}"), 5))
         }
-    }
-}
-
-/// The provider of this name.
-///
-/// # Errors
-/// 404 with the names that there are.
-pub fn find<'a>(controls: &'a Controls, name: &Named) -> Result<&'a Control, Problem> {
-    match name.as_ref().map(|Path(name)| &**name) {
-        Ok("payments") => Ok(&controls.payments),
-        Ok("carrier") => Ok(&controls.carrier),
-        _ => Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            "no-such-provider",
-            "there is no such provider; there are payments and carrier",
-        )),
     }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::providers::{Named, find};
+use super::named::{Named, find};
 use crate::{
     control::{Behaviour, BehaviourWish, Controls, Mode, Steering},
     http::{

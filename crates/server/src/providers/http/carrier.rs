@@ -52,9 +52,8 @@ impl Carrier for HttpCarrier {
     }
 
     async fn cancel(&self, call: &UndoCall, again: bool) -> CallOutcome<CancelOutcome> {
-        let body = Undo::new(call);
-        let call_ = Call { path: "shipments/cancel", key: &call.key, body };
-        match self.endpoint.call(call_, again, cancelled).await {
+        let asked = Call { path: "shipments/cancel", key: &call.key, body: Undo::new(call) };
+        match self.endpoint.call(asked, again, cancelled).await {
             CallOutcome::Done(Cancelled::Stopped) => CallOutcome::Done(CancelOutcome::Cancelled),
             CallOutcome::Done(Cancelled::TooLate(Some(how))) => {
                 CallOutcome::Done(CancelOutcome::TooLate(how))

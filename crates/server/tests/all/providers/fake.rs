@@ -43,13 +43,13 @@ struct World {
     always: Mutex<HashMap<String, u16>>,
     operations: Mutex<HashMap<String, Value>>,
     effects: Mutex<Vec<(String, String)>>,
-    requests: Mutex<Vec<Request_>>,
+    requests: Mutex<Vec<Received>>,
     end: Notify,
 }
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub struct Request_ {
+pub struct Received {
     /// `POST /authorize`
     pub what: String,
     /// `Idempotency-Key`
@@ -104,7 +104,7 @@ impl Fake {
     }
 
     /// All requests of this kind so far.
-    pub fn requests(&self, what: &str) -> Vec<Request_> {
+    pub fn requests(&self, what: &str) -> Vec<Received> {
         let requests = self.world.requests.lock().unwrap();
         requests.iter().filter(|request| request.what.starts_with(what)).cloned().collect()
     }
@@ -116,7 +116,7 @@ async fn answer(State(world): State<Arc<World>>, request: Request<Body>) -> Resp
     let path = head.uri.path().strip_prefix("/shop/").expect("calls follow the URL");
     let what = format!("{} {path}", head.method);
     let header = |name| head.headers.get(name).map_or("", |v| v.to_str().unwrap()).to_owned();
-    let request = Request_ {
+    let request = Received {
         what: what.clone(),
         key: header("idempotency-key"),
         authorization: header("authorization"),
@@ -155,7 +155,7 @@ async fn answer(State(world): State<Arc<World>>, request: Request<Body>) -> Resp
 
 impl World {
     /// Does what the contract says, and remembers it.
-    fn note(&self, request: &Request_, instead: Option<Value>) -> (u16, String) {
+    fn note(&self, request: &Received, instead: Option<Value>) -> (u16, String) {
         let mut operations = self.operations.lock().unwrap();
         let (order, path) = (request.body["orderId"].as_str().unwrap_or_default(), &*request.what);
         let effect = |kind: &str| self.effects.lock().unwrap().push((order.to_owned(), kind.to_owned()));

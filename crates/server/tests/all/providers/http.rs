@@ -312,3 +312,18 @@ async fn a_provider_without_an_address_is_named_at_the_start() {
         assert!(error.contains("docs/providers.md") && !error.contains("u:p"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn verify_does_not_look_into_a_ledger_for_what_real_providers_did() {
+    let fake = Fake::start().await;
+    let shop = shop_with(&fake, &[("carrier.provider", "simulated")]).await;
+    is_shipped(&shop.finish(&shop.place(&small()).await).await);
+    let program = std::env::var("CARTWRIGHT_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_cartwright").into());
+    let mut command = std::process::Command::new(program);
+    command.arg("verify").arg("--data").arg(shop.dir());
+    command.args(["--server", &format!("http://{}", shop.address())]).current_dir(shop.dir());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stdout));
+    assert!(said.contains("payments are not simulated") && !said.contains("carrier"), "{said}");
+}

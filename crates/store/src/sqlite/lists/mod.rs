@@ -23,7 +23,7 @@ mod places;
 mod tests;
 
 use cartwright_core::{
-    domain::{ids::OrderId, time::Timestamp},
+    domain::time::Timestamp,
     ports::{DueSweep, Listed, OrderQuery, OrderSort},
 };
 use rusqlite::{Connection, OptionalExtension};
