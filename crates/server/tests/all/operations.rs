@@ -170,7 +170,12 @@ async fn what_is_not_there_is_a_problem_document() {
 
 /// Every call, with an order's id where it takes one: method, path, whether it takes a body.
 fn calls(id: &str) -> Vec<(String, String, bool)> {
-    let with_id = |at: &str| at.replace("{id}", id).replace("{provider}", "payments");
+    let with_id = |at: &str| {
+        at.replace("{id}", id)
+            .replace("{provider}", "payments")
+            .replace("{service}", "payments")
+            .replace("{name}", "payments")
+    };
     CALLS
         .iter()
         .map(|(method, at)| (method.to_uppercase(), with_id(at), matches!(*method, "post" | "put" | "patch")))

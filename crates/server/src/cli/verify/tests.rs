@@ -121,7 +121,8 @@ async fn waiting_ends_at_the_timeout_with_its_own_exit_code() {
 #[tokio::test]
 async fn a_missing_ledger_is_not_passed_over() {
     let dir = tempfile::tempdir().unwrap();
-    let line = ["verify", "--data", dir.path().to_str().unwrap()];
+    let url = server(vec![]).await;
+    let line = ["verify", "--data", dir.path().to_str().unwrap(), "--server", &url];
     let result = verify(&Cli::try_parse_from(line).unwrap().verify).await;
     assert!(matches!(result, Err(Failure::File(_, why)) if why.contains("--no-ledger")));
 }
