@@ -39,12 +39,13 @@ CREATE TABLE record (
     sweep_at    INTEGER,
     record      BLOB
 ) STRICT;
--- Every index costs at every write, so each serves many lists: sqlite/lists/mod.rs says how. `record_state` is the one
--- that changes with each step; the list sorted by creation has no such index, and needs none.
+-- Every index costs at every write, so each serves many lists: sqlite/lists/mod.rs says how. `record_stage` and
+-- `record_state` change with each step.
 CREATE UNIQUE INDEX record_id ON record (id);
 CREATE UNIQUE INDEX record_number ON record (number) WHERE number IS NOT NULL;
 CREATE UNIQUE INDEX record_external ON record (external_id, channel) WHERE external_id IS NOT NULL;
 CREATE INDEX record_created ON record (created_at, number) WHERE number IS NOT NULL;
+CREATE INDEX record_stage ON record (status, milestone, flow, created_at, number, counted) WHERE number IS NOT NULL;
 CREATE INDEX record_state ON record (status, milestone, flow, updated_at, number, created_at) WHERE number IS NOT NULL;
 CREATE INDEX record_customer ON record (customer, created_at, number) WHERE customer IS NOT NULL;
 CREATE INDEX record_sweep ON record (sweep_at) WHERE sweep_at IS NOT NULL;

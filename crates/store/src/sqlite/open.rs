@@ -11,7 +11,7 @@ use crate::{OpenError, StoreKind};
 use super::{SqliteOptions, checkpoint};
 
 /// The newest schema that this binary knows: the number of its last migration.
-pub(super) const SCHEMA: u32 = 2;
+pub(super) const SCHEMA: u32 = 1;
 
 /// Twice SQLite's default: rows lie close together here, and half as many pages go into the log.
 pub(super) const PAGE_BYTES: u64 = 8_192;

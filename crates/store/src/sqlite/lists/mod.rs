@@ -4,19 +4,20 @@
 //! come from depends on what is asked:
 //!
 //! * **Without filters, or by customer:** an index holds them in the list's order ([`places`]).
-//! * **Sorted by change:** `record_state` holds them in that order for each *state* (status, milestone and flow); the
-//!   ranges of all states that are asked for are merged. A list without filters is the merge of all states. Only if few
-//!   were created in a time that is asked for, those are looked up.
-//! * **Sorted by creation, filtered by state or by change:** no index has that order, because it would have to be
-//!   rewritten at every step of every order. If few orders match, they are gathered from `record_state`, which also
-//!   holds the time of creation, and the newest are kept. If many match, they lie close together in the list of all,
-//!   which is walked. If that turns out to be wrong, they are gathered however many they are ([`Effort`]).
+//! * **By state:** for each *state* (status, milestone and flow) `record_stage` holds them in the order of creation, and
+//!   `record_state` in the order of change; the ranges of all states that are asked for are merged. By change, a list
+//!   without filters is the merge of all states; only if few were created in a time that is asked for, those are
+//!   looked up.
+//! * **Sorted by creation, filtered by change:** no index has that order. If few orders match, they are gathered from
+//!   `record_state`, which also holds the time of creation, and the newest are kept. If many match, they lie close
+//!   together in the list of all, which is walked. If that turns out to be wrong, they are gathered however many they
+//!   are ([`Effort`]).
 //! * **By number or external id:** whatever has it is looked up; what else is asked narrows it.
 //!
-//! So a page never ends early, and its cost depends on its length, for filters by state on the square root of the
-//! number of orders. What remains: a page of one customer's orders that is filtered further, or sorted by change, may
-//! cost as much as that customer has orders, and one by state that lies unevenly as much as there are orders of the
-//! state. The deadline of long reads is behind all of them.
+//! So a page never ends early, and its cost depends on its length; for what is filtered by change but sorted by
+//! creation, on the square root of the number of orders. What remains: a page of one customer's orders that is filtered
+//! further, or sorted by change, may cost as much as that customer has orders, and one filtered by change as much as
+//! orders changed since. The deadline of long reads is behind all of them.
 
 mod places;
 #[cfg(test)]
@@ -108,13 +109,18 @@ fn find(places: &Places<'_>, query: &OrderQuery, effort: Effort) -> rusqlite::Re
         OrderSort::UpdatedAt if places.created_are_fewer(effort.look_up)? => places.by_change_of_created(),
         OrderSort::UpdatedAt => places.by_change(),
         OrderSort::CreatedAt if nobody => Ok(places.walk(usize::MAX)?.0),
-        OrderSort::CreatedAt if by_state(query) => by_creation(places, query, effort),
+        OrderSort::CreatedAt if query.updated_after.is_some() => changed_by_creation(places, query, effort),
+        OrderSort::CreatedAt if by_state(query) => places.of_states(),
         OrderSort::CreatedAt => places.by_creation(),
     }
 }
 
-/// The list sorted by creation of orders that `record_state` knows.
-fn by_creation(places: &Places<'_>, query: &OrderQuery, effort: Effort) -> rusqlite::Result<Vec<Place>> {
+/// The list sorted by creation of orders that changed since.
+fn changed_by_creation(
+    places: &Places<'_>,
+    query: &OrderQuery,
+    effort: Effort,
+) -> rusqlite::Result<Vec<Place>> {
     if let (found, true) = places.walk(query.limit.saturating_mul(effort.glance))? {
         return Ok(found);
     }
@@ -129,8 +135,8 @@ fn by_creation(places: &Places<'_>, query: &OrderQuery, effort: Effort) -> rusql
 }
 
 fn by_state(query: &OrderQuery) -> bool {
-    let OrderQuery { status, milestone, flow, updated_after, .. } = query;
-    !status.is_empty() || !milestone.is_empty() || !flow.is_empty() || updated_after.is_some()
+    let OrderQuery { status, milestone, flow, .. } = query;
+    !status.is_empty() || !milestone.is_empty() || !flow.is_empty()
 }
 
 fn read(conn: &Connection, places: &[Place]) -> rusqlite::Result<Vec<Listed>> {

@@ -17,8 +17,8 @@ use rusqlite::{
 
 use super::super::codec::{integer, limit as sql_limit};
 
-/// Rows that one range of a merge reads at once.
-const CHUNK: usize = 64;
+/// Rows that one range of a merge reads at once, at least.
+const MIN_CHUNK: usize = 8;
 
 /// The state of an order is one of so many at most; each step of each flow has one.
 const MAX_STATES: usize = 1_000;
@@ -67,13 +67,17 @@ impl<'a> Places<'a> {
         self.merged(&self.ordered("record_created", &[]), vec![vec![]])
     }
 
+    /// By creation, of the states that are asked for.
+    pub(super) fn of_states(&self) -> rusqlite::Result<Vec<Place>> {
+        self.merged(&self.ordered("record_stage", STATE), self.state_ranges()?)
+    }
+
     /// By change, of all states that are asked for.
     pub(super) fn by_change(&self) -> rusqlite::Result<Vec<Place>> {
         let mut select = self.ordered("record_state", STATE);
         self.of_them(&mut select);
         self.created_between(&mut select);
-        let ranges = self.states()?.into_iter().map(|state| Vec::from(state.0.map(Bound::from))).collect();
-        self.merged(&select, ranges)
+        self.merged(&select, self.state_ranges()?)
     }
 
     /// By change, of all that were created in the time that is asked for: all of them are looked at.
@@ -138,6 +142,10 @@ impl<'a> Places<'a> {
             }
         }
         Ok(states)
+    }
+
+    fn state_ranges(&self) -> rusqlite::Result<Vec<Vec<Bound>>> {
+        Ok(self.states()?.into_iter().map(|State(words)| Vec::from(words.map(Bound::from))).collect())
     }
 
     fn has(&self, [status, milestone, flow]: &[Word; 3]) -> bool {
@@ -260,7 +268,8 @@ impl<'a> Places<'a> {
         let mut select = select.clone();
         select.end(self.query);
         let mut statement = self.conn.prepare_cached(&select.sql)?;
-        let chunk = if fixed.len() > 1 { self.query.limit.min(CHUNK) } else { self.query.limit };
+        // Of many ranges each gives a few; one that gives more is read again.
+        let chunk = (2 * self.query.limit / fixed.len().max(1)).max(MIN_CHUNK).min(self.query.limit);
         let mut read = |fixed: &[Bound], upper: (i64, i64)| {
             let mut values = fixed.to_vec();
             values.extend(self.bounds(upper));
@@ -454,6 +463,11 @@ mod tests {
                 by_creation.ordered("record_customer", &["customer"]),
                 &created,
                 "COVERING INDEX record_customer (customer=?",
+            ),
+            (
+                by_creation.ordered("record_stage", STATE),
+                &created,
+                "COVERING INDEX record_stage (status=? AND milestone=? AND flow=? AND created_at>? AND (created_at,number)<(?,?))",
             ),
             (
                 by_change.ordered("record_state", STATE),
