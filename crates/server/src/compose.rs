@@ -36,6 +36,7 @@ use crate::{
     bus::journal::{self, Source},
     clock::SystemClock,
     config::Config,
+    control::Mode,
     http::{self, About, Api, Component, Serves, Simulated, State, serve::serve},
     providers::{LedgerError, SwitchError, UrlError},
     telemetry::{Watched, metrics},
@@ -70,6 +71,8 @@ pub struct System {
     pub data: PathBuf,
     /// Which of the payment provider and the carrier are simulated.
     pub simulated: (bool, bool),
+    /// The simulated providers that somebody told, before this start, to be otherwise than up.
+    pub told: Vec<(&'static str, Mode)>,
     stop_intake: CancellationToken,
     stop_loops: CancellationToken,
     intake: TaskTracker,
@@ -164,6 +167,7 @@ pub async fn start_with(
     let stores = Stores::open(&dir, options)?;
     stores.check(config).await?;
     let outside = Outside::open(config, stores.orders.origin())?;
+    let told = outside.controls.told();
     let mut assembly = Assembly::new(config, outside);
     let (orders_head, orders_bell) = watch::channel(0);
     let (payments_head, payments_bell) = watch::channel(0);
@@ -190,6 +194,7 @@ pub async fn start_with(
         admin,
         data: config.data.dir.clone(),
         simulated: (config.payments.is_simulated(), config.carrier.is_simulated()),
+        told,
         stop_intake: assembly.stop_intake,
         stop_loops: assembly.stop_loops,
         intake: assembly.intake,

@@ -20,6 +20,17 @@ pub struct Controls {
     pub carrier: Control,
 }
 
+impl Controls {
+    /// The simulated providers that are told to be otherwise than up.
+    pub fn told(&self) -> Vec<(&'static str, Mode)> {
+        [("payments", &self.payments), ("carrier", &self.carrier)]
+            .into_iter()
+            .filter_map(|(name, control)| Some((name, control.simulated.as_ref()?.behaviour().mode)))
+            .filter(|(_, mode)| *mode != Mode::Up)
+            .collect()
+    }
+}
+
 /// One provider.
 #[derive(Clone)]
 pub struct Control {
@@ -109,16 +120,28 @@ pub enum BreakerState {
     Open,
 }
 
-/// Steers a simulated provider. It lasts until the process ends.
+/// Steers a simulated provider.
+#[async_trait]
 pub trait Steering: Send + Sync {
     /// How it behaves.
     fn behaviour(&self) -> Behaviour;
 
-    /// Makes it behave otherwise; operations that have happened stay.
+    /// Makes it behave otherwise, also after a restart; operations that have happened stay.
     ///
     /// # Errors
-    /// What can't be, in words.
-    fn behave(&self, wish: BehaviourWish) -> Result<Behaviour, String>;
+    /// Why it goes on as before.
+    async fn behave(&self, wish: BehaviourWish) -> Result<Behaviour, BehaveError>;
+}
+
+/// Why a simulated provider goes on as before.
+#[derive(Debug, thiserror::Error)]
+pub enum BehaveError {
+    /// It can't behave so.
+    #[error("{0}")]
+    Wrong(String),
+    /// It could not be written down.
+    #[error("{0}")]
+    NotNoted(String),
 }
 
 /// How a simulated provider is to behave. What is left out follows from the mode and the settings.

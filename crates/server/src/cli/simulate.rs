@@ -36,7 +36,7 @@ const AFTER_HELP: &str = "Modes:
   timeout  operations happen, but their first answer gets lost
   flaky    some calls fail, and some answers get lost
 
-It lasts until the server stops. Rates and latencies of their own: PUT /v1/admin/simulated/payments (see /docs).
+It lasts until told otherwise, also over a restart of the server. Rates and latencies of their own: PUT /v1/admin/simulated/payments (see /docs).
 
 Examples:
   cartwright simulate payments=down

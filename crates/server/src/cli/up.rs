@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     compose::{self, System},
+    control::Mode,
     telemetry,
 };
 
@@ -86,6 +87,7 @@ fn welcome(system: &System) {
          {admin}\
          \x20 Data       {}\n\
          \x20 {}\n\
+         {}\
          \n\
          A first order:\n\
          \n\
@@ -97,6 +99,7 @@ fn welcome(system: &System) {
         Paint::stdout().bold("Cartwright"),
         system.data.display(),
         simulated(system.simulated),
+        told(&system.told),
     );
 }
 
@@ -110,6 +113,15 @@ const fn simulated((payments, carrier): (bool, bool)) -> &'static str {
         (false, true) => "The carrier is simulated, nothing is shipped; payments are real, and money moves.",
         (false, false) => "Payments and carrier are real: money moves, and goods are shipped.",
     }
+}
+
+/// What somebody made of the simulated providers, and may have forgotten.
+fn told(told: &[(&str, Mode)]) -> String {
+    let line = |(provider, mode): &(&str, Mode)| {
+        let (mode, meaning) = (mode.as_str(), mode.meaning());
+        format!("  Still told so: {provider}={mode} ({meaning}). Undo: cartwright simulate {provider}=up\n")
+    };
+    told.iter().map(line).collect()
 }
 
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {

@@ -5,6 +5,7 @@
 //! calls that wait, writes them in one transaction and answers them together; while it syncs, the next ones gather.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
@@ -202,6 +203,7 @@ impl Ledger {
         let failed = |source| LedgerError::Sqlite { path: path.clone(), source };
         let connection = connect(&path).map_err(failed)?;
         let first = sign(&connection, system).map_err(failed)?;
+        let notes = notes(&connection).map_err(failed)?;
         if first != system.to_string() {
             tracing::warn!(path = %path.display(), %first, %system,
                 "the providers' ledger belongs to another system: its files were exchanged, or lost and made anew");
@@ -210,7 +212,7 @@ impl Ledger {
         let thread = std::thread::Builder::new()
             .name("ledger".into())
             .spawn(move || Writer { path, connection: Some(connection) }.run(waiting))?;
-        Ok(Self { inner: Arc::new(Inner { calls: Some(calls), thread: Some(thread) }) })
+        Ok(Self { inner: Arc::new(Inner { notes, calls: Some(calls), thread: Some(thread) }) })
     }
 
     /// Writes the call down, lets it have its effect if it has none yet, and says what stands.
@@ -227,6 +229,21 @@ impl Ledger {
     /// [`LedgerError::NoAnswer`] when it could not be written.
     pub async fn undo(&self, undo: Undo) -> Result<UndoAnswer, LedgerError> {
         self.send(|reply| Call::Undo(undo, reply)).await
+    }
+
+    /// Writes down what somebody outside wants to find again after a restart, in place of what was noted under this
+    /// name before.
+    ///
+    /// # Errors
+    /// [`LedgerError::NoAnswer`] when it could not be written.
+    pub async fn note(&self, name: &str, text: String) -> Result<(), LedgerError> {
+        let name = name.to_owned();
+        self.send(|reply| Call::Note { name, text, reply }).await
+    }
+
+    /// What was noted under this name when the ledger was opened.
+    pub fn noted(&self, name: &str) -> Option<&str> {
+        self.inner.notes.get(name).map(String::as_str)
     }
 
     async fn send<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, LedgerError> {
@@ -259,6 +276,8 @@ impl Kind {
 }
 
 struct Inner {
+    /// As they were when the file was opened.
+    notes: BTreeMap<String, String>,
     calls: Option<mpsc::Sender<Call>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -276,12 +295,14 @@ impl Drop for Inner {
 enum Call {
     Operation(Operation, oneshot::Sender<Answer>),
     Undo(Undo, oneshot::Sender<UndoAnswer>),
+    Note { name: String, text: String, reply: oneshot::Sender<()> },
 }
 
 /// An answer that may go out once its transaction is durable.
 enum Ready {
     Operation(Answer, oneshot::Sender<Answer>),
     Undo(UndoAnswer, oneshot::Sender<UndoAnswer>),
+    Note(oneshot::Sender<()>),
 }
 
 struct Writer {
@@ -319,6 +340,10 @@ impl Writer {
                     Ready::Operation(operate(&transaction, now, operation)?, reply)
                 }
                 Call::Undo(call, reply) => Ready::Undo(undo(&transaction, now, &call)?, reply),
+                Call::Note { name, text, reply } => {
+                    note(&transaction, &name, &text)?;
+                    Ready::Note(reply)
+                }
             });
         }
         transaction.commit()?;
@@ -332,6 +357,7 @@ impl Ready {
         match self {
             Self::Operation(answer, reply) => drop(reply.send(answer)),
             Self::Undo(answer, reply) => drop(reply.send(answer)),
+            Self::Note(reply) => drop(reply.send(())),
         }
     }
 }
@@ -352,6 +378,18 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 fn sign(file: &Connection, system: Uuid) -> rusqlite::Result<String> {
     file.execute("INSERT OR IGNORE INTO meta VALUES ('system', ?1)", [system.to_string()])?;
     file.query_row("SELECT value FROM meta WHERE name = 'system'", [], |row| row.get(0))
+}
+
+fn notes(file: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+    let mut all = file.prepare("SELECT name, value FROM meta WHERE name <> 'system'")?;
+    all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+fn note(file: &Connection, name: &str, text: &str) -> rusqlite::Result<()> {
+    let mut note =
+        file.prepare_cached("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2")?;
+    note.execute([name, text])?;
+    Ok(())
 }
 
 fn operate(file: &Connection, now: i64, call: Operation) -> rusqlite::Result<Answer> {

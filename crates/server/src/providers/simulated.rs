@@ -113,7 +113,8 @@ pub struct SimulatedCarrier {
 impl SimulatedPayments {
     /// A provider that writes into this ledger.
     pub fn new(ledger: Ledger, settings: SimulatedSettings) -> Self {
-        Self { ledger, steered: Steered::new("payments", settings) }
+        let steered = Steered::new("payments", settings, ledger.clone());
+        Self { ledger, steered }
     }
 
     /// What makes it behave otherwise.
@@ -125,7 +126,8 @@ impl SimulatedPayments {
 impl SimulatedCarrier {
     /// A carrier that writes into this ledger.
     pub fn new(ledger: Ledger, settings: SimulatedSettings) -> Self {
-        Self { ledger, steered: Steered::new("carrier", settings) }
+        let steered = Steered::new("carrier", settings, ledger.clone());
+        Self { ledger, steered }
     }
 
     /// What makes it behave otherwise.

@@ -1,9 +1,14 @@
 //! How a simulated provider behaves just now: as its settings say, or as somebody told it since.
+//!
+//! What it was told stands in the ledger, since providers are outside of us: our restart changes nothing about them.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::simulated::SimulatedSettings;
-use crate::control::{Behaviour, BehaviourWish, Mode, Steering};
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+
+use super::{ledger::Ledger, simulated::SimulatedSettings};
+use crate::control::{BehaveError, Behaviour, BehaviourWish, Mode, Steering};
 
 /// The share of calls that fail in the mode `flaky`, unless it is told.
 const FLAKY_FAILURES: f64 = 0.3;
@@ -16,6 +21,8 @@ pub struct Steered {
     name: &'static str,
     base: SimulatedSettings,
     now: RwLock<Arc<Mood>>,
+    /// Held while somebody tells it something, so that what is noted last also counts.
+    ledger: Mutex<Ledger>,
 }
 
 /// How a simulated provider takes one call.
@@ -27,10 +34,22 @@ pub struct Mood {
 }
 
 impl Steered {
-    /// One that behaves as its settings say.
-    pub fn new(name: &'static str, base: SimulatedSettings) -> Arc<Self> {
-        let now = RwLock::new(Arc::new(Mood { mode: Mode::Up, settings: base.clone() }));
-        Arc::new(Self { name, base, now })
+    /// One that behaves as it was told last, according to the ledger, or else as its settings say.
+    pub fn new(name: &'static str, base: SimulatedSettings, ledger: Ledger) -> Arc<Self> {
+        let wish = ledger.noted(name).map(serde_json::from_str::<BehaviourWish>).and_then(|read| {
+            read.inspect_err(
+                |error| tracing::warn!(provider = name, %error, "what it was told can't be read"),
+            )
+            .ok()
+        });
+        let mood = match &wish {
+            Some(wish) => Mood { mode: wish.mode, settings: told(&base, wish) },
+            None => Mood { mode: Mode::Up, settings: base.clone() },
+        };
+        if mood.mode != Mode::Up {
+            tracing::warn!(provider = name, mode = mood.mode.as_str(), "the simulated provider is not up");
+        }
+        Arc::new(Self { name, base, now: RwLock::new(Arc::new(mood)), ledger: Mutex::new(ledger) })
     }
 
     /// How it takes a call that comes now.
@@ -39,6 +58,7 @@ impl Steered {
     }
 }
 
+#[async_trait]
 impl Steering for Steered {
     fn behaviour(&self) -> Behaviour {
         let Mood { mode, settings } = &*self.mood();
@@ -52,9 +72,12 @@ impl Steering for Steered {
         }
     }
 
-    fn behave(&self, wish: BehaviourWish) -> Result<Behaviour, String> {
+    async fn behave(&self, wish: BehaviourWish) -> Result<Behaviour, BehaveError> {
         let settings = told(&self.base, &wish);
-        settings.check()?;
+        settings.check().map_err(BehaveError::Wrong)?;
+        let text = serde_json::to_string(&wish).map_err(|error| BehaveError::NotNoted(error.to_string()))?;
+        let ledger = self.ledger.lock().await;
+        ledger.note(self.name, text).await.map_err(|error| BehaveError::NotNoted(error.to_string()))?;
         let mood = Arc::new(Mood { mode: wish.mode, settings });
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = mood;
         tracing::warn!(
@@ -96,22 +119,35 @@ fn told(base: &SimulatedSettings, wish: &BehaviourWish) -> SimulatedSettings {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_mode_is_a_start_and_what_is_told_beside_it_counts() {
+    #[tokio::test]
+    async fn a_mode_is_a_start_and_what_is_told_beside_it_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = || Ledger::open(dir.path().join("ledger.db"), uuid::Uuid::nil()).unwrap();
         let base =
             SimulatedSettings { latency_min_ms: 20, latency_max_ms: 80, ..SimulatedSettings::default() };
-        let steered = Steered::new("payments", base);
-        let told = |wish| steered.behave(wish).unwrap();
-        let slow = told(BehaviourWish { mode: Mode::Slow, ..BehaviourWish::default() });
+        let steered = Steered::new("payments", base.clone(), ledger());
+        let told = async |wish| steered.behave(wish).await.unwrap();
+        let slow = told(BehaviourWish { mode: Mode::Slow, ..BehaviourWish::default() }).await;
         assert_eq!((slow.latency_min_ms, slow.latency_max_ms), (2_000, 2_000));
         let quick = BehaviourWish { latency_max_ms: Some(5), ..BehaviourWish::default() };
-        let quick = told(BehaviourWish { failure_rate: Some(0.9), mode: Mode::Flaky, ..quick });
+        let quick = told(BehaviourWish { failure_rate: Some(0.9), mode: Mode::Flaky, ..quick }).await;
         assert_eq!((quick.latency_min_ms, quick.latency_max_ms, quick.failure_rate), (5, 5, 0.9));
         let wrong =
             BehaviourWish { latency_min_ms: Some(9), latency_max_ms: Some(1), ..BehaviourWish::default() };
-        assert!(steered.behave(wrong).unwrap_err().contains("latency_max_ms"));
+        let error = steered.behave(wrong).await.unwrap_err();
+        assert!(matches!(&error, BehaveError::Wrong(why) if why.contains("latency_max_ms")), "{error}");
         assert_eq!(steered.behaviour(), quick, "what can't be changes nothing");
-        let up = told(BehaviourWish::default());
+        assert_eq!(
+            Steered::new("payments", base.clone(), ledger()).behaviour(),
+            quick,
+            "a restart changes nothing"
+        );
+        assert_eq!(
+            Steered::new("carrier", base, ledger()).behaviour().mode,
+            Mode::Up,
+            "it is another provider"
+        );
+        let up = told(BehaviourWish::default()).await;
         assert_eq!(
             (up.mode, up.latency_min_ms, up.latency_max_ms),
             (Mode::Up, 20, 80),

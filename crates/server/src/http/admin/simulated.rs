@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::named::{Named, find};
 use crate::{
-    control::{Behaviour, BehaviourWish, Controls, Mode, Steering},
+    control::{BehaveError, Behaviour, BehaviourWish, Controls, Mode, Steering},
     http::{
         Api,
         form::{Form, read_body},
@@ -52,11 +52,11 @@ async fn get(State(api): State<Arc<Api>>, name: Named) -> Result<Json<Behaviour>
     Ok(Json(steering(&api, &name)?.behaviour()))
 }
 
-/// Makes a simulated provider behave otherwise, from the next call on and until the process ends. What is left out follows
-/// from the mode and the settings. An order's own scenario counts before all of it, but for the mode `down`.
+/// Makes a simulated provider behave otherwise, from the next call on, also after a restart. What is left out follows from the mode and the settings. An order's own scenario counts before all of it, but for the mode `down`.
 #[utoipa::path(put, path = "/v1/admin/simulated/{provider}", tag = "admin", request_body = BehaviourWish,
     params(("provider" = String, Path, description = "`payments` or `carrier`")),
-    responses((status = 200, body = Behaviour), (status = 400, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 200, body = Behaviour), (status = 400, body = Problem), (status = 404, body = Problem),
+        (status = 503, body = Problem)))]
 async fn put(
     State(api): State<Arc<Api>>,
     name: Named,
@@ -65,9 +65,10 @@ async fn put(
 ) -> Result<Json<Behaviour>, Problem> {
     let steering = steering(&api, &name)?;
     let wish = read_body(&json_body(&headers, body)?, read_wish)?;
-    let behaviour = steering
-        .behave(wish)
-        .map_err(|wrong| Problem::new(StatusCode::BAD_REQUEST, "invalid-behaviour", wrong))?;
+    let behaviour = steering.behave(wish).await.map_err(|error| match error {
+        BehaveError::Wrong(why) => Problem::new(StatusCode::BAD_REQUEST, "invalid-behaviour", why),
+        BehaveError::NotNoted(why) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not-written", why),
+    })?;
     Ok(Json(behaviour))
 }
 

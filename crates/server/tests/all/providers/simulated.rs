@@ -15,7 +15,8 @@ async fn behave(shop: &Shop, provider: &str, wish: Value) -> Value {
 
 #[tokio::test]
 async fn a_provider_that_is_down_holds_orders_up_until_it_is_up() {
-    let shop = Shop::with(&[("providers.retry.max_wait_ms", "50"), QUICK[0], QUICK[1]]).await;
+    let settings = &[("providers.retry.max_wait_ms", "50"), QUICK[0], QUICK[1]];
+    let mut shop = Shop::with(settings).await;
     behave(&shop, "payments", json!({"mode": "down"})).await;
     // Also an order that has its own idea of the provider.
     let ids = [
@@ -26,6 +27,10 @@ async fn a_provider_that_is_down_holds_orders_up_until_it_is_up() {
         shop.wait_for(id, "waiting", |order| order["waitingFor"]["reason"].is_string()).await;
         assert!(shop.effects(id).is_empty());
     }
+    shop.restart(settings).await;
+    let all = shop.get("/v1/admin/simulated").await.ok(200);
+    assert_eq!((&all["payments"]["mode"], &all["carrier"]["mode"]), (&json!("down"), &json!("up")));
+    assert!(shop.effects(&ids[0]).is_empty(), "our restart does not bring it up");
     behave(&shop, "payments", json!({"mode": "up"})).await;
     for id in &ids {
         assert_eq!(shop.finish(id).await["status"], "completed");
