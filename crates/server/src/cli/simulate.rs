@@ -113,7 +113,7 @@ fn show(simulated: &Simulated, json: bool) {
             None => vec![name.into(), paint.dim("real"), "not simulated, so not steered from here".into()],
         });
     }
-    out::line(table);
+    out::line(table.trim_fmt());
 }
 
 /// A share as a percentage of one decimal.

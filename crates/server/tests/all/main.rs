@@ -21,4 +21,5 @@ mod placing;
 mod providers;
 mod restarts;
 mod signals;
+mod story;
 mod telemetry;

@@ -79,12 +79,11 @@ impl Future for Passing<'_> {
     }
 }
 
-/// A commit that was decided, and what became of it.
+/// What became of a batch.
 pub(super) struct Seen {
     pub instance: usize,
     pub service: Service,
-    pub commit: Commit,
-    pub outcome: Outcome,
+    pub commits: Vec<(Commit, Outcome)>,
 }
 
 /// One process's view of a store.
@@ -111,12 +110,8 @@ impl Store for SimStore {
         self.gate.pass(Gated::Before("commit")).await?;
         let commits = batch.commits.clone();
         let outcomes = block_on(self.inner.commit(batch))?;
-        lock(&self.seen).extend(commits.into_iter().zip(&outcomes).map(|(commit, outcome)| Seen {
-            instance: self.instance,
-            service: self.service,
-            commit,
-            outcome: outcome.clone(),
-        }));
+        let commits = commits.into_iter().zip(outcomes.iter().cloned()).collect();
+        lock(&self.seen).push(Seen { instance: self.instance, service: self.service, commits });
         self.gate.pass(Gated::Written).await?;
         Ok(outcomes)
     }

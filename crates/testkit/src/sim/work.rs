@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use cartwright_core::{
     domain::ids::OrderId,
-    ports::{Clock as _, Outcome, Store, StoreError},
+    ports::{Clock as _, Commit, Outcome, Store, StoreError},
     services::{Engine, Fulfillment, Orders, Payments, RetryPolicy, Settings, Unfinished},
 };
 
@@ -18,7 +18,7 @@ use super::{
     logic::{Applied, Applying, Watched, order_of},
     plan::{Item, MILLI, Micros, SECOND},
     service::Service,
-    store::{Gate, Gated, SimStore, lock},
+    store::{Gate, Gated, Seen, SimStore, lock},
     world::{Event, World},
 };
 
@@ -175,29 +175,35 @@ impl World<'_> {
     /// Takes in what the stores and the logic have been seen doing.
     pub fn observe(&mut self) {
         let seen = std::mem::take(&mut *lock(&self.seen));
-        for seen in seen {
-            self.applied(
-                seen.instance,
-                Some(&seen.commit.id),
-                matches!(seen.outcome, Outcome::Committed { .. }),
-            );
-            let Outcome::Committed { position } = seen.outcome else {
-                self.coverage.conflicts += u64::from(seen.outcome == Outcome::Conflict);
-                self.trace.say(self.now, Some(&seen.commit.id), || {
-                    format!("{}: {} meets {:?}", seen.service.name(), seen.commit.id, seen.outcome)
-                });
-                continue;
-            };
-            self.coverage.commits += 1;
-            self.coverage.parked += seen.commit.park.len() as u64;
-            self.coverage.unparked += seen.commit.unpark.len() as u64;
-            self.trace.say(self.now, Some(&seen.commit.id), || story_of(&seen.commit, seen.service));
-            self.checks.committed(self.now, seen.service, &seen.commit);
-            if position > 0 {
-                let head = &mut self.heads[seen.service.index()];
-                *head = position.max(*head);
-                self.grown(seen.service);
+        for Seen { instance, service, commits } in seen {
+            for (commit, outcome) in &commits {
+                self.applied(instance, Some(&commit.id), is_committed(outcome));
+                self.decided(service, commit, outcome);
             }
+            if commits.iter().all(|(_, outcome)| is_committed(outcome)) {
+                // The cursors stand with it, and so what changed nothing, even if nobody hears of the commit.
+                self.applied(instance, None, true);
+            }
+        }
+    }
+
+    fn decided(&mut self, service: Service, commit: &Commit, outcome: &Outcome) {
+        let Outcome::Committed { position } = outcome else {
+            self.coverage.conflicts += u64::from(*outcome == Outcome::Conflict);
+            self.trace.say(self.now, Some(&commit.id), || {
+                format!("{}: {} meets {outcome:?}", service.name(), commit.id)
+            });
+            return;
+        };
+        self.coverage.commits += 1;
+        self.coverage.parked += commit.park.len() as u64;
+        self.coverage.unparked += commit.unpark.len() as u64;
+        self.trace.say(self.now, Some(&commit.id), || story_of(commit, service));
+        self.checks.committed(self.now, service, commit);
+        if *position > 0 {
+            let head = &mut self.heads[service.index()];
+            *head = (*position).max(*head);
+            self.grown(service);
         }
     }
 
@@ -438,7 +444,11 @@ impl Place {
 }
 
 /// A commit in one line.
-fn story_of(commit: &cartwright_core::ports::Commit, service: Service) -> String {
+fn is_committed(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Committed { .. })
+}
+
+fn story_of(commit: &Commit, service: Service) -> String {
     let mut text = format!("{}: {} {:?}", service.name(), commit.id, commit.guard);
     for message in &commit.journal {
         if let Ok(event) = cartwright_core::events::decode(&message.value) {
