@@ -1,5 +1,5 @@
 //! Cartwright's own chores: `cargo xtask test`, `cargo xtask lint`, `cargo xtask sim`, `cargo xtask seed`,
-//! `cargo xtask bench`.
+//! `cargo xtask bench`, `cargo xtask servers`.
 
 mod bench;
 mod cargo;
@@ -8,6 +8,7 @@ mod directions;
 mod guarantees;
 mod lint;
 mod seed;
+mod servers;
 mod sim;
 mod suites;
 mod table;
@@ -43,6 +44,8 @@ enum Chore {
     Seed(seed::SeedArgs),
     /// Measure the speed of this machine and of Cartwright on it
     Bench(bench::BenchArgs),
+    /// Real servers for tests: PostgreSQL and Kafka
+    Servers(servers::ServersArgs),
     /// A handler that answers orders without storing them
     #[command(hide = true)]
     Bare,
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Chore::Sim(args) => sim::run(&args),
         Chore::Seed(args) => seed::run(&args),
         Chore::Bench(args) => bench::run(&args),
+        Chore::Servers(args) => servers::run(&args),
         Chore::Bare => bench::bare(),
         Chore::Limit(args) => bench::limit(&args),
     };
