@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the dependency directions, one build, every test, some minutes of the simulator.
+//! `cargo xtask test`: the dependency directions, servers, one build, every test, some minutes of the simulator.
 
 use std::{
     io::{BufRead, BufReader, Write, pipe},
@@ -11,7 +11,7 @@ use clap::Args;
 use crate::{
     Failure,
     cargo::{build, cargo, path_of},
-    directions, sim,
+    directions, servers, sim,
     table::{table, text},
 };
 
@@ -31,15 +31,18 @@ pub struct TestArgs {
 /// Runs everything. `false` if anything failed.
 ///
 /// # Errors
-/// Cargo can't be run.
+/// Cargo can't be run, or a server that tests need can't be started.
 pub fn run(args: &TestArgs) -> Result<bool, Failure> {
     let mut parts = vec![check_directions()?];
+    let began = Instant::now();
+    let servers = servers::for_tests()?; // before the build, so that what is missing is known at once
+    parts.push(Part::chore("servers", began.elapsed(), true));
     let began = Instant::now();
     let everything = ["--workspace", "--all-targets", "--profile", "ci"];
     let built = build(&everything)?;
     parts.push(Part::chore("build", began.elapsed(), built.is_some()));
     if let Some(built) = &built {
-        parts.extend(run_tests(path_of(built, "cartwright")?, &args.args)?);
+        parts.extend(run_tests(path_of(built, "cartwright")?, &servers, &args.args)?);
         if args.args.is_empty() {
             let began = Instant::now();
             let well = sim::run_fresh(path_of(built, sim::PROGRAM)?, args.sim)?;
@@ -76,10 +79,11 @@ fn check_directions() -> Result<Part, Failure> {
     Ok(Part::chore("dependency directions", began.elapsed(), wrong.is_empty()))
 }
 
-fn run_tests(program: &Path, args: &[String]) -> Result<Vec<Part>, Failure> {
+fn run_tests(program: &Path, servers: &[(&str, String)], args: &[String]) -> Result<Vec<Part>, Failure> {
     let (output, errors) = pipe()?; // both in one, since the headings come by the one and the results by the other
     let mut command = cargo(&["test", "--workspace", "--profile", "ci", "--no-fail-fast"]);
-    command.args(args).env(PROGRAM, program).stdout(errors.try_clone()?).stderr(errors);
+    command.args(args).env(PROGRAM, program).envs(servers.iter().map(|(name, url)| (name, url)));
+    command.stdout(errors.try_clone()?).stderr(errors);
     let mut child = command.spawn()?;
     drop(command); // it holds the writing ends of the pipe
     let mut reading = Reading::default();

@@ -21,13 +21,18 @@ const PREFIX: &str = "CARTWRIGHT__";
 const FAMILY: &str = "CARTWRIGHT_";
 
 /// Variables of ours that are no settings: of other commands, and of our own tests.
-const OTHER_VARIABLES: [&str; 6] = [
+const OTHER_VARIABLES: [&str; 11] = [
     SERVER_VARIABLE,
     "CARTWRIGHT_BIN",
     "CARTWRIGHT_CI_TARGET",
     "CARTWRIGHT_CUTS",
     "CARTWRIGHT_GOLDEN",
     "CARTWRIGHT_SEED",
+    "CARTWRIGHT_SERVERS",
+    "CARTWRIGHT_SERVERS_KAFKA_PORT",
+    "CARTWRIGHT_SERVERS_POSTGRES_PORT",
+    "CARTWRIGHT_TEST_KAFKA",
+    "CARTWRIGHT_TEST_POSTGRES",
 ];
 
 /// What Kubernetes tells every container about a service that is called `cartwright`.
