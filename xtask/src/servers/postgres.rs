@@ -65,15 +65,20 @@ impl Postgres {
         }
     }
 
-    /// A server that died leaves its file behind. It looks itself whether its old process is gone, but takes any process
-    /// of the same user that has got the number since for a server.
+    /// A server that was killed leaves its file behind, and sessions that go on with what they were asked. It looks
+    /// itself whether its old process is gone, but takes any process of the same user that has got the number since for
+    /// a server; and none starts while there are sessions of another.
     fn forget_the_dead(&self) -> Result<(), Failure> {
         let file = self.data().join(PID_FILE);
         let old = fs::read_to_string(&file).ok().and_then(|text| Running::parse(&text, 3));
         if old.is_some_and(|old| old.process.exists()) {
             fs::remove_file(&file)?;
         }
-        Ok(())
+        let sessions = || process::working_in(&self.data(), "postgres:");
+        for session in sessions() {
+            let _ = session.send(Signal::KILL); // it may have ended by itself
+        }
+        process::wait_for_end(|| sessions().is_empty(), PATIENCE)
     }
 }
 

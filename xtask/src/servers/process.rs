@@ -98,6 +98,17 @@ impl Process {
     }
 }
 
+/// The processes in this folder whose titles begin so; none on a system without /proc.
+pub fn working_in(dir: &Path, title: &str) -> Vec<Process> {
+    let numbers = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let here = numbers.filter(|id: &u32| {
+        fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|cwd| cwd == dir)
+            && fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|line| line.starts_with(title.as_bytes()))
+    });
+    here.map(Process).collect()
+}
+
 /// Fails if somebody else has the port. `variable` is the one to set to another.
 ///
 /// # Errors
@@ -235,6 +246,21 @@ mod tests {
         wait_for_end(|| !process.runs_with(Path::new("61")), Duration::from_secs(20)).unwrap();
         child.wait().unwrap();
         assert!(!process.exists());
+    }
+
+    #[test]
+    fn processes_are_found_by_their_folder_and_their_title() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = fs::canonicalize(folder.path()).unwrap();
+        let mut child = Command::new("sleep").arg("60").current_dir(&dir).spawn().unwrap();
+        let found = |title: &str| working_in(&dir, title);
+        if Path::new("/proc/self").exists() {
+            wait_for_end(|| found("sleep") == [Process(child.id())], Duration::from_secs(20)).unwrap();
+        }
+        assert_eq!(found("postgres:"), []);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(found("sleep"), []);
     }
 
     #[test]
