@@ -10,6 +10,7 @@ mod process;
 
 use std::{
     env, fs,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -158,6 +159,14 @@ impl Name {
         }
     }
 
+    /// All that it takes: Kafka's controller has the one above.
+    fn ports(self, port: u16) -> RangeInclusive<u16> {
+        match self {
+            Self::Postgres => port..=port,
+            Self::Kafka => port..=port.saturating_add(1),
+        }
+    }
+
     /// How tests connect to it.
     fn url(self, port: u16) -> String {
         match self {
@@ -175,7 +184,7 @@ impl Name {
     }
 }
 
-/// A port that leaves room for the one above it, which Kafka's controller takes.
+/// A port that leaves room for the one above it.
 fn port_in(text: &str) -> Option<u16> {
     text.trim().parse().ok().filter(|port| (1..u16::MAX).contains(port))
 }
@@ -212,7 +221,9 @@ fn bring_up(name: Name, server: &dyn Server) -> Result<(), Failure> {
             .into());
         }
         None => {
-            process::port_is_free(port, name.port_variable())?;
+            for port in name.ports(port) {
+                process::port_is_free(port, name.port_variable())?;
+            }
             let command = server.prepare(port)?;
             eprintln!("{}: starting", name.text());
             let child = process::start(command, &server.log())?;

@@ -55,6 +55,13 @@ impl Place {
     pub fn made() -> Result<Self, Failure> {
         let Self { dir } = Self::chosen()?;
         let failed = |error| format!("{} can't be used for servers: {error}", dir.display());
+        if let Some(closed) = dir.parent().filter(|_| is_root()).and_then(closed) {
+            let closed = closed.display();
+            return Err(format!(
+                "{closed} is closed to the user that PostgreSQL runs as: set {VARIABLE} to a folder elsewhere"
+            )
+            .into());
+        }
         fs::create_dir_all(&dir).map_err(failed)?;
         // Anybody can make this folder where everybody may, and put programs in it that we would run.
         if fs::metadata(&dir).map_err(failed)?.uid() != own_id() {
@@ -64,13 +71,6 @@ impl Place {
         }
         if is_root() {
             fs::set_permissions(&dir, PermissionsExt::from_mode(0o755)).map_err(failed)?;
-            if let Some(closed) = closed(&dir) {
-                return Err(format!(
-                    "{} is closed to the user that PostgreSQL runs as: set {VARIABLE} to another folder",
-                    closed.display()
-                )
-                .into());
-            }
         }
         Self::chosen() // now that it is there, its links can be resolved
     }
