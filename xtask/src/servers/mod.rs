@@ -7,22 +7,19 @@ mod kafka;
 mod place;
 mod postgres;
 mod process;
+mod status;
 
 use std::{
     env, fs,
     ops::RangeInclusive,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command},
     time::{Duration, Instant},
 };
 
 use clap::{Args, Subcommand, ValueEnum};
-use serde::Serialize;
 
-use crate::{
-    Failure,
-    table::{table, text},
-};
+use crate::Failure;
 use place::Place;
 use process::{Process, Running};
 
@@ -74,7 +71,7 @@ pub fn run(args: &ServersArgs) -> Result<bool, Failure> {
     match &args.action {
         Action::Up { servers } => up(&chosen(servers))?,
         Action::Down { servers } => down(&chosen(servers))?,
-        Action::Status { json } => show(*json)?,
+        Action::Status { json } => status::show(*json)?,
     }
     Ok(true)
 }
@@ -210,31 +207,30 @@ fn bring_up(name: Name, server: &dyn Server) -> Result<(), Failure> {
     let port = name.port()?;
     let began = Instant::now();
     let child = match server.running() {
-        Some(running) if running.port == port && server.answers(port) => return Ok(()),
-        Some(running) if running.port == port => None,
-        Some(running) => {
-            let text = name.text();
-            return Err(format!(
-                "it runs on port {}, not on {port}: stop it with `cargo xtask servers down {text}`",
-                running.port
-            )
-            .into());
+        Some(running) if running.port != port => {
+            let (other, text) = (running.port, name.text());
+            let mend = format!("stop it with `cargo xtask servers down {text}`");
+            return Err(format!("it runs on port {other}, not on {port}: {mend}").into());
         }
-        None => {
-            for port in name.ports(port) {
-                process::port_is_free(port, name.port_variable())?;
-            }
-            let command = server.prepare(port)?;
-            eprintln!("{}: starting", name.text());
-            let child = process::start(command, &server.log())?;
-            server.started(&Running { process: Process::new(child.id()), port })?;
-            Some(child)
-        }
+        Some(_) if server.answers(port) => return Ok(()),
+        Some(_) => None, // somebody started it, and did not wait
+        None => Some(start(name, server, port)?),
     };
     let ended = process::Ended::new(child, || server.running().is_none());
     process::wait_until(|| server.answers(port), ended, START_LIMIT, &server.log())?;
     eprintln!("{}: up on 127.0.0.1:{port} after {:.1} s", name.text(), began.elapsed().as_secs_f64());
     Ok(())
+}
+
+fn start(name: Name, server: &dyn Server, port: u16) -> Result<Child, Failure> {
+    for port in name.ports(port) {
+        process::port_is_free(port, name.port_variable())?;
+    }
+    let command = server.prepare(port)?;
+    eprintln!("{}: starting", name.text());
+    let child = process::start(command, &server.log())?;
+    server.started(&Running { process: Process::new(child.id()), port })?;
+    Ok(child)
 }
 
 fn down(names: &[Name]) -> Result<(), Failure> {
@@ -249,81 +245,6 @@ fn down(names: &[Name]) -> Result<(), Failure> {
         eprintln!("{}: stopped", name.text());
     }
     Ok(())
-}
-
-/// One row of the status.
-#[derive(Debug, Serialize)]
-struct Status {
-    server: &'static str,
-    version: Option<String>,
-    address: String,
-    pid: Option<u32>,
-    state: State,
-    data: PathBuf,
-    log: PathBuf,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    /// It answers.
-    Up,
-    /// It runs, and does not answer, or not yet.
-    Silent,
-    /// It does not run.
-    Down,
-}
-
-fn show(json: bool) -> Result<(), Failure> {
-    let place = Place::chosen()?;
-    let rows = ALL.into_iter().map(|name| status(name, name.server(&place).as_ref()));
-    let rows = rows.collect::<Result<Vec<_>, _>>()?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
-    } else {
-        print!("{}", shown(&rows));
-    }
-    Ok(())
-}
-
-fn status(name: Name, server: &dyn Server) -> Result<Status, Failure> {
-    let running = server.running();
-    let state = match &running {
-        Some(running) if server.answers(running.port) => State::Up,
-        Some(_) => State::Silent,
-        None => State::Down,
-    };
-    let port = running.as_ref().map_or_else(|| name.port(), |running| Ok(running.port))?;
-    Ok(Status {
-        server: name.text(),
-        version: server.version(),
-        address: name.url(port),
-        pid: running.map(|running| running.process.id()),
-        state,
-        data: server.data(),
-        log: server.log(),
-    })
-}
-
-fn shown(rows: &[Status]) -> String {
-    let mut shown = table(&["server", "version", "state", "pid", "address", "data", "log"], &[3]);
-    for row in rows {
-        let state = match row.state {
-            State::Up => "up",
-            State::Silent => "silent",
-            State::Down => "down",
-        };
-        shown.add_row([
-            row.server.to_owned(),
-            row.version.clone().unwrap_or_else(|| "-".to_owned()),
-            state.to_owned(),
-            row.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
-            row.address.clone(),
-            row.data.display().to_string(),
-            row.log.display().to_string(),
-        ]);
-    }
-    text(&shown)
 }
 
 /// A folder that is wholly there or not at all: it is made under another name, which is a leftover if it is found.
@@ -342,34 +263,6 @@ fn whole(dir: &Path, make: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn row(state: State, pid: Option<u32>) -> Status {
-        Status {
-            server: "postgres",
-            version: pid.map(|_| "15.18".to_owned()),
-            address: Name::Postgres.url(25432),
-            pid,
-            state,
-            data: "/s/data".into(),
-            log: "/s/log".into(),
-        }
-    }
-
-    #[test]
-    fn the_status_is_a_table_for_people_and_json_for_machines() {
-        let rows = [row(State::Up, Some(4711)), row(State::Down, None)];
-        let address = "postgres://postgres@127.0.0.1:25432/postgres";
-        let expected = format!(
-            "server    version  state   pid  address                                       data     log\n\
-             postgres  15.18    up     4711  {address}  /s/data  /s/log\n\
-             postgres  -        down      -  {address}  /s/data  /s/log\n"
-        );
-        assert_eq!(shown(&rows), expected);
-        let json = serde_json::to_value(&rows).unwrap();
-        assert_eq!(json[0]["state"], "up");
-        assert_eq!(json[0]["pid"], 4711);
-        assert!(json[1]["pid"].is_null());
-    }
 
     #[test]
     fn all_are_meant_where_none_is_named_and_each_only_once() {
