@@ -240,7 +240,10 @@ fn down(names: &[Name]) -> Result<(), Failure> {
         let server = name.server(&place);
         let Some(running) = server.running() else { continue };
         server.stop(&running.process)?;
-        process::wait_for_end(|| server.running().is_none(), STOP_LIMIT)
+        // A process that ends lets go of its ports last: who starts another at once needs them.
+        let variable = name.port_variable();
+        let free = || name.ports(running.port).all(|port| process::port_is_free(port, variable).is_ok());
+        process::wait_for_end(|| server.running().is_none() && free(), STOP_LIMIT)
             .map_err(|error| format!("{}: {error}; its log is {}", name.text(), server.log().display()))?;
         eprintln!("{}: stopped", name.text());
     }
