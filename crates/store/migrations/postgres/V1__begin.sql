@@ -155,7 +155,7 @@ DECLARE
     keys      bigint[] := array_fill(NULL::bigint, ARRAY[n]);   -- of the rows of the commits that stand
     entries   bigint[] := array_fill(0::bigint, ARRAY[n]);      -- how long their histories were
     firsts    bigint[] := array_fill(0::bigint, ARRAY[n]);      -- where their journal rows begin, from 1
-    found     record;
+    it        record;
     total     bigint := 0;
     stood     int := 0;
     base      bigint := 0;
@@ -174,7 +174,7 @@ BEGIN
     taken_by := array_fill(NULL::text, ARRAY[n]);
 
     -- Rows first, in the order of their ids, so that two batches never wait for each other.
-    FOR found IN
+    FOR it IN
         SELECT u.i, r.key, r.history, r.counted,
             u.writes AND (r.number, r.channel, r.external_id) IS DISTINCT FROM (u.number, u.channel, u.external) AS named
         FROM unnest(ids, guards, writes, numbers, channels, externals)
@@ -182,18 +182,18 @@ BEGIN
         JOIN record r ON r.id = u.id AND r.revision = u.guard
         WHERE u.guard >= 0 ORDER BY u.id FOR UPDATE OF r
     LOOP
-        IF found.named THEN
+        IF it.named THEN
             -- What must be unique changes: this commit alone may fall over it.
             BEGIN
-                UPDATE record SET number = numbers[found.i], channel = channels[found.i],
-                    external_id = externals[found.i] WHERE key = found.key;
+                UPDATE record SET number = numbers[it.i], channel = channels[it.i],
+                    external_id = externals[it.i] WHERE key = it.key;
             EXCEPTION WHEN unique_violation THEN
                 CONTINUE;
             END;
         END IF;
-        keys[found.i] := found.key;
-        entries[found.i] := found.history;
-        more_open := more_open - CASE WHEN writes[found.i] THEN found.counted::int ELSE 0 END;
+        keys[it.i] := it.key;
+        entries[it.i] := it.history;
+        more_open := more_open - CASE WHEN writes[it.i] THEN it.counted::int ELSE 0 END;
     END LOOP;
     UPDATE record r SET revision = r.revision + 1, history = r.history + u.more,
         schema = CASE WHEN u.writes THEN u.schema ELSE r.schema END,
@@ -211,7 +211,7 @@ BEGIN
         u(key, more, writes, schema, record, counted, status, milestone, flow, customer, created_at, updated_at,
             sweep_at)
     WHERE r.key = u.key;
-    FOR found IN
+    FOR it IN
         WITH new AS (
             INSERT INTO record (id, revision, schema, history, counted, number, channel, external_id, status,
                 milestone, flow, customer, created_at, updated_at, sweep_at, record)
@@ -226,7 +226,7 @@ BEGIN
         )
         SELECT u.i, new.key FROM new JOIN unnest(ids) WITH ORDINALITY u(id, i) ON u.id = new.id
     LOOP
-        keys[found.i] := found.key;
+        keys[it.i] := it.key;
     END LOOP;
 
     FOR i IN 1 .. n LOOP

@@ -1,5 +1,6 @@
 //! Opening a schema: connections, migrations, its identity.
 
+use cartwright_core::domain::ids::derive_uuid;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::{Client, Config, NoTls};
 use uuid::Uuid;
@@ -180,24 +181,26 @@ async fn migrate(client: &mut Client, schema: &str) -> Result<(), DatabaseError>
         .map_err(|error| DatabaseError::Migration { schema: schema.to_owned(), reason: error.to_string() })
 }
 
-/// Gives fresh tables their identity; checks that of old ones.
-async fn identify(client: &Client, kind: StoreKind, schema: &str) -> Result<(Uuid, Uuid), DatabaseError> {
+/// Gives fresh tables their identity; checks that of old ones, and gives those that were restored elsewhere a new one.
+async fn identify(client: &mut Client, kind: StoreKind, schema: &str) -> Result<(Uuid, Uuid), DatabaseError> {
+    let unreachable = DatabaseError::Unreachable;
+    let place: String = client.query_one(PLACE, &[]).await.map_err(unreachable)?.get(0);
     let fresh = Uuid::now_v7().to_string();
-    for (name, value) in [("kind", kind.as_str()), ("incarnation", &fresh)] {
+    for (name, value) in
+        [("kind", kind.as_str()), ("place", &place), ("incarnation", &fresh), ("origin", &fresh)]
+    {
         client
             .execute("INSERT INTO meta VALUES ($1, $2) ON CONFLICT DO NOTHING", &[&name, &value])
             .await
-            .map_err(DatabaseError::Unreachable)?;
+            .map_err(unreachable)?;
     }
-    client
-        .batch_execute(
-            "INSERT INTO meta SELECT 'origin', value FROM meta WHERE name = 'incarnation' ON CONFLICT DO NOTHING",
-        )
-        .await
-        .map_err(DatabaseError::Unreachable)?;
     let found = meta(client, "kind").await?.unwrap_or_default();
     if found != kind.as_str() {
         return Err(DatabaseError::OtherKind { schema: schema.to_owned(), found, wanted: kind });
+    }
+    if meta(client, "place").await? != Some(place.clone()) {
+        renew(client, &place).await.map_err(unreachable)?;
+        tracing::warn!(schema, "this store was restored from a dump: it is a new incarnation from now on");
     }
     let uuid = async |name: &str| {
         let text = meta(client, name).await?.unwrap_or_default();
@@ -207,6 +210,30 @@ async fn identify(client: &Client, kind: StoreKind, schema: &str) -> Result<(Uui
         })
     };
     Ok((uuid("incarnation").await?, uuid("origin").await?))
+}
+
+/// Which database of which server: a dump that is restored finds itself in another one.
+const PLACE: &str =
+    "SELECT system_identifier || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())
+    FROM pg_control_system()";
+
+/// Makes a restored store another incarnation. The new one follows from the old one and the place alone, so the cursors
+/// of the other stores in the same dump, which name the old one, become cursors of the new one without a word between
+/// them; what was not in the dump names another one, and is refused.
+async fn renew(client: &mut Client, place: &str) -> Result<(), tokio_postgres::Error> {
+    let new = |old: &str| derive_uuid("restored incarnation", &[old, place]);
+    let change = client.transaction().await?;
+    for row in change.query("SELECT value FROM meta WHERE name = 'incarnation'", &[]).await? {
+        let new = new(row.get(0)).to_string();
+        change.execute("UPDATE meta SET value = $1 WHERE name = 'incarnation'", &[&new]).await?;
+    }
+    for row in change.query("SELECT DISTINCT incarnation FROM cursor", &[]).await? {
+        let old: Uuid = row.get(0);
+        let new = new(&old.to_string());
+        change.execute("UPDATE cursor SET incarnation = $1 WHERE incarnation = $2", &[&new, &old]).await?;
+    }
+    change.execute("UPDATE meta SET value = $1 WHERE name = 'place'", &[&place]).await?;
+    change.commit().await
 }
 
 async fn meta(client: &Client, name: &str) -> Result<Option<String>, DatabaseError> {

@@ -4,6 +4,7 @@
 
 mod garbage;
 mod postgres;
+mod postgres_proxy;
 mod power;
 mod simulated;
 mod sqlite;
