@@ -5,6 +5,7 @@
 mod garbage;
 mod postgres;
 mod postgres_proxy;
+mod postgres_services;
 mod power;
 mod simulated;
 mod sqlite;

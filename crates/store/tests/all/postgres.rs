@@ -28,14 +28,14 @@ async fn fixture() -> Fixture {
 }
 
 /// A server that is not there is a failure of the test.
-fn options() -> PostgresOptions {
+pub fn options() -> PostgresOptions {
     let url = std::env::var("CARTWRIGHT_TEST_POSTGRES").expect(
         "CARTWRIGHT_TEST_POSTGRES names no server: `cargo xtask servers up` starts one, `cargo xtask test` does so itself",
     );
     PostgresOptions { url, schema: format!("test_{}", Uuid::now_v7().simple()), connections: 8 }
 }
 
-async fn open(kind: StoreKind, options: &PostgresOptions) -> PostgresStore {
+pub async fn open(kind: StoreKind, options: &PostgresOptions) -> PostgresStore {
     PostgresStore::open(kind, options).await.expect("a schema of its own")
 }
 
@@ -200,7 +200,9 @@ async fn a_connection_lost_in_the_middle_of_a_commit_is_found_again() {
         proxy.swallow_next_answer();
         let order = format!("order {n}");
         let outcomes = store.commit(batch([noted(&order, Guard::Absent)])).await.unwrap();
-        let [Outcome::Committed { position }] = outcomes[..] else { panic!("{n} {outcomes:?} {}", through.schema) };
+        let [Outcome::Committed { position }] = outcomes[..] else {
+            panic!("{n} {outcomes:?} {}", through.schema)
+        };
         assert_eq!(position, (n + 2) * 2, "written once, and known to be");
     }
     assert_eq!(proxy.swallowed(), 20);
