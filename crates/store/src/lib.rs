@@ -2,6 +2,7 @@
 //! the lock of a data directory and the check that files fit together.
 //!
 //! * [`sqlite`]: one file per service, for a single process.
+//! * [`postgres`]: one schema per service, for any number of processes.
 //! * [`backup`]: copies of a data directory, and data directories of copies.
 #![deny(missing_docs)]
 
@@ -9,6 +10,7 @@ pub mod backup;
 mod cursors;
 mod data_dir;
 mod open_error;
+pub mod postgres;
 pub mod sqlite;
 
 pub use cursors::{CursorMismatch, check_cursors};

@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod garbage;
+mod postgres;
+mod postgres_proxy;
+mod postgres_services;
 mod power;
 mod simulated;
 mod sqlite;

@@ -1,0 +1,158 @@
+//! Lists of orders: pages, due sweeps, open orders by where they stand.
+
+use cartwright_core::{
+    domain::{
+        ids::{OrderId, derive_uuid},
+        time::Timestamp,
+    },
+    ports::{DueSweep, Listed, OpenCount, OpenQuery, OrderQuery, OrderSort, Stage},
+};
+use deadpool_postgres::Client;
+use tokio_postgres::{Error, Row};
+
+use super::{
+    batch::Param,
+    codec::{clean, integer, limit as sql_limit, page, stored},
+};
+
+/// A page of orders, newest first. Sort time and number name a place in the list that stays where it is, whatever is
+/// written between two pages.
+pub(super) async fn orders(client: &Client, query: &OrderQuery) -> Result<Vec<Listed>, Error> {
+    let time = match query.sort {
+        OrderSort::CreatedAt => "created_at",
+        OrderSort::UpdatedAt => "updated_at",
+    };
+    let texts = |texts: &[String]| texts.iter().map(|text| clean(text).into_owned()).collect::<Vec<_>>();
+    let statuses: Vec<&str> = query.status.iter().map(|status| status.as_str()).collect();
+    let (milestones, flows) = (texts(&query.milestone), texts(&query.flow));
+    let (customers, externals) = (texts(&query.customer), texts(&query.external_id));
+    let numbers: Vec<i64> = query.number.iter().map(|number| integer(*number)).collect();
+    let [created_after, created_before, updated_after] =
+        [query.created_after, query.created_before, query.updated_after].map(|t| t.map(Timestamp::as_micros));
+    let after = query.after.map(|(at, number)| (at.as_micros(), integer(number)));
+    let mut select = Select::new();
+    // "No customer" lies as NULL, which equals nothing.
+    let nobody = customers.iter().any(String::is_empty);
+    let customer = if nobody { "coalesce(customer, '')" } else { "customer" };
+    select.any("status", &statuses, statuses.is_empty());
+    select.any("milestone", &milestones, milestones.is_empty());
+    select.any("flow", &flows, flows.is_empty());
+    select.any(customer, &customers, customers.is_empty());
+    select.any("external_id", &externals, externals.is_empty());
+    select.any("number", &numbers, numbers.is_empty());
+    select.compare("created_at >=", created_after.as_ref());
+    select.compare("created_at <", created_before.as_ref());
+    select.compare("updated_at >=", updated_after.as_ref());
+    if let Some((at, number)) = &after {
+        let (a, b) = (select.value(at), select.value(number));
+        select.sql += &format!(" AND ({time}, number) < ({a}, {b})");
+    }
+    let limit = sql_limit(query.limit);
+    let most = select.value(&limit);
+    let sql = format!(
+        "SELECT {time}, number, revision, schema, parked, record FROM record WHERE number IS NOT NULL{}
+         ORDER BY {time} DESC, number DESC LIMIT {most}",
+        select.sql
+    );
+    let statement = client.prepare_cached(&sql).await?;
+    listed(&client.query(&statement, &select.values).await?)
+}
+
+/// Orders whose sweep is due, the longest due first.
+pub(super) async fn due_sweeps(
+    client: &Client,
+    now: Timestamp,
+    after: Option<(Timestamp, u64)>,
+    limit: usize,
+) -> Result<Vec<DueSweep>, Error> {
+    let (at, key) = after.map_or((i64::MIN, 0), |(at, key)| (at.as_micros(), integer(key)));
+    let select = client
+        .prepare_cached(
+            "SELECT id, sweep_at, key FROM record WHERE sweep_at <= $1 AND (sweep_at, key) > ($2, $3)
+             ORDER BY sweep_at, key LIMIT $4",
+        )
+        .await?;
+    let rows = client.query(&select, &[&now.as_micros(), &at, &key, &sql_limit(limit)]).await?;
+    let read = |row: &Row| {
+        let place = (Timestamp::from_micros(row.try_get(1)?), row.try_get::<_, i64>(2)?.cast_unsigned());
+        // An id that was damaged is nobody's; the orders behind it are looked at all the same.
+        let nobody = |_| OrderId::from(derive_uuid("damaged id", &["sweep", &place.1.to_string()]));
+        Ok(DueSweep { order: OrderId::parse(row.try_get(0)?).unwrap_or_else(nobody), place })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Open orders of one stage, the oldest first.
+pub(super) async fn open_orders(client: &Client, query: &OpenQuery) -> Result<Vec<Listed>, Error> {
+    let select = client
+        .prepare_cached(
+            "SELECT created_at, number, revision, schema, parked, record FROM record
+             WHERE number IS NOT NULL AND status = 'open' AND milestone = $1 AND flow = $2 AND counted
+                AND created_at < $3 AND (created_at, number) > ($4, $5)
+             ORDER BY created_at, number LIMIT $6",
+        )
+        .await?;
+    let before = query.placed_before.map_or(i64::MAX, Timestamp::as_micros);
+    let (at, number) = query.after.map_or((i64::MIN, 0), |(at, number)| (at.as_micros(), integer(number)));
+    let (milestone, flow) = (clean(&query.stage.milestone), clean(&query.stage.flow));
+    let values: [&Param<'_>; 6] = [&milestone, &flow, &before, &at, &number, &sql_limit(query.limit)];
+    listed(&client.query(&select, &values).await?)
+}
+
+/// How many are open at each stage.
+pub(super) async fn open_counts(client: &Client) -> Result<Vec<OpenCount>, Error> {
+    let select = client
+        .prepare_cached(
+            "SELECT flow, milestone, count(*), min(created_at) FROM record
+             WHERE number IS NOT NULL AND status = 'open' AND counted GROUP BY milestone, flow",
+        )
+        .await?;
+    let read = |row: &Row| {
+        Ok(OpenCount {
+            stage: Stage { flow: row.try_get(0)?, milestone: row.try_get(1)? },
+            orders: row.try_get::<_, i64>(2)?.cast_unsigned(),
+            oldest: Timestamp::from_micros(row.try_get(3)?),
+        })
+    };
+    client.query(&select, &[]).await?.iter().map(read).collect()
+}
+
+fn listed(rows: &[Row]) -> Result<Vec<Listed>, Error> {
+    let read = |row: &Row| {
+        let place = (Timestamp::from_micros(row.try_get(0)?), row.try_get::<_, i64>(1)?.cast_unsigned());
+        Ok(Listed { place, stored: stored(row, 2)? })
+    };
+    page(rows, read, |listed| listed.stored.record.as_ref().map_or(0, Vec::len))
+}
+
+/// Conditions under way, with the values of their placeholders.
+struct Select<'a> {
+    sql: String,
+    values: Vec<&'a Param<'a>>,
+}
+
+impl<'a> Select<'a> {
+    const fn new() -> Self {
+        Self { sql: String::new(), values: Vec::new() }
+    }
+
+    /// Keeps rows whose column has any of the values.
+    fn any(&mut self, column: &str, values: &'a Param<'a>, none: bool) {
+        if !none {
+            let place = self.value(values);
+            self.sql += &format!(" AND {column} = ANY({place})");
+        }
+    }
+
+    fn compare(&mut self, comparison: &str, value: Option<&'a i64>) {
+        if let Some(value) = value {
+            let place = self.value(value);
+            self.sql += &format!(" AND {comparison} {place}");
+        }
+    }
+
+    fn value(&mut self, value: &'a Param<'a>) -> String {
+        self.values.push(value);
+        format!("${}", self.values.len())
+    }
+}

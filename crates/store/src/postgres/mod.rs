@@ -1,0 +1,246 @@
+//! The [`Store`] port on PostgreSQL: one schema for each service, any number of processes.
+//!
+//! A batch is one call of the function `commit_batch`, which runs from BEGIN to COMMIT on the server: no process can
+//! freeze while it holds a lock, and whoever takes journal positions has them to itself until its commit, so that
+//! their order is the order of commits. A batch has an id; whoever lost its connection before it heard what became of
+//! one asks again under the same id.
+//!
+//! * [`open`](PostgresStore::open) … connections, migrations, the schema's identity.
+//! * `batch` … a batch as the function's arrays; the function itself is in `migrations/postgres`.
+//! * `reads`, `lists` … the reads; `codec` … values and errors.
+
+mod batch;
+mod codec;
+mod lists;
+mod open;
+mod reads;
+
+use std::{fmt, future::Future, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cartwright_core::{
+    domain::{ids::OrderId, time::Timestamp},
+    ports::{
+        AnswerKey, Batch, Cursor, DueSweep, JournalRow, Listed, ListedParked, OpenCount, OpenQuery,
+        OrderQuery, Outcome, Parked, ParkedQuery, SavedAnswer, Store, StoreError, StoreStats, Stored, Task,
+    },
+};
+use deadpool_postgres::{Client, Pool, PoolError};
+use tokio_postgres::Error;
+use uuid::Uuid;
+
+pub use self::open::{DatabaseError, PostgresOptions};
+use self::{
+    batch::Arrays,
+    codec::{integer, is_passing, limit as sql_limit, store_error},
+};
+use crate::StoreKind;
+
+/// How often a batch is tried that meets another one head on, or whose connection is lost.
+const TRIES: u32 = 6;
+/// The wait after the first try; it doubles.
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+/// What became of a batch is forgotten after this many seconds: by then nobody asks any more.
+const REMEMBERED: f64 = 3_600.0;
+
+/// One service's store in one schema of a PostgreSQL database. Any number of processes may have it open.
+pub struct PostgresStore {
+    pool: Pool,
+    kind: StoreKind,
+    incarnation: Uuid,
+    origin: Uuid,
+}
+
+impl PostgresStore {
+    /// Opens the schema of a service, making it if it is missing, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// [`DatabaseError`] says what is wrong with the database and what to do.
+    pub async fn open(kind: StoreKind, options: &PostgresOptions) -> Result<Self, DatabaseError> {
+        let (pool, incarnation, origin) = open::open(kind, options).await?;
+        Ok(Self { pool, kind, incarnation, origin })
+    }
+
+    /// The store's first incarnation. Copies and restores keep it, so it says whose history this is.
+    pub const fn origin(&self) -> Uuid {
+        self.origin
+    }
+
+    async fn client(&self) -> Result<Client, StoreError> {
+        self.pool.get().await.map_err(|error| match &error {
+            PoolError::Backend(error) => store_error(error),
+            error => StoreError::Unavailable(error.to_string()),
+        })
+    }
+
+    async fn read<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        read: impl FnOnce(Client) -> F,
+    ) -> Result<T, StoreError> {
+        read(self.client().await?).await.map_err(|error| store_error(&error))
+    }
+
+    async fn try_commit(&self, arrays: &Arrays<'_>) -> Result<Vec<Outcome>, Fall> {
+        let client = self.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => Fall { passing: true, error: store_error(&error) },
+            error => Fall { passing: true, error: StoreError::Unavailable(error.to_string()) },
+        })?;
+        let params = arrays.params();
+        let call = async {
+            let call = client.prepare_cached(&batch::call(params.len())).await?;
+            let row = client.query_one(&call, &params).await?;
+            arrays.outcomes(&row)
+        };
+        call.await.map_err(|error| Fall { passing: is_passing(&error), error: store_error(&error) })
+    }
+}
+
+/// Why a try did not tell what became of a batch.
+struct Fall {
+    passing: bool,
+    error: StoreError,
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    fn incarnation(&self) -> Uuid {
+        self.incarnation
+    }
+
+    async fn load(&self, ids: &[OrderId]) -> Result<Vec<Stored>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.read(async |client| reads::load(&client, ids).await).await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
+        if batch.commits.is_empty() && batch.cursors.is_empty() {
+            return Ok(Vec::new());
+        }
+        let id = Uuid::now_v7();
+        let arrays = Arrays::new(&id, &batch)?;
+        let mut wait = FIRST_WAIT;
+        for _ in 1..TRIES {
+            match self.try_commit(&arrays).await {
+                Ok(outcomes) => return Ok(outcomes),
+                Err(Fall { passing: false, error }) => return Err(error),
+                Err(Fall { passing: true, error }) => {
+                    tracing::debug!(store = %self.kind, batch = %id, %error, "a batch is tried again");
+                }
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+        self.try_commit(&arrays).await.map_err(|fall| fall.error)
+    }
+
+    async fn journal(&self, after: u64, limit: usize) -> Result<Vec<JournalRow>, StoreError> {
+        self.read(async |client| reads::journal(&client, after, limit).await).await
+    }
+
+    async fn journal_bounds(&self) -> Result<(u64, u64), StoreError> {
+        self.read(async |client| reads::journal_bounds(&client).await).await
+    }
+
+    async fn cursors(&self) -> Result<Vec<Cursor>, StoreError> {
+        self.read(async |client| reads::cursors(&client).await).await
+    }
+
+    async fn history(&self, id: &OrderId, after: u64, limit: usize) -> Result<Vec<Bytes>, StoreError> {
+        let history = self.read(async |client| reads::history(&client, id, after, limit).await).await?;
+        history.map_err(StoreError::Corrupt)
+    }
+
+    async fn claim_tasks(
+        &self,
+        now: Timestamp,
+        lease_until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Task>, StoreError> {
+        self.read(async |client| reads::claim(&client, now, lease_until, limit).await).await
+    }
+
+    async fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<SavedAnswer>>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.read(async |client| reads::answers(&client, keys).await).await
+    }
+
+    async fn purge_answers(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let purge = async |client: Client| {
+            let purge = client
+                .prepare_cached(
+                    "DELETE FROM answer WHERE (order_id, caller, idempotency) IN (
+                        SELECT order_id, caller, idempotency FROM answer WHERE saved_at < $1 ORDER BY saved_at LIMIT $2)",
+                )
+                .await?;
+            let gone = client.execute(&purge, &[&before.as_micros(), &sql_limit(limit)]).await?;
+            let forget = client
+                .prepare_cached("DELETE FROM written WHERE at < now() - make_interval(secs => $1)")
+                .await?;
+            client.execute(&forget, &[&REMEMBERED]).await?;
+            Ok(usize::try_from(gone).unwrap_or(usize::MAX))
+        };
+        self.read(purge).await
+    }
+
+    async fn parked(&self, id: &OrderId) -> Result<Vec<Parked>, StoreError> {
+        self.read(async |client| reads::parked(&client, id).await).await
+    }
+
+    async fn parked_page(&self, query: &ParkedQuery) -> Result<Vec<ListedParked>, StoreError> {
+        self.read(async |client| reads::parked_page(&client, query).await).await
+    }
+
+    async fn due_sweeps(
+        &self,
+        now: Timestamp,
+        after: Option<(Timestamp, u64)>,
+        limit: usize,
+    ) -> Result<Vec<DueSweep>, StoreError> {
+        self.read(async |client| lists::due_sweeps(&client, now, after, limit).await).await
+    }
+
+    async fn open_orders(&self, query: &OpenQuery) -> Result<Vec<Listed>, StoreError> {
+        self.read(async |client| lists::open_orders(&client, query).await).await
+    }
+
+    async fn open_counts(&self) -> Result<Vec<OpenCount>, StoreError> {
+        self.read(async |client| lists::open_counts(&client).await).await
+    }
+
+    async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError> {
+        self.read(async |client| lists::orders(&client, query).await).await
+    }
+
+    async fn reserve_numbers(&self, count: u32) -> Result<u64, StoreError> {
+        let reserve = async |client: Client| {
+            let reserve = client
+                .prepare_cached("UPDATE numbers SET number = number + $1 RETURNING number - $1 + 1")
+                .await?;
+            let row = client.query_one(&reserve, &[&integer(u64::from(count))]).await?;
+            row.try_get::<_, i64>(0)
+        };
+        self.read(reserve).await.map(i64::cast_unsigned)
+    }
+
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        let stats = async |client: Client| {
+            let select =
+                client.prepare_cached("SELECT open_orders, tasks, parked, position FROM head").await?;
+            let row = client.query_one(&select, &[]).await?;
+            let count = |column| Ok::<_, Error>(row.try_get::<_, i64>(column)?.max(0).cast_unsigned());
+            Ok(StoreStats { open_orders: count(0)?, tasks: count(1)?, parked: count(2)?, head: count(3)? })
+        };
+        self.read(stats).await
+    }
+}

@@ -1,0 +1,245 @@
+//! Opening a schema: connections, migrations, its identity.
+
+use cartwright_core::domain::ids::derive_uuid;
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::{Client, Config, NoTls};
+use uuid::Uuid;
+
+use crate::StoreKind;
+
+mod migrations {
+    refinery::embed_migrations!("migrations/postgres");
+}
+
+/// The newest schema that this binary knows: the number of its last migration.
+const SCHEMA: u32 = 1;
+
+/// Which database, and how.
+#[derive(Clone, Debug)]
+pub struct PostgresOptions {
+    /// `postgres://user:password@host:port/database`, or the `key=value` form of libpq.
+    pub url: String,
+    /// What the names of the services' schemas begin with; `_orders` and the like follow.
+    pub schema: String,
+    /// Connections of this process to each service's store, at most.
+    pub connections: usize,
+}
+
+/// Why a database can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The address is none.
+    #[error("the database's url can't be read: {0}")]
+    Url(tokio_postgres::Error),
+    /// It does not answer, or it refuses us.
+    #[error("the database can't be reached or refuses us: {}", says(.0))]
+    Unreachable(tokio_postgres::Error),
+    /// A newer binary wrote it and gave up what this one needs.
+    #[error(
+        "the schema {schema} was written by a newer cartwright (schema {found}, usable from schema {oldest_binary} on; \
+         this binary knows schema {SCHEMA}): start the newer binary again, or restore a dump made before the upgrade"
+    )]
+    Newer {
+        /// Which schema of the database.
+        schema: String,
+        /// Its version.
+        found: u32,
+        /// The oldest version that a binary must know to use it.
+        oldest_binary: u32,
+    },
+    /// The schema belongs to another service.
+    #[error(
+        "the schema {schema} is the store of the service `{found}`, not of `{wanted}`: check the database's url"
+    )]
+    OtherKind {
+        /// Which schema of the database.
+        schema: String,
+        /// Whose it is.
+        found: String,
+        /// Who asked for it.
+        wanted: StoreKind,
+    },
+    /// Its tables can't be made or brought up to date.
+    #[error("the tables in schema {schema} can't be brought up to date: {reason}")]
+    Migration {
+        /// Which schema of the database.
+        schema: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// What it says about itself can't be read.
+    #[error("the schema {schema} is not a sound cartwright store ({reason}): restore a dump")]
+    Corrupt {
+        /// Which schema of the database.
+        schema: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+fn says(error: &tokio_postgres::Error) -> String {
+    match (error.as_db_error(), std::error::Error::source(error)) {
+        (Some(db), _) => db.to_string(),
+        (None, Some(source)) => format!("{error}: {source}"),
+        (None, None) => error.to_string(),
+    }
+}
+
+/// Connections to the schema, its incarnation and its origin.
+pub(super) async fn open(
+    kind: StoreKind,
+    options: &PostgresOptions,
+) -> Result<(Pool, Uuid, Uuid), DatabaseError> {
+    let config = config(options)?;
+    let schema = format!("{}_{kind}", options.schema);
+    let (mut client, connection) = config.connect(NoTls).await.map_err(DatabaseError::Unreachable)?;
+    let driver = tokio::spawn(connection);
+    let identity = prepare(&mut client, kind, &schema).await;
+    drop(client);
+    let _ = driver.await; // its errors are those of the statements above
+    let (incarnation, origin) = identity?;
+    let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let session = session(&schema);
+    let set_up = Hook::async_fn(move |client, _| {
+        let session = session.clone();
+        Box::pin(async move { client.batch_execute(&session).await.map_err(HookError::Backend) })
+    });
+    let pool = Pool::builder(Manager::from_config(config, NoTls, manager))
+        .max_size(options.connections)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(std::time::Duration::from_secs(10)))
+        .create_timeout(Some(std::time::Duration::from_secs(5)))
+        .post_create(set_up)
+        .build()
+        .map_err(|error| DatabaseError::Corrupt { schema, reason: error.to_string() })?;
+    Ok((pool, incarnation, origin))
+}
+
+fn config(options: &PostgresOptions) -> Result<Config, DatabaseError> {
+    let mut config: Config = options.url.parse().map_err(DatabaseError::Url)?;
+    if config.get_application_name().is_none() {
+        config.application_name("cartwright");
+    }
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(std::time::Duration::from_secs(5));
+    }
+    Ok(config)
+}
+
+/// What every connection begins with. Answers must be durable whatever the server's default; and a list that nobody
+/// waits for any more must end.
+fn session(schema: &str) -> String {
+    format!(
+        "SET search_path TO {}; SET synchronous_commit TO on; SET statement_timeout TO '15s';
+         SET idle_in_transaction_session_timeout TO '10s'; SET jit TO off",
+        quoted(schema)
+    )
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+async fn prepare(client: &mut Client, kind: StoreKind, schema: &str) -> Result<(Uuid, Uuid), DatabaseError> {
+    let unreachable = DatabaseError::Unreachable;
+    // Several processes may start at the same time.
+    let lock = format!("cartwright schema {schema}");
+    client
+        .execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", &[&lock])
+        .await
+        .map_err(unreachable)?;
+    let made = format!(
+        "CREATE SCHEMA IF NOT EXISTS {0}; SET search_path TO {0}; SET client_min_messages TO warning",
+        quoted(schema)
+    );
+    client.batch_execute(&made).await.map_err(unreachable)?;
+    migrate(client, schema).await?;
+    identify(client, kind, schema).await
+}
+
+async fn migrate(client: &mut Client, schema: &str) -> Result<(), DatabaseError> {
+    let row = client
+        .query_one("SELECT to_regclass(quote_ident($1) || '.meta') IS NOT NULL", &[&schema])
+        .await
+        .map_err(DatabaseError::Unreachable)?;
+    if row.get::<_, bool>(0) {
+        let number = async |name: &str| {
+            let found = meta(client, name).await?;
+            Ok::<_, DatabaseError>(found.and_then(|text| text.parse::<u32>().ok()).unwrap_or(0))
+        };
+        let (found, oldest_binary) = (number("schema").await?, number("oldest_binary").await?);
+        if oldest_binary > SCHEMA {
+            return Err(DatabaseError::Newer { schema: schema.to_owned(), found, oldest_binary });
+        }
+        if found > SCHEMA {
+            return Ok(());
+        }
+    }
+    // A migration and the note that it was done are one transaction.
+    let done = migrations::migrations::runner().set_grouped(true).run_async(client).await;
+    done.map(drop)
+        .map_err(|error| DatabaseError::Migration { schema: schema.to_owned(), reason: error.to_string() })
+}
+
+/// Gives fresh tables their identity; checks that of old ones, and gives those that were restored elsewhere a new one.
+async fn identify(client: &mut Client, kind: StoreKind, schema: &str) -> Result<(Uuid, Uuid), DatabaseError> {
+    let unreachable = DatabaseError::Unreachable;
+    let place: String = client.query_one(PLACE, &[]).await.map_err(unreachable)?.get(0);
+    let fresh = Uuid::now_v7().to_string();
+    for (name, value) in
+        [("kind", kind.as_str()), ("place", &place), ("incarnation", &fresh), ("origin", &fresh)]
+    {
+        client
+            .execute("INSERT INTO meta VALUES ($1, $2) ON CONFLICT DO NOTHING", &[&name, &value])
+            .await
+            .map_err(unreachable)?;
+    }
+    let found = meta(client, "kind").await?.unwrap_or_default();
+    if found != kind.as_str() {
+        return Err(DatabaseError::OtherKind { schema: schema.to_owned(), found, wanted: kind });
+    }
+    if meta(client, "place").await? != Some(place.clone()) {
+        renew(client, &place).await.map_err(unreachable)?;
+        tracing::warn!(schema, "this store was restored from a dump: it is a new incarnation from now on");
+    }
+    let uuid = async |name: &str| {
+        let text = meta(client, name).await?.unwrap_or_default();
+        Uuid::parse_str(&text).map_err(|error| DatabaseError::Corrupt {
+            schema: schema.to_owned(),
+            reason: format!("its {name} can't be read: {error}"),
+        })
+    };
+    Ok((uuid("incarnation").await?, uuid("origin").await?))
+}
+
+/// Which database of which server: a dump that is restored finds itself in another one.
+const PLACE: &str =
+    "SELECT system_identifier || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())
+    FROM pg_control_system()";
+
+/// Makes a restored store another incarnation. The new one follows from the old one and the place alone, so the cursors
+/// of the other stores in the same dump, which name the old one, become cursors of the new one without a word between
+/// them; what was not in the dump names another one, and is refused.
+async fn renew(client: &mut Client, place: &str) -> Result<(), tokio_postgres::Error> {
+    let new = |old: &str| derive_uuid("restored incarnation", &[old, place]);
+    let change = client.transaction().await?;
+    for row in change.query("SELECT value FROM meta WHERE name = 'incarnation'", &[]).await? {
+        let new = new(row.get(0)).to_string();
+        change.execute("UPDATE meta SET value = $1 WHERE name = 'incarnation'", &[&new]).await?;
+    }
+    for row in change.query("SELECT DISTINCT incarnation FROM cursor", &[]).await? {
+        let old: Uuid = row.get(0);
+        let new = new(&old.to_string());
+        change.execute("UPDATE cursor SET incarnation = $1 WHERE incarnation = $2", &[&new, &old]).await?;
+    }
+    change.execute("UPDATE meta SET value = $1 WHERE name = 'place'", &[&place]).await?;
+    change.commit().await
+}
+
+async fn meta(client: &Client, name: &str) -> Result<Option<String>, DatabaseError> {
+    let row = client
+        .query_opt("SELECT value FROM meta WHERE name = $1", &[&name])
+        .await
+        .map_err(DatabaseError::Unreachable)?;
+    Ok(row.map(|row| row.get(0)))
+}
