@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cartwright_core::{
     domain::ids::OrderId,
     ports::{Delivery, Ids, Store},
-    services::{Engine, Input, Orders, Settings},
+    services::{Engine, Input, OrderAnswer, Orders, Settings, StepReport, Unfinished},
 };
 use cartwright_store::{
     StoreKind,
@@ -48,7 +48,7 @@ async fn one_key_in_two_processes_at_once_places_one_order() {
         let ask = || vec![place(7, &order, "standard")];
         let (one, other) = tokio::join!(one.step(ask(), 9), other.step(ask(), 9));
         let mut answers = [one, other].map(|report| {
-            let answer = report.ok().expect("a step").answers.remove(0).1.expect("an answer");
+            let answer = done(report).answers.remove(0).1.expect("an answer");
             (answer.created, answer.replayed, answer.order.number)
         });
         answers.sort_unstable();
@@ -70,8 +70,8 @@ async fn an_event_and_its_order_meet_whichever_process_is_first() {
         let event = vec![Input::Delivery(progress(round, &build::id(&order)))];
         let (placed, arrived) =
             tokio::join!(one.step(vec![place(7, &order, "standard")], 9), other.step(event, 9));
-        assert!(placed.ok().expect("a step").answers[0].1.is_ok());
-        arrived.ok().expect("a step");
+        assert!(done(placed).answers[0].1.is_ok());
+        done(arrived);
         let id = build::id(&order);
         assert!(
             store.parked(&id).await.unwrap().is_empty(),
@@ -104,4 +104,9 @@ fn progress(position: u64, order: &OrderId) -> Delivery {
         headers: [("eventType", "StepProgressedV1")].into_iter().collect(),
         value: event.to_string().into(),
     }
+}
+
+#[track_caller]
+fn done(step: Result<StepReport<OrderAnswer>, Unfinished<OrderAnswer>>) -> StepReport<OrderAnswer> {
+    step.unwrap_or_else(|unfinished| panic!("{}", unfinished.error))
 }
