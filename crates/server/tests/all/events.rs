@@ -10,6 +10,25 @@ fn types(events: &[Value]) -> Vec<String> {
     events.iter().map(|event| text(&event["eventType"])).collect()
 }
 
+/// Where a disk has damaged one event, the others are shown, in an answer that can be read.
+#[tokio::test]
+async fn a_damaged_event_is_left_out_and_its_neighbours_are_shown() {
+    let mut shop = Shop::with(&[PAUSED]).await;
+    let ids = [shop.place(&small()).await, shop.place(&small()).await];
+    shop.stop().await;
+    let file = rusqlite::Connection::open(shop.dir().join("orders.db")).unwrap();
+    let broken = "UPDATE journal SET value = CAST('{\"broken' AS BLOB) WHERE position IN (1, 4)";
+    assert_eq!(file.execute(broken, []).unwrap(), 2);
+    drop(file);
+    shop.restart(&[PAUSED]).await;
+    let topic = shop.get("/v1/events?topic=orders&limit=100").await.ok(200);
+    assert_eq!(topic["events"].as_array().unwrap().len(), 2, "each order had two");
+    for id in &ids {
+        let history = shop.get(&format!("/v1/orders/{id}/events")).await.ok(200);
+        assert_eq!(history["events"].as_array().unwrap().len(), 1);
+    }
+}
+
 #[tokio::test]
 async fn a_history_tells_everything_in_order() {
     let shop = Shop::open().await;

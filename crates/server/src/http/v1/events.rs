@@ -10,6 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use cartwright_core::ports::{Store, StoreError};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{
@@ -38,18 +39,18 @@ pub async fn history(State(api): State<Arc<Api>>, id: PathId) -> Result<Response
     if first.is_empty() {
         lists::load(&*api.store, &id).await?;
     }
-    let pages = futures_util::stream::try_unfold(Some((0_u64, first)), move |page| {
+    let pages = futures_util::stream::try_unfold(Some((0_u64, false, first)), move |page| {
         let (store, id) = (api.store.clone(), id.clone());
         async move {
-            let Some((before, page)) = page else { return Ok(None) };
+            let Some((before, mut comma, page)) = page else { return Ok(None) };
             let mut part = Vec::new();
             part.extend_from_slice(if before == 0 { b"{\"events\":[" } else { b"" });
-            write_events(&page, before > 0, &mut part);
+            write_events(&page, &mut comma, &mut part);
             let read = before + page.len() as u64;
             let next = if page.is_empty() { page } else { store.history(&id, read, HISTORY_PAGE).await? };
             let more = !next.is_empty();
             part.extend_from_slice(if more { b"" } else { b"]}" });
-            Ok::<_, StoreError>(Some((Bytes::from(part), more.then_some((read, next)))))
+            Ok::<_, StoreError>(Some((Bytes::from(part), more.then_some((read, comma, next)))))
         }
     });
     Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(pages)).into_response())
@@ -153,7 +154,7 @@ fn read_cursor(text: &str) -> Option<After> {
 fn answer(events: &[Bytes], next: &str) -> Response {
     let mut body = Vec::with_capacity(events.iter().map(|event| event.len() + 1).sum::<usize>() + 80);
     body.extend_from_slice(b"{\"events\":[");
-    write_events(events, false, &mut body);
+    write_events(events, &mut false, &mut body);
     body.extend_from_slice(b"],\"next\":\"");
     body.extend_from_slice(next.as_bytes());
     body.extend_from_slice(b"\"}");
@@ -161,10 +162,14 @@ fn answer(events: &[Bytes], next: &str) -> Response {
 }
 
 /// The events' bytes, exactly as they were sent but for what stands for the means of payment: that is for the
-/// payments service alone.
-fn write_events(events: &[Bytes], mut comma: bool, into: &mut Vec<u8>) {
+/// payments service alone. One that was damaged in its file is left out: it would make the whole answer unreadable.
+fn write_events(events: &[Bytes], comma: &mut bool, into: &mut Vec<u8>) {
     for event in events {
-        if std::mem::replace(&mut comma, true) {
+        if let Err(error) = serde_json::from_slice::<&RawValue>(event) {
+            tracing::error!(%error, "a stored event is damaged and left out of an answer");
+            continue;
+        }
+        if std::mem::replace(comma, true) {
             into.push(b',');
         }
         match without_token(event) {

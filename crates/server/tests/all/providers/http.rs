@@ -176,6 +176,20 @@ async fn a_refusal_is_final_and_says_why() {
     assert_eq!(fake.effects(&id), ["authorize", "refuse", "void"]);
 }
 
+/// A wrong address or credential is no word on a try that may have taken the money.
+#[tokio::test]
+async fn what_a_wrong_set_up_answers_settles_no_earlier_try() {
+    let fake = Fake::start().await;
+    let shop = shop_with(&fake, &[]).await;
+    fake.always("GET operations", Some(404));
+    for status in [401, 403, 404, 405, 407] {
+        fake.will("POST authorize", [Act::BreaksOff, Act::Answers(status, &[], "")]);
+        let id = shop.place(&small()).await;
+        is_shipped(&shop.finish(&id).await);
+        assert_eq!(fake.effects(&id), ["authorize", "ship"], "{status}");
+    }
+}
+
 #[tokio::test]
 async fn the_provider_is_left_alone_for_as_long_as_it_asks() {
     let fake = Fake::start().await;
