@@ -539,8 +539,10 @@ pub struct ShipLine {
 pub enum CallOutcome<T> {
     /// It happened.
     Done(T),
-    /// It was refused, finally; nothing happened.
+    /// It was refused, finally; nothing happened under this key.
     Refused(String),
+    /// This call was turned away, and nothing came of it. It says nothing of an earlier call under the same key.
+    TurnedAway(String),
     /// Accepted, but the result comes later: ask again under the same key.
     Pending(String),
     /// Nobody knows: a time-out, a lost connection, a server error. Ask again under the same key.

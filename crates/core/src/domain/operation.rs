@@ -30,6 +30,9 @@ pub struct Operation {
     /// The last reason why it is not through yet, or why it was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether a call of the do may have reached the provider without an outcome that we know of.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_have_happened: bool,
     /// Why its next call is held back, as the order was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_back: Option<String>,
@@ -92,6 +95,8 @@ pub enum Result {
     Done,
     /// It was refused for good.
     Refused(String),
+    /// This call was turned away, which says nothing of an earlier one.
+    TurnedAway(String),
     /// The result comes later; ask again then.
     Pending(String, Timestamp),
     /// Nobody knows; ask again then.
@@ -125,8 +130,14 @@ impl Operation {
             deadline: Timestamp::default(),
             next_try_at: None,
             reason: None,
+            may_have_happened: false,
             held_back: None,
         }
+    }
+
+    /// Calls that may have been made since the current do or undo began, at least.
+    pub fn calls(&self) -> u32 {
+        self.attempts.max(u32::from(self.may_have_happened && self.state == State::Doing))
     }
 
     /// The order asks again: the outcome once more if there is one, else how it goes.
@@ -169,13 +180,20 @@ impl Operation {
         }
     }
 
-    /// A call of *do* has come back.
-    pub fn did(&mut self, result: Result, now: Timestamp) -> (Vec<Answer>, Next) {
+    /// A call of *do* has come back. `again`: one may have been made before it, by a process that died, say.
+    pub fn did(&mut self, result: Result, again: bool, now: Timestamp) -> (Vec<Answer>, Next) {
         if self.state != State::Doing {
             return (vec![], Next::Nothing); // late: it was given up or settled by another try
         }
         self.next_try_at = None;
+        self.may_have_happened |= again || matches!(result, Result::Pending(..) | Result::Unknown(..));
         match result {
+            Result::TurnedAway(reason) if self.may_have_happened => {
+                // The call that nobody knows of may have taken the money: only an undo makes sure that it did not.
+                self.gave_up = true;
+                self.reason = Some(format!("{reason}; an earlier try may have succeeded, and was undone"));
+                (vec![], self.start_undo(now))
+            }
             Result::Done | Result::TooLate if self.undo_asked => (vec![Answer::Done], self.start_undo(now)),
             Result::Done | Result::TooLate => {
                 self.state = State::Done;
@@ -183,7 +201,7 @@ impl Operation {
                 self.held_back = None;
                 (vec![Answer::Done], Next::Drop)
             }
-            Result::Refused(reason) => {
+            Result::Refused(reason) | Result::TurnedAway(reason) => {
                 self.reason = Some(reason.clone());
                 let mut answers = vec![Answer::Refused(reason)];
                 self.state = State::Refused;
@@ -246,7 +264,7 @@ impl Operation {
                 self.reason = None;
                 (vec![Answer::Done], Next::Drop)
             }
-            Result::Refused(reason) => {
+            Result::Refused(reason) | Result::TurnedAway(reason) => {
                 let reason = format!("the undo was refused: {reason}");
                 self.try_again(Next::Undo, wait, Answer::Retrying(reason, wait))
             }
@@ -317,7 +335,7 @@ mod tests {
         let (mut op, next) = Operation::begin(T0, END);
         assert_eq!(next, Next::Do(T0));
         assert_eq!(op.undo(T0, true), (None, Next::UndoAfterCall));
-        assert_eq!(op.did(Result::Done, T1), (vec![Answer::Done], Next::Undo(T1)));
+        assert_eq!(op.did(Result::Done, false, T1), (vec![Answer::Done], Next::Undo(T1)));
         assert_eq!(op.undid(Result::Done, T1), (vec![Answer::Undone], Next::Drop));
         assert_eq!(op.repeat(), Some(Answer::Undone));
     }
@@ -325,15 +343,15 @@ mod tests {
     #[test]
     fn an_undo_between_two_tries_starts_no_new_do() {
         let (mut op, _) = Operation::begin(T0, END);
-        assert_eq!(op.did(unknown(), T0).1, Next::Do(T1));
+        assert_eq!(op.did(unknown(), false, T0).1, Next::Do(T1));
         assert_eq!(op.undo(T0, true), (None, Next::Undo(T0)));
-        assert_eq!(op.did(Result::Done, T1), (vec![], Next::Nothing), "a late do changes nothing");
+        assert_eq!(op.did(Result::Done, false, T1), (vec![], Next::Nothing), "a late do changes nothing");
     }
 
     #[test]
     fn at_the_deadline_it_fails_only_when_the_undo_is_answered() {
         let (mut op, _) = Operation::begin(T0, END);
-        assert_eq!(op.did(unknown(), END), (vec![], Next::Undo(END)));
+        assert_eq!(op.did(unknown(), false, END), (vec![], Next::Undo(END)));
         assert!(matches!(op.undid(unknown(), END).1, Next::Undo(_)));
         let (answers, next) = op.undid(Result::Done, END);
         assert!(matches!(&answers[..], [Answer::Refused(why)] if why.contains("deadline")));
@@ -343,7 +361,7 @@ mod tests {
     #[test]
     fn too_late_to_undo_means_done_after_all() {
         let (mut op, _) = Operation::begin(T0, END);
-        op.did(unknown(), END);
+        op.did(unknown(), false, END);
         assert_eq!(op.undid(Result::TooLate, END), (vec![Answer::Done], Next::Drop));
         op.undo(END, true);
         assert!(matches!(op.undid(Result::TooLate, END).0[..], [Answer::NotUndoable(_)]));
@@ -356,27 +374,30 @@ mod tests {
     #[test]
     fn what_is_held_back_is_no_try_and_is_told_once() {
         let (mut op, _) = Operation::begin(T0, END);
-        op.did(unknown(), T0);
-        let (answers, next) = op.did(held_back(5, false), T1);
+        op.did(unknown(), false, T0);
+        let (answers, next) = op.did(held_back(5, false), false, T1);
         assert!(matches!(&answers[..], [Answer::Waiting(why, _)] if why == "switched off"));
         assert_eq!((next, op.attempts), (Next::Do(Timestamp::from_micros(5)), 1));
-        assert_eq!(op.did(held_back(9, false), T1), (vec![], Next::Do(Timestamp::from_micros(9))));
-        assert!(matches!(op.did(unknown(), T1).0[..], [Answer::Retrying(..)]), "the next try is told again");
-        assert_eq!(op.did(held_back(9, false), T1).0.len(), 1, "and so is the next wait");
+        assert_eq!(op.did(held_back(9, false), false, T1), (vec![], Next::Do(Timestamp::from_micros(9))));
+        assert!(
+            matches!(op.did(unknown(), false, T1).0[..], [Answer::Retrying(..)]),
+            "the next try is told again"
+        );
+        assert_eq!(op.did(held_back(9, false), false, T1).0.len(), 1, "and so is the next wait");
     }
 
     #[test]
     fn a_wish_moves_the_deadline_and_an_outage_does_not() {
         let (mut op, _) = Operation::begin(T0, END);
-        op.did(held_back(300, true), END);
+        op.did(held_back(300, true), false, END);
         assert_eq!(op.deadline, Timestamp::from_micros(300));
         assert!(
-            matches!(op.did(unknown(), Timestamp::from_micros(299)).1, Next::Do(_)),
+            matches!(op.did(unknown(), false, Timestamp::from_micros(299)).1, Next::Do(_)),
             "it has its time left"
         );
         let at = Timestamp::from_micros(300);
         assert_eq!(
-            op.did(held_back(400, false), at),
+            op.did(held_back(400, false), false, at),
             (vec![], Next::Undo(at)),
             "an outage ends with an undo"
         );
@@ -391,14 +412,37 @@ mod tests {
     #[test]
     fn an_undo_of_what_is_held_back_asks_the_provider() {
         let (mut op, _) = Operation::begin(T0, END);
-        op.did(held_back(5, true), T0);
+        op.did(held_back(5, true), false, T0);
         assert_eq!(op.undo(T1, true), (None, Next::Undo(T1)), "it may have been called before a crash");
     }
 
     #[test]
     fn an_undo_after_a_refusal_needs_no_call() {
         let (mut op, _) = Operation::begin(T0, END);
-        op.did(Result::Refused("no".into()), T0);
+        op.did(Result::Refused("no".into()), false, T0);
         assert_eq!(op.undo(T0, true), (Some(Answer::Undone), Next::Nothing));
+    }
+
+    #[test]
+    fn a_call_that_is_turned_away_is_final_only_if_it_was_the_first() {
+        let turned_away = || Result::TurnedAway("answered 422".into());
+        let (mut op, _) = Operation::begin(T0, END);
+        assert_eq!(op.did(turned_away(), false, T0).1, Next::Drop);
+        assert_eq!(op.state, State::Refused);
+        // After a time-out, after a crash, and after a crash whose next call was held back.
+        for before in [Some((unknown(), false)), None, Some((held_back(5, true), true))] {
+            let (mut op, _) = Operation::begin(T0, END);
+            let again = before.is_none();
+            if let Some((result, again)) = before {
+                op.did(result, again, T0);
+                assert!(op.calls() > 0, "whoever calls next looks first");
+            }
+            assert_eq!(op.did(turned_away(), again, T1), (vec![], Next::Undo(T1)));
+            let (answers, _) = op.undid(Result::Done, T1);
+            assert!(
+                matches!(&answers[..], [Answer::Refused(why)] if why.starts_with("answered 422")),
+                "{answers:?}"
+            );
+        }
     }
 }

@@ -20,6 +20,8 @@ pub struct TaskDone {
     pub task: Task,
     /// What came of it.
     pub result: CallResult,
+    /// Whether the same call may have been made before: then a refusal of this one does not settle that one.
+    pub again: bool,
 }
 
 /// What came of a task.
@@ -52,7 +54,7 @@ impl CallResult {
 
 impl TaskDone {
     /// A call whose outcome nobody knows.
-    pub fn unknown(task: Task, reason: &str) -> Self {
+    pub fn unknown(task: Task, reason: &str, again: bool) -> Self {
         fn lost<T>(reason: &str) -> CallOutcome<T> {
             CallOutcome::Unknown { reason: reason.to_owned(), retry_after: None }
         }
@@ -63,7 +65,7 @@ impl TaskDone {
             Work::CancelShipment(_) => CallResult::Cancel(lost(reason)),
             Work::Wait => CallResult::Waited,
         };
-        Self { task, result }
+        Self { task, result, again }
     }
 }
 
@@ -73,7 +75,7 @@ impl CallResult {
         const fn word<T>(outcome: &CallOutcome<T>) -> &'static str {
             match outcome {
                 CallOutcome::Done(_) => "done",
-                CallOutcome::Refused(_) => "refused",
+                CallOutcome::Refused(_) | CallOutcome::TurnedAway(_) => "refused",
                 CallOutcome::Pending(_) => "pending",
                 CallOutcome::Unknown { .. } => "unknown",
                 CallOutcome::HeldBack(_) => "held back",
@@ -100,6 +102,6 @@ impl Providers {
             Work::CancelShipment(call) => CallResult::Cancel(self.carrier.cancel(call, again).await),
             Work::Wait => CallResult::Waited,
         };
-        TaskDone { task, result }
+        TaskDone { task, result, again }
     }
 }

@@ -169,7 +169,7 @@ impl<P: Performer> Logic for P {
         let failed = step.operation.attempts.saturating_add(1);
         let wait = |asked: Option<Duration>| ctx.settings.retry.next_try(ctx.now, task, failed, asked);
         let (answers, next) = match P::came(step, &done.result, &wait, ctx.now) {
-            Some(Came::OfDo(result)) => step.operation.did(result, ctx.now),
+            Some(Came::OfDo(result)) => step.operation.did(result, done.again, ctx.now),
             Some(Came::OfUndo(result)) => step.operation.undid(result, wait(None)),
             None => return,
         };
@@ -188,6 +188,7 @@ pub(super) fn result_of<T>(outcome: &CallOutcome<T>, wait: &Wait<'_>, now: Times
     match outcome {
         CallOutcome::Done(_) => OpResult::Done,
         CallOutcome::Refused(reason) => OpResult::Refused(reason.clone()),
+        CallOutcome::TurnedAway(reason) => OpResult::TurnedAway(reason.clone()),
         CallOutcome::Pending(reason) => OpResult::Pending(reason.clone(), wait(None)),
         CallOutcome::Unknown { reason, retry_after } => OpResult::Unknown(reason.clone(), wait(*retry_after)),
         CallOutcome::HeldBack(HeldBack { reason, wait, wished }) => {
@@ -268,7 +269,7 @@ fn follow<P: Performer>(
     turn: &mut Turn,
 ) {
     let step = record.step_id(i);
-    let attempts = record.steps[i].operation.attempts;
+    let attempts = record.steps[i].operation.calls();
     let id = step.to_string();
     let free = Timestamp::default();
     match (next, again) {

@@ -164,7 +164,7 @@ impl Ticket {
     fn came<T>(mut self, outcome: CallOutcome<T>) -> CallOutcome<T> {
         match &outcome {
             CallOutcome::Done(_) => self.close("done", true, None),
-            CallOutcome::Refused(_) => self.close("refused", true, None),
+            CallOutcome::Refused(_) | CallOutcome::TurnedAway(_) => self.close("refused", true, None),
             CallOutcome::Pending(_) => self.close("pending", true, None),
             CallOutcome::Unknown { retry_after, .. } => self.close("unknown", false, *retry_after),
             CallOutcome::HeldBack(_) => self.close("held-back", true, None),

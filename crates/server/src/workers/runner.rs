@@ -73,9 +73,9 @@ async fn within_limit(providers: Providers, task: Task, again: bool) -> TaskDone
         }
         Ok(Err(_)) => {
             tracing::error!(task = task.id, "a provider panicked: please report this");
-            TaskDone::unknown(task, "the provider's adapter failed")
+            TaskDone::unknown(task, "the provider's adapter failed", again)
         }
-        Err(_) => TaskDone::unknown(task, "no answer in time"),
+        Err(_) => TaskDone::unknown(task, "no answer in time", again),
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Call {
     pub instance: usize,
     life: u64,
     task: Task,
+    /// Whether it may have been made before, as far as its process knows.
+    again: bool,
     does: Option<Does>,
     result: Option<CallResult>,
     given_up: bool,
@@ -91,12 +93,14 @@ impl World<'_> {
     pub fn give_up(&mut self, call: usize) {
         let Call { task, given_up, .. } = &mut self.calls[call];
         *given_up = true;
-        let result = TaskDone::unknown(task.clone(), "no answer in time").result;
+        let result = TaskDone::unknown(task.clone(), "no answer in time", false).result;
         self.hand_in(call, result, false);
     }
 
     fn start_call(&mut self, i: usize, mut task: Task) {
         let life = self.instances[i].life;
+        let claimed = self.instances[i].alive.as_mut().is_some_and(|alive| alive.claimed.remove(&task.id));
+        let again = claimed || task.attempts > 0;
         let (service, undo, key) = match &task.work {
             Work::Authorize(call) => (Service::Payments, false, call.key.clone()),
             Work::Void(call) => (Service::Payments, true, call.key.clone()),
@@ -130,7 +134,7 @@ impl World<'_> {
         self.trace.say(self.now, Some(&order), || {
             format!("{} {i}: begins task {} (call {number}, {does:?})", service.name(), task.id)
         });
-        self.calls.push(Call { instance: i, life, task, does, result: None, given_up: false });
+        self.calls.push(Call { instance: i, life, task, again, does, result: None, given_up: false });
         let call = self.calls.len() - 1;
         // A slow call may take effect early or late.
         let half = self.dice.between(Of::Call, &[thing[0], thing[1], 1], 0, takes);
@@ -155,13 +159,13 @@ impl World<'_> {
         );
         self.coverage.unknown_outcomes += u64::from(unknown);
         self.coverage.held_back += u64::from(result.is_held_back());
-        let Call { instance, life, task, .. } = &self.calls[call];
-        let (i, life, task) = (*instance, *life, task.clone());
+        let Call { instance, life, task, again, .. } = &self.calls[call];
+        let (i, life, task, again) = (*instance, *life, task.clone(), *again);
         let Some(alive) = self.alive(i, life) else { return };
         if !late {
             alive.under_way.remove(&task.id);
         }
-        alive.inbox.results.push_back(TaskDone { task, result });
+        alive.inbox.results.push_back(TaskDone { task, result, again });
         self.call(i, 50);
     }
 }

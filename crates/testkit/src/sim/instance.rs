@@ -45,6 +45,8 @@ pub(super) struct Alive {
     /// What the step under way has applied, and is not yet committed.
     pub applying: Applying,
     pub schedule: Schedule,
+    /// Tasks from the table: whoever had them before may have made their call.
+    pub claimed: BTreeSet<String>,
     pub under_way: BTreeSet<String>,
     pub inbox: Inbox,
     /// A step is under way, with these deliveries.

@@ -96,6 +96,9 @@ impl Provider {
         if let Some(Does::HeldBack(ms)) = does {
             return held_back(ms);
         }
+        if does == Some(Does::TurnsAway) {
+            return CallOutcome::TurnedAway("answered 401".to_owned());
+        }
         match self.operations.get(key).map(|operation| operation.state) {
             Some(State::Done | State::Gone) => return answered(does, CallOutcome::Done(())),
             Some(State::Refused | State::Undone) => {
@@ -122,6 +125,7 @@ impl Provider {
             Some(Does::LosesCall | Does::Hangs) => return unknown(),
             Some(Does::Waits) => return CallOutcome::Pending("under review".to_owned()),
             Some(Does::Refuses) => return CallOutcome::Refused("not now".to_owned()),
+            Some(Does::TurnsAway) => return CallOutcome::TurnedAway("answered 401".to_owned()),
             Some(Does::HeldBack(ms)) => return held_back(ms),
             _ => {}
         }
@@ -176,6 +180,7 @@ impl<T> MapDone<T> for CallOutcome<T> {
         match self {
             Self::Done(_) => CallOutcome::Done(done()),
             Self::Refused(reason) => CallOutcome::Refused(reason),
+            Self::TurnedAway(reason) => CallOutcome::TurnedAway(reason),
             Self::Pending(reason) => CallOutcome::Pending(reason),
             Self::Unknown { reason, retry_after } => CallOutcome::Unknown { reason, retry_after },
             Self::HeldBack(held) => CallOutcome::HeldBack(held),

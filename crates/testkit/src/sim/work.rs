@@ -249,6 +249,7 @@ impl World<'_> {
             gate,
             applying,
             schedule: Default::default(),
+            claimed: Default::default(),
             under_way: Default::default(),
             inbox: Inbox::default(),
             stepping: None,
@@ -349,6 +350,7 @@ impl World<'_> {
         let Some(alive) = &mut self.instances[i].alive else { return };
         let places = alive.stepping.take().unwrap_or_default();
         for id in report.dropped {
+            alive.claimed.remove(&id);
             alive.schedule.drop(&id);
         }
         for task in report.tasks {
@@ -410,6 +412,7 @@ impl World<'_> {
         self.coverage.claimed += tasks.len() as u64;
         for task in tasks {
             if !alive.under_way.contains(&task.id) {
+                alive.claimed.insert(task.id.clone());
                 alive.schedule.put(task);
             }
         }

@@ -143,7 +143,8 @@ fn goes_on<L: Subject>(junk: &[Junk], at: Index) -> Result<(), TestCaseError> {
     }
 
     // Whatever was begun by it has an outcome; it comes again; somebody asks for something.
-    let done = report.tasks.into_iter().map(|task| Input::Task(TaskDone::unknown(task, "nobody knows")));
+    let done =
+        report.tasks.into_iter().map(|task| Input::Task(TaskDone::unknown(task, "nobody knows", false)));
     world.step(done.collect());
     world.step(L::commands("a"));
     world.step(deliveries.iter().cloned().map(Input::Delivery).collect());

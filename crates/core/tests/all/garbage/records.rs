@@ -29,7 +29,9 @@ fn asked<L: Logic + Default>(step: &str) -> World<L> {
         Input::Delivery(delivery(position, "orders", &event("StepRequestedV1", step, order)))
     };
     let report = world.step(vec![asked(1, "a"), asked(2, "beside")]);
-    world.step(report.tasks.into_iter().map(|task| Input::Task(TaskDone::unknown(task, "lost"))).collect());
+    world.step(
+        report.tasks.into_iter().map(|task| Input::Task(TaskDone::unknown(task, "lost", false))).collect(),
+    );
     world
 }
 
@@ -76,7 +78,7 @@ proptest! {
         }
         prop_assert!(world.stored("beside").revision > was, "the order beside it goes on");
 
-        world.step(report.tasks.into_iter().map(|task| Input::Task(TaskDone::unknown(task, ""))).collect());
+        world.step(report.tasks.into_iter().map(|task| Input::Task(TaskDone::unknown(task, "", false))).collect());
         let events = ["PaymentAuthorizedV1", "PaymentVoidedV1", "FulfillmentScheduledV1", "ShipmentShippedV1"];
         let come = |(kind, position)| Input::Delivery(delivery(position, "payments", &event(kind, "", "a")));
         world.step(events.into_iter().zip(5..).map(come).collect());
@@ -110,7 +112,8 @@ fn stops_itself_at_most<L: Logic + Default>(step: &str, damage: &Damage) -> Resu
     let again = Input::Delivery(delivery(3, "orders", &event("StepRequestedV1", step, "a")));
     let report = world.step(vec![again, undo(4, "a"), undo(5, "beside")]);
     prop_assert!(world.stored("beside").revision > was, "the order beside it goes on");
-    world.step(report.tasks.into_iter().map(|task| Input::Task(TaskDone::unknown(task, ""))).collect());
+    world
+        .step(report.tasks.into_iter().map(|task| Input::Task(TaskDone::unknown(task, "", false))).collect());
     world.step(vec![Input::Sweep(build::id("a"))]);
     if L::default().read(&record).is_err() {
         prop_assert_eq!(world.stored("a").record, Some(record), "its record is left as it is");

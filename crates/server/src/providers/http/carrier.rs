@@ -60,6 +60,7 @@ impl Carrier for HttpCarrier {
             }
             CallOutcome::Done(Cancelled::TooLate(None)) => self.how_it_went(&call.operation).await,
             CallOutcome::Refused(reason) => CallOutcome::Refused(reason),
+            CallOutcome::TurnedAway(reason) => CallOutcome::TurnedAway(reason),
             CallOutcome::Pending(reason) => CallOutcome::Pending(reason),
             CallOutcome::Unknown { reason, retry_after } => CallOutcome::Unknown { reason, retry_after },
             CallOutcome::HeldBack(held) => CallOutcome::HeldBack(held),
@@ -75,7 +76,13 @@ impl HttpCarrier {
             Some(CallOutcome::Unknown { reason, retry_after }) => {
                 CallOutcome::Unknown { reason, retry_after }
             }
-            Some(CallOutcome::Refused(_) | CallOutcome::Pending(_) | CallOutcome::HeldBack(_)) | None => {
+            Some(
+                CallOutcome::Refused(_)
+                | CallOutcome::TurnedAway(_)
+                | CallOutcome::Pending(_)
+                | CallOutcome::HeldBack(_),
+            )
+            | None => {
                 let how = Shipped { carrier: NOT_SAID.into(), tracking_number: NOT_SAID.into() };
                 CallOutcome::Done(CancelOutcome::TooLate(how))
             }

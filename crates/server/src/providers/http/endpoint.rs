@@ -122,10 +122,7 @@ impl Endpoint {
         let request = self.http.post(self.url(call.path)).json(&call.body);
         match self.send(request, call.key).await {
             Heard::Answer(body) => Answer::read(&body).map_or_else(unknown, read),
-            Heard::Refused(status, _) if again && SET_UP.contains(&status) => {
-                unknown(format!("answered {status}, but an earlier try may have succeeded"))
-            }
-            Heard::Refused(status, body) => CallOutcome::Refused(refusal(status.as_u16(), &body)),
+            Heard::Refused(status, body) => CallOutcome::TurnedAway(refusal(status.as_u16(), &body)),
             Heard::Later(status, retry_after) | Heard::Failed(status, retry_after) => {
                 CallOutcome::Unknown { reason: format!("answered {status}"), retry_after }
             }
@@ -208,16 +205,6 @@ impl Endpoint {
         format!("{what}: {}", innermost(error))
     }
 }
-
-/// What a wrong address or credential is answered with. It refuses this very call, but says nothing of an earlier one
-/// whose outcome is unknown: that one may have taken the money.
-const SET_UP: [StatusCode; 5] = [
-    StatusCode::UNAUTHORIZED,
-    StatusCode::FORBIDDEN,
-    StatusCode::NOT_FOUND,
-    StatusCode::METHOD_NOT_ALLOWED,
-    StatusCode::PROXY_AUTHENTICATION_REQUIRED,
-];
 
 fn base_url(text: &str) -> Result<Url, UrlError> {
     let wrong = |why: &str| Err(UrlError::Url(why.to_owned()));

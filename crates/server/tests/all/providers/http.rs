@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::fake::{Act, Fake};
-use crate::harness::{Setting, Shop, small, small_with, text};
+use crate::harness::{Setting, Shop, small, small_with, text, wait_until};
 
 async fn shop_with(fake: &Fake, more: &[Setting]) -> Shop {
     Shop::with(&fake.settings(more)).await
@@ -176,18 +176,43 @@ async fn a_refusal_is_final_and_says_why() {
     assert_eq!(fake.effects(&id), ["authorize", "refuse", "void"]);
 }
 
-/// A wrong address or credential is no word on a try that may have taken the money.
+/// The repeat of a try that took the money is turned away: an order that fails must not stay charged.
 #[tokio::test]
-async fn what_a_wrong_set_up_answers_settles_no_earlier_try() {
+async fn a_repeat_that_is_turned_away_undoes_what_the_first_try_may_have_done() {
     let fake = Fake::start().await;
     let shop = shop_with(&fake, &[]).await;
     fake.always("GET operations", Some(404));
-    for status in [401, 403, 404, 405, 407] {
+    for status in [400, 401, 404, 409, 422] {
         fake.will("POST authorize", [Act::BreaksOff, Act::Answers(status, &[], "")]);
         let id = shop.place(&small()).await;
-        is_shipped(&shop.finish(&id).await);
-        assert_eq!(fake.effects(&id), ["authorize", "ship"], "{status}");
+        let order = shop.finish(&id).await;
+        assert_eq!(order["status"], "failed", "{status}");
+        assert_eq!(fake.effects(&id), ["authorize", "void"], "{status}");
+        let reason = text(&order["payments"][0]["reason"]);
+        assert!(reason.contains("an earlier try may have succeeded"), "{status}: {reason}");
     }
+}
+
+/// A call is under way when the process ends, and the next process may not call for a while: it asks first what came of
+/// that call, all the same.
+#[tokio::test]
+async fn a_call_lost_in_a_crash_is_looked_up_also_after_a_hold() {
+    let fake = Fake::start().await;
+    let mut shop = shop_with(&fake, &[]).await;
+    fake.will("POST authorize", [Act::IsSilent]);
+    let id = shop.place(&small()).await;
+    wait_until("the call is under way", async || fake.requests("POST authorize").len() == 1).await;
+    shop.stop().await;
+    // It waits for the call no longer than it must, but the call goes on in this process until it is over.
+    wait_until("the call has let go", async || cartwright_store::DataDir::lock(shop.dir()).is_ok()).await;
+    let off = [("payments.enabled", "false"), ("providers.held_back_ms", "20")];
+    shop.restart(&fake.settings(&off)).await;
+    shop.wait_for(&id, "held back", |order| order["waitingFor"]["reason"].is_string()).await;
+    let on = shop.json("PUT", "/v1/admin/providers/payments", &[], &json!({"enabled": true})).await;
+    on.ok(200);
+    is_shipped(&shop.finish(&id).await);
+    assert_eq!(fake.requests("POST authorize").len(), 1, "what it found needs no second call");
+    assert_eq!(fake.effects(&id), ["authorize", "ship"]);
 }
 
 #[tokio::test]

@@ -137,6 +137,8 @@ impl Drawing {
             (4 | 5, _) => Does::LosesAnswer,
             (6, _) => Does::Waits,
             (7, _) => Does::Hangs,
+            // No draw of its own, so that the plans of other seeds stay as they were.
+            (8, false) if slow.is_multiple_of(2) => Does::TurnsAway,
             (8, false) => Does::Refuses,
             (9, _) => Does::HeldBack(slow),
             _ => Does::Slow(slow / 10),

@@ -262,6 +262,8 @@ pub enum Does {
     LosesAnswer,
     /// It refuses.
     Refuses,
+    /// It turns this call away, whatever became of earlier ones.
+    TurnsAway,
     /// It wants time.
     Waits,
     /// It never answers.
