@@ -37,7 +37,10 @@ use crate::{
     clock::SystemClock,
     config::Config,
     control::Mode,
-    http::{self, About, Api, Component, Serves, Simulated, State, serve::serve},
+    http::{
+        self, About, Api, Component, Serves, Simulated, State,
+        serve::{Patience, serve},
+    },
     providers::{LedgerError, SwitchError, UrlError},
     telemetry::{Watched, metrics},
     workers::{
@@ -464,9 +467,17 @@ impl Assembly {
         let stop = &self.stop_intake;
         let shared = self.config.admin.enabled && listeners.admin.is_none();
         let serves = if shared { Serves::All } else { Serves::Public };
-        let main = serve("api", listeners.api.0, http::router(api.clone(), serves), limit, stop.clone());
+        let main = serve(
+            "api",
+            listeners.api.0,
+            http::router(api.clone(), serves),
+            limit,
+            Patience::default(),
+            stop.clone(),
+        );
         let admin = listeners.admin.map(|(listener, _)| {
-            serve("admin", listener, http::router(api, Serves::Admin), ADMIN_CONNECTIONS, stop.clone())
+            let router = http::router(api, Serves::Admin);
+            serve("admin", listener, router, ADMIN_CONNECTIONS, Patience::default(), stop.clone())
         });
         tokio::spawn(async move {
             tokio::join!(main, async {

@@ -86,8 +86,10 @@ pub trait Switch: Send + Sync {
 pub struct SwitchWish {
     /// Whether calls are made. Off, they wait, and orders are taken as ever.
     pub enabled: bool,
-    /// Calls per second, at most; null: without a limit.
-    pub rate: Option<f64>,
+    /// Calls per second, at most; null: without a limit; left out: as before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub rate: Option<Option<f64>>,
 }
 
 /// How a provider stands.

@@ -70,7 +70,10 @@ impl Provider {
     pub fn gate(&self, all: &super::ProviderCalls) -> GateSettings {
         GateSettings {
             provider: self.provider.as_str(),
-            at_start: SwitchWish { enabled: self.enabled, rate: (self.rate > 0.0).then_some(self.rate) },
+            at_start: SwitchWish {
+                enabled: self.enabled,
+                rate: Some((self.rate > 0.0).then_some(self.rate)),
+            },
             breaker: BreakerSettings {
                 after: all.breaker.after,
                 open: Duration::from_millis(all.breaker.open_ms),

@@ -255,6 +255,11 @@ impl Form<'_> {
         map
     }
 
+    /// Whether a field is there, be it null.
+    pub fn has(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
     /// A number in a range, absent or null allowed.
     pub fn number(&mut self, name: &str, min: f64, max: f64) -> Option<f64> {
         let value = self.take(name)?;

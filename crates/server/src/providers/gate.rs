@@ -40,7 +40,7 @@ pub struct Gate {
     name: &'static str,
     provider: &'static str,
     switches: Arc<Switches>,
-    inner: Mutex<Inner>,
+    inner: Arc<Mutex<Inner>>,
 }
 
 struct Inner {
@@ -58,7 +58,7 @@ impl Gate {
         let Switched { enabled, rate } = switches.of(name);
         let inner = Inner {
             enabled: enabled && settings.at_start.enabled,
-            pace: Pace::new(rate.unwrap_or(settings.at_start.rate), now),
+            pace: Pace::new(rate.or(settings.at_start.rate).flatten(), now),
             breaker: Breaker::new(settings.breaker),
             queue: Queue::new(settings.shortest_wait, now),
             under_way: 0,
@@ -68,7 +68,7 @@ impl Gate {
             tracing::warn!(provider = name, "is switched off {why}: its calls are held back");
         }
         metrics::breaker(name, inner.breaker.state());
-        Arc::new(Self { name, provider: settings.provider, switches, inner: Mutex::new(inner) })
+        Arc::new(Self { name, provider: settings.provider, switches, inner: Arc::new(Mutex::new(inner)) })
     }
 
     /// What is wrong with the provider, if anything is.
@@ -136,18 +136,24 @@ impl Switch for Gate {
     }
 
     async fn set(&self, wish: SwitchWish) -> Result<ProviderState, String> {
-        let (switches, name) = (self.switches.clone(), self.name);
-        let switched = Switched { enabled: wish.enabled, rate: Some(wish.rate) };
-        let written = tokio::task::spawn_blocking(move || switches.set(name, switched)).await;
+        let (switches, name, inner) = (self.switches.clone(), self.name, self.inner.clone());
+        // In one go, which goes on if the caller goes away: file and memory must not disagree.
+        let set = move || {
+            switches.set(name, wish.enabled, wish.rate, || {
+                let now = Instant::now();
+                let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+                inner.enabled = wish.enabled;
+                if let Some(rate) = wish.rate {
+                    inner.pace = Pace::new(rate, now);
+                }
+                inner.queue.clear(now);
+            })
+        };
+        let written = tokio::task::spawn_blocking(set).await;
         written.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-        let now = Instant::now();
-        let mut inner = self.inner();
-        inner.enabled = wish.enabled;
-        inner.pace = Pace::new(wish.rate, now);
-        inner.queue.clear(now);
-        drop(inner);
-        tracing::warn!(provider = self.name, enabled = wish.enabled, rate = wish.rate, "was switched");
-        Ok(self.state())
+        let state = self.state();
+        tracing::warn!(provider = self.name, enabled = wish.enabled, rate = state.rate, "was switched");
+        Ok(state)
     }
 }
 

@@ -20,9 +20,9 @@ const FLAKY_TIMEOUTS: f64 = 0.1;
 pub struct Steered {
     name: &'static str,
     base: SimulatedSettings,
-    now: RwLock<Arc<Mood>>,
+    now: Arc<RwLock<Arc<Mood>>>,
     /// Held while somebody tells it something, so that what is noted last also counts.
-    ledger: Mutex<Ledger>,
+    ledger: Arc<Mutex<Ledger>>,
 }
 
 /// How a simulated provider takes one call.
@@ -49,7 +49,8 @@ impl Steered {
         if mood.mode != Mode::Up {
             tracing::warn!(provider = name, mode = mood.mode.as_str(), "the simulated provider is not up");
         }
-        Arc::new(Self { name, base, now: RwLock::new(Arc::new(mood)), ledger: Mutex::new(ledger) })
+        let now = Arc::new(RwLock::new(Arc::new(mood)));
+        Arc::new(Self { name, base, now, ledger: Arc::new(Mutex::new(ledger)) })
     }
 
     /// How it takes a call that comes now.
@@ -76,10 +77,18 @@ impl Steering for Steered {
         let settings = told(&self.base, &wish);
         settings.check().map_err(BehaveError::Wrong)?;
         let text = serde_json::to_string(&wish).map_err(|error| BehaveError::NotNoted(error.to_string()))?;
-        let ledger = self.ledger.lock().await;
-        ledger.note(self.name, text).await.map_err(|error| BehaveError::NotNoted(error.to_string()))?;
         let mood = Arc::new(Mood { mode: wish.mode, settings });
-        *self.now.write().unwrap_or_else(PoisonError::into_inner) = mood;
+        let (name, now, ledger) = (self.name, self.now.clone(), self.ledger.clone());
+        // In a task of its own, which goes on if the caller goes away: ledger and memory must not disagree.
+        let noted = tokio::spawn(async move {
+            let ledger = ledger.lock().await;
+            ledger.note(name, text).await.map_err(|error| error.to_string())?;
+            *now.write().unwrap_or_else(PoisonError::into_inner) = mood;
+            Ok(())
+        });
+        let noted =
+            noted.await.map_err(|error| error.to_string()).and_then(|noted: Result<(), String>| noted);
+        noted.map_err(BehaveError::NotNoted)?;
         tracing::warn!(
             provider = self.name,
             mode = wish.mode.as_str(),

@@ -80,17 +80,26 @@ impl Switches {
         self.all.lock().unwrap_or_else(PoisonError::into_inner).get(provider).copied().unwrap_or_default()
     }
 
-    /// Notes durably how this provider is switched. Blocks.
+    /// Notes durably how this provider is switched (a rate that is not stated stays), and then has it count. Of two
+    /// that come at once, the one that is noted last also counts last. Blocks.
     ///
     /// # Errors
     /// When it could not be written; then it stays as it was.
-    pub fn set(&self, provider: &str, switched: Switched) -> Result<(), SwitchError> {
+    pub fn set(
+        &self,
+        provider: &str,
+        enabled: bool,
+        rate: Option<Option<f64>>,
+        have_it_count: impl FnOnce(),
+    ) -> Result<(), SwitchError> {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = all.clone();
-        next.insert(provider.to_owned(), switched);
+        let rate = rate.or_else(|| all.get(provider)?.rate);
+        next.insert(provider.to_owned(), Switched { enabled, rate });
         let path = self.dir.join(FILE_NAME);
         self.write(&next).map_err(|source| SwitchError::File { path, source })?;
         *all = next;
+        have_it_count();
         Ok(())
     }
 
@@ -130,8 +139,9 @@ mod tests {
         assert_eq!(switches.of("payments"), Switched { enabled: true, rate: None });
         let off = Switched { enabled: false, rate: Some(Some(2.5)) };
         let on = Switched { enabled: true, rate: Some(None) };
-        switches.set("payments", off).unwrap();
-        switches.set("carrier", on).unwrap();
+        switches.set("payments", true, Some(Some(2.5)), || ()).unwrap();
+        switches.set("payments", false, None, || ()).unwrap(); // and the rate stays
+        switches.set("carrier", true, Some(None), || ()).unwrap();
         let again = Switches::open(dir.path()).unwrap();
         assert_eq!((again.of("payments"), again.of("carrier")), (off, on));
         fs::write(dir.path().join(FILE_NAME), "{").unwrap();

@@ -270,6 +270,12 @@ async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<
             bytes += listed.parked.delivery.value.len();
             parked.push((handle.name, listed));
         }
+        if bytes >= PAGE_BYTES {
+            // The store has ended its page for its size: whether there is more, only the next page tells.
+            let next =
+                parked.last().map(|(at, last): &(&str, ListedParked)| format!("{at}-{}", last.arrival));
+            return Ok(Json(ParkedList { parked: views(parked), next }));
+        }
     }
     Ok(Json(ParkedList { parked: views(parked), next: None }))
 }
@@ -415,7 +421,11 @@ fn read_selection(form: &mut Form<'_>, names: &[&'static str]) -> Option<Selecti
         }
     });
     let reason = form.text("reason", 1, 200);
+    let named = form.has("ids");
     let ids = form.texts("ids", MAX_IDS, "the id of a parked event", ParkedId::parse);
+    if named && ids.is_empty() && !form.has_errors() {
+        form.bad("ids", "must name at least one event; leave it out to mean all of them");
+    }
     if !ids.is_empty() && service.is_none() && !form.has_errors() {
         form.bad("service", "is needed with ids: they are those of one service");
     }

@@ -64,8 +64,9 @@ async fn put(
     let control = find(&api.controls, &name)?;
     let wish = read_body(&json_body(&headers, body)?, |form| {
         let enabled = form.needed_flag("enabled");
+        let stated = form.has("rate");
         let rate = form.number("rate", MIN_RATE, MAX_RATE);
-        Some(SwitchWish { enabled: enabled?, rate })
+        Some(SwitchWish { enabled: enabled?, rate: stated.then_some(rate) })
     })?;
     match control.switch.set(wish).await {
         Ok(state) => Ok(Json(state)),
