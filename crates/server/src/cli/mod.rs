@@ -15,6 +15,8 @@ pub mod load;
 pub mod orders;
 mod out;
 pub mod parked;
+pub mod providers;
+pub mod services;
 pub mod simulate;
 mod style;
 pub mod topics;
