@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod events;
 mod ids;
 pub mod load;
+mod obstacles;
 pub mod orders;
 mod out;
 pub mod parked;
