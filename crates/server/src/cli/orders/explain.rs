@@ -31,7 +31,7 @@ pub struct ExplainArgs {
 
 /// Explains the order.
 pub async fn run(api: &Api, args: &ExplainArgs, json: bool) -> Result<ExitCode, ApiError> {
-    let path = find::path(api, &args.order.id).await?;
+    let path = find::path(api, &args.order.id, find::For::Looking).await?;
     let order: Value = api.get(&path, &[]).await?;
     let history: Value = api.get(&format!("{path}/events"), &[]).await?;
     let events = history["events"].as_array().map(Vec::as_slice).unwrap_or_default();
