@@ -1,12 +1,19 @@
 //! What an operator sees and changes of the providers while the system runs. HTTP handlers see these ports; the
 //! providers' adapters implement them.
 
+mod held;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use cartwright_core::services::SHIP_SCENARIO;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use self::held::HeldBy;
+
+/// The names of the providers.
+pub const PROVIDERS: [&str; 2] = ["payments", "carrier"];
 
 /// The calls per second that a provider may be limited to.
 pub const MAX_RATE: f64 = 1_000_000.0;

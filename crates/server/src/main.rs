@@ -6,8 +6,8 @@ mod help_tests;
 use std::process::ExitCode;
 
 use cartwright_server::cli::{
-    EXIT_CODES, backup, completions, config, doctor, events, load, orders, parked, simulate, topics, up,
-    verify, waiting,
+    EXIT_CODES, backup, completions, config, doctor, events, load, orders, parked, providers, services,
+    simulate, topics, up, verify, waiting,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -36,6 +36,10 @@ enum Command {
     Load(load::LoadArgs),
     /// Show how the simulated providers behave, or make them behave otherwise
     Simulate(simulate::SimulateArgs),
+    /// Show whether the providers are called, switch them off, or on at a rate
+    Providers(providers::ProvidersArgs),
+    /// Show how the services are, pause one, or have it go on
+    Services(services::ServicesArgs),
     /// Look at events that could not be applied, try them again, or give them up
     Parked(parked::ParkedArgs),
     /// List open orders, what they wait for and since when
@@ -61,6 +65,8 @@ async fn main() -> ExitCode {
         Command::Orders(args) => orders::run(args).await,
         Command::Load(args) => load::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
+        Command::Providers(args) => providers::run(args).await,
+        Command::Services(args) => services::run(args).await,
         Command::Parked(args) => parked::run(args).await,
         Command::Waiting(args) => waiting::run(args).await,
         Command::Backup(args) => backup::backup(&args),

@@ -4,16 +4,16 @@ use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
 use hyper::body::Bytes;
 use reqwest::{Method, RequestBuilder, StatusCode};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use serde_json::Value;
 
 use super::{exit, style::Paint};
 
 /// No single call of a command takes longer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How much of an answer that is not ours is worth showing.
-const SHOWN_OF_A_FOREIGN_BODY: usize = 300;
 
 /// Talks to one server.
 pub struct Api {
@@ -31,17 +31,28 @@ pub struct Answer<T> {
 #[derive(Debug)]
 pub enum ApiError {
     /// Nobody answered.
-    Unreachable { server: String, reason: String },
+    Unreachable {
+        server: String,
+        reason: String,
+        /// Whether the request may have arrived before.
+        sent: bool,
+    },
+    /// Something answered that is no Cartwright, or none that works.
+    Foreign { server: String, status: u16 },
     /// The server explained itself (RFC 9457).
     Problem(Box<Problem>),
     /// An answer that this version does not understand.
-    Odd { server: String, status: Option<u16>, what: String },
+    Odd { server: String, what: String },
+    /// What was asked for makes no sense on this side.
+    Wrong(String),
 }
 
 /// RFC 9457, with our `errors`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Problem {
+    #[serde(rename = "type")]
+    pub kind: String,
     pub title: String,
     pub status: u16,
     pub detail: String,
@@ -59,7 +70,7 @@ impl Api {
     pub fn new(server: String) -> Result<Self, ApiError> {
         match reqwest::Client::builder().timeout(CALL_TIMEOUT).tcp_nodelay(true).build() {
             Ok(http) => Ok(Self { http, server }),
-            Err(error) => Err(ApiError::Unreachable { server, reason: error.to_string() }),
+            Err(error) => Err(ApiError::Unreachable { server, reason: error.to_string(), sent: false }),
         }
     }
 
@@ -79,10 +90,7 @@ impl Api {
     /// The body of whatever is answered, good or bad.
     pub async fn get_whatever(&self, path: &str) -> Result<Bytes, ApiError> {
         let response = self.http.get(self.url(path)).send().await;
-        let unreachable = |error: reqwest::Error| ApiError::Unreachable {
-            server: self.server.clone(),
-            reason: innermost(&error),
-        };
+        let unreachable = |error: reqwest::Error| self.unreachable(&error);
         response.map_err(unreachable)?.bytes().await.map_err(unreachable)
     }
 
@@ -120,10 +128,14 @@ impl Api {
 
     /// Reads an answer, or says that it is not one.
     pub fn read<'a, T: Deserialize<'a>>(&self, body: &'a [u8]) -> Result<T, ApiError> {
-        serde_json::from_slice(body).map_err(|error| ApiError::Odd {
-            server: self.server.clone(),
-            status: None,
-            what: format!("with something that can't be read: {error}"),
+        serde_json::from_slice(body).map_err(|error| {
+            let server = self.server.clone();
+            match serde_json::from_slice::<IgnoredAny>(body) {
+                Ok(_) => {
+                    ApiError::Odd { server, what: format!("with something that can't be read: {error}") }
+                }
+                Err(_) => ApiError::Foreign { server, status: StatusCode::OK.as_u16() },
+            }
         })
     }
 
@@ -132,14 +144,10 @@ impl Api {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Answer<Bytes>, ApiError> {
-        let unreachable = |error: &reqwest::Error| ApiError::Unreachable {
-            server: self.server.clone(),
-            reason: innermost(error),
-        };
-        let response = request.send().await.map_err(|error| unreachable(&error))?;
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         let replayed = response.headers().get("idempotency-replayed").is_some_and(|said| said == "true");
-        let body = response.bytes().await.map_err(|error| unreachable(&error))?;
+        let body = response.bytes().await.map_err(|error| self.unreachable(&error))?;
         if !status.is_success() {
             return Err(self.refusal(status, &body));
         }
@@ -151,14 +159,15 @@ impl Api {
             Ok(problem) if !problem.title.is_empty() || !problem.detail.is_empty() => {
                 ApiError::Problem(Box::new(Problem { status: status.as_u16(), ..problem }))
             }
-            _ => {
-                let text = String::from_utf8_lossy(&body[..body.len().min(SHOWN_OF_A_FOREIGN_BODY)]);
-                ApiError::Odd {
-                    server: self.server.clone(),
-                    status: Some(status.as_u16()),
-                    what: format!("{status} {}", text.trim()),
-                }
-            }
+            _ => ApiError::Foreign { server: self.server.clone(), status: status.as_u16() },
+        }
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> ApiError {
+        ApiError::Unreachable {
+            server: self.server.clone(),
+            reason: innermost(error),
+            sent: !error.is_connect() && !error.is_builder(),
         }
     }
 }
@@ -168,16 +177,21 @@ impl ApiError {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Problem(problem) => Some(problem.status),
-            Self::Odd { status, .. } => *status,
-            Self::Unreachable { .. } => None,
+            Self::Foreign { status, .. } => Some(*status),
+            Self::Unreachable { .. } | Self::Odd { .. } | Self::Wrong(_) => None,
         }
+    }
+
+    /// Whether it is a problem of this kind.
+    pub fn is(&self, kind: &str) -> bool {
+        matches!(self, Self::Problem(problem) if problem.kind.rsplit(':').next() == Some(kind))
     }
 
     /// Whether it passes by itself: the server is away or busy, so the same call may succeed later.
     pub fn passes(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
-            Self::Problem(_) | Self::Odd { .. } => {
+            Self::Problem(_) | Self::Foreign { .. } | Self::Odd { .. } | Self::Wrong(_) => {
                 self.status().is_some_and(|status| status >= 500 || status == 429 || status == 408)
             }
         }
@@ -187,25 +201,68 @@ impl ApiError {
     pub fn report(&self) -> ExitCode {
         eprintln!("{}", self.text(&Paint::stderr()));
         match self {
-            Self::Unreachable { .. } => exit::UNREACHABLE.into(),
-            Self::Problem(_) | Self::Odd { .. } => exit::FAILED.into(),
+            Self::Unreachable { .. } | Self::Foreign { .. } => exit::UNREACHABLE.into(),
+            Self::Problem(_) | Self::Odd { .. } | Self::Wrong(_) => exit::FAILED.into(),
+        }
+    }
+
+    /// Whether what was asked for may have been done all the same.
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Unreachable { sent, .. } => *sent,
+            Self::Foreign { status, .. } => *status >= 500,
+            Self::Odd { .. } => true,
+            Self::Problem(_) | Self::Wrong(_) => false,
+        }
+    }
+
+    /// The same, with fields named as the command's flags are.
+    #[must_use]
+    pub fn in_flags(self) -> Self {
+        match self {
+            Self::Problem(problem) => Self::Problem(Box::new(problem.in_flags())),
+            other => other,
         }
     }
 
     /// What is wrong, for a person.
     pub fn text(&self, paint: &Paint) -> String {
         match self {
-            Self::Unreachable { server, reason } => format!(
+            Self::Unreachable { server, reason, .. } => format!(
                 "{} no Cartwright answers at {server} ({reason}). Start one with `cartwright up`, or name another with --server.",
                 paint.red("error:"),
             ),
-            Self::Odd { server, what, .. } => format!("{} {server} answered {what}", paint.red("error:")),
+            Self::Foreign { server, status } => format!(
+                "{} no Cartwright answers at {server}: what is there answered {status}, and not as Cartwright does. Start one with `cartwright up`, or name another with --server.",
+                paint.red("error:"),
+            ),
+            Self::Wrong(what) => format!("{} {what}", paint.red("error:")),
+            Self::Odd { server, what } => format!("{} {server} answered {what}", paint.red("error:")),
             Self::Problem(problem) => problem.text(paint),
         }
     }
 }
 
 impl Problem {
+    fn in_flags(mut self) -> Self {
+        for error in &mut self.errors {
+            let name = error.field.strip_prefix('/').unwrap_or(&error.field);
+            if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+                continue; // a part of something, and no flag of its own
+            }
+            let mut flag = "--".to_owned();
+            for letter in name.chars() {
+                if letter.is_ascii_uppercase() {
+                    flag.push('-');
+                }
+                flag.push(letter.to_ascii_lowercase());
+            }
+            self.detail = self.detail.replace(&error.field, &flag);
+            error.field = flag;
+        }
+        self
+    }
+
     fn text(&self, paint: &Paint) -> String {
         let mut text = format!("{} {} ({})", paint.red("error:"), self.title, self.status);
         if !self.detail.is_empty() && self.detail != self.title {
@@ -256,6 +313,17 @@ mod tests {
             problem.text(&Paint::plain()),
             "error: Bad order (400)\n  2 fields are bad\n  /currency          is needed\n  /lines/0/quantity  must be between 1 and 10000"
         );
+    }
+
+    #[test]
+    fn fields_are_named_as_flags() {
+        let field = |name: &str| FieldError { field: name.into(), message: "must be 2".into() };
+        let errors = vec![field("/confirm"), field("olderThan"), field("/ids/0")];
+        let problem =
+            Problem { detail: "/confirm must be 2".into(), errors, ..Problem::default() }.in_flags();
+        assert_eq!(problem.detail, "--confirm must be 2");
+        let names: Vec<&str> = problem.errors.iter().map(|error| &*error.field).collect();
+        assert_eq!(names, ["--confirm", "--older-than", "/ids/0"]);
     }
 
     #[test]

@@ -73,6 +73,11 @@ pub fn backup(args: &BackupArgs) -> ExitCode {
 
 /// Runs `cartwright restore`.
 pub fn restore(args: &RestoreArgs) -> ExitCode {
+    if let Err(error) = std::fs::read_dir(&args.from) {
+        let error = format!("{} can't be read: {error}", args.from.display());
+        eprintln!("{} {error}", Paint::stderr().red("error:"));
+        return exit::UNREACHABLE.into();
+    }
     let bar = bar(args.json);
     let asked = Restore {
         from: args.from.clone(),

@@ -29,6 +29,12 @@ pub struct SettingsArgs {
 }
 
 impl SettingsArgs {
+    /// The exit code when the settings are wrong: a file that is not there is another matter than one that is.
+    fn exit_code(&self) -> u8 {
+        let can_be_read = |file: &PathBuf| std::fs::File::open(file).is_ok();
+        if self.config.as_ref().is_none_or(can_be_read) { exit::FAILED } else { exit::UNREACHABLE }
+    }
+
     /// Reads the settings: the default file < the file given < the environment < the flags.
     ///
     /// # Errors
@@ -98,7 +104,7 @@ pub fn run(args: &ConfigArgs) -> ExitCode {
 pub fn print(settings: &SettingsArgs, json: bool) -> ExitCode {
     let effective = match settings.read() {
         Ok(effective) => effective,
-        Err(error) => return report(&error),
+        Err(error) => return report(&error, settings),
     };
     if json {
         let settings: Vec<Value> = effective.settings.iter().map(as_json).collect();
@@ -135,7 +141,7 @@ fn check(settings: &SettingsArgs, json: bool) -> ExitCode {
             out::line(json!({"ok": true, "wrong": []}));
             ExitCode::SUCCESS
         }
-        (Err(error), false) => report(&error),
+        (Err(error), false) => report(&error, settings),
         (Err(error), true) => {
             let wrong: Vec<Value> = error
                 .wrong
@@ -143,14 +149,14 @@ fn check(settings: &SettingsArgs, json: bool) -> ExitCode {
                 .map(|wrong| json!({"from": wrong.origin.to_string(), "what": wrong.what}))
                 .collect();
             out::line(json!({"ok": false, "wrong": wrong}));
-            exit::FAILED.into()
+            settings.exit_code().into()
         }
     }
 }
 
-fn report(error: &ConfigError) -> ExitCode {
+fn report(error: &ConfigError, settings: &SettingsArgs) -> ExitCode {
     eprintln!("{} {error}", Paint::stderr().red("error:"));
-    exit::FAILED.into()
+    settings.exit_code().into()
 }
 
 fn as_json(setting: &Setting) -> Value {

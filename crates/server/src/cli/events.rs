@@ -12,7 +12,7 @@ use serde_json::{Value, value::RawValue};
 use super::{
     ServerArg,
     api::{Api, ApiError},
-    out,
+    orders, out,
     style::Paint,
 };
 
@@ -58,7 +58,7 @@ pub struct TailArgs {
     /// Which topic
     #[arg(long, value_enum, default_value_t = Topic::All)]
     topic: Topic,
-    /// Only events of this order, by id
+    /// Only events of this order, by id or number
     #[arg(long, value_name = "ID")]
     order: Option<String>,
     /// Where to begin
@@ -107,6 +107,10 @@ struct Page<'a> {
 }
 
 async fn follow(api: &Api, args: &TailArgs, json: bool) -> Result<(), ApiError> {
+    let order = match &args.order {
+        Some(named) => Some(orders::id(api, named, orders::For::Looking).await?),
+        None => None,
+    };
     let topics: &[&str] = match args.topic {
         Topic::Orders => &TOPICS[..1],
         Topic::Payments => &TOPICS[1..2],
@@ -137,7 +141,7 @@ async fn follow(api: &Api, args: &TailArgs, json: bool) -> Result<(), ApiError> 
             let page: Page<'_> = api.read(&body)?;
             quiet &= page.events.is_empty();
             for event in page.events {
-                let Some(line) = line(reader.topic, event, args.order.as_deref(), json, &paint) else {
+                let Some(line) = line(reader.topic, event, order.as_deref(), json, &paint) else {
                     continue;
                 };
                 if left == 0 {

@@ -9,7 +9,8 @@ use super::{
     ServerArg,
     api::{Api, ApiError, path_part},
     exit,
-    orders::text,
+    obstacles::Parked,
+    orders::{self, For, text},
     out,
     style::{Paint, align_right, count, table},
 };
@@ -81,11 +82,11 @@ pub struct ListArgs {
     /// Of this service only: orders, payments or fulfillment
     #[arg(long)]
     service: Option<String>,
-    /// Of this order only
+    /// Of this order only, by id or number
     #[arg(long)]
     order: Option<String>,
     /// At most so many
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
     /// Continue where another list ended
     #[arg(long)]
@@ -98,7 +99,7 @@ pub struct Which {
     /// Of this service only: orders, payments or fulfillment
     #[arg(long)]
     service: Option<String>,
-    /// Of this order only
+    /// Of this order only, by id or number
     #[arg(long)]
     order: Option<String>,
     /// With these words in their reason
@@ -111,28 +112,50 @@ pub struct Which {
 
 /// Runs `cartwright parked …`.
 pub async fn run(args: ParkedArgs) -> ExitCode {
-    let result = match Api::new(args.server.url()) {
-        Ok(api) => match args.command {
-            ParkedCommand::List(list) => list_parked(&api, list, args.json).await,
-            ParkedCommand::Show { service, id } => show(&api, &service, &id, args.json).await,
-            ParkedCommand::Retry { which, dry_run, rate, limit } => {
-                let mut body = which.body(dry_run);
-                body.extend(rate.map(|rate| ("rate".to_owned(), rate.into())));
-                body.extend(limit.map(|limit| ("limit".to_owned(), limit.into())));
-                retry(&api, body.into(), dry_run, args.json).await
-            }
-            ParkedCommand::Discard { which, dry_run, confirm } => {
-                let mut body = which.body(dry_run);
-                body.extend(confirm.map(|confirm| ("confirm".to_owned(), confirm.into())));
-                discard(&api, body.into(), dry_run, args.json).await
-            }
-        },
-        Err(error) => Err(error),
-    };
+    let result = perform(args).await.map_err(ApiError::in_flags);
     result.unwrap_or_else(|error| error.report())
 }
 
+async fn perform(args: ParkedArgs) -> Result<ExitCode, ApiError> {
+    let api = Api::new(args.server.url())?;
+    match args.command {
+        ParkedCommand::List(list) => list_parked(&api, list, args.json).await,
+        ParkedCommand::Show { service, id } => show(&api, &service, &id, args.json).await,
+        ParkedCommand::Retry { which, dry_run, rate, limit } => {
+            let mut body = which.named(&api).await?.body(dry_run);
+            body.extend(rate.map(|rate| ("rate".to_owned(), rate.into())));
+            body.extend(limit.map(|limit| ("limit".to_owned(), limit.into())));
+            retry(&api, body.into(), dry_run, args.json).await
+        }
+        ParkedCommand::Discard { which, dry_run, confirm } => {
+            let mut body = which.named(&api).await?.body(dry_run);
+            body.extend(confirm.map(|confirm| ("confirm".to_owned(), confirm.into())));
+            discard(&api, body.into(), dry_run, args.json).await
+        }
+    }
+}
+
+/// The id of the order that is named so. One that orders does not know may have parked events all the same, and a
+/// listener of the operator's own knows of no orders.
+async fn order_id(api: &Api, named: String, purpose: For) -> Result<String, ApiError> {
+    match orders::id(api, &named, purpose).await {
+        Err(error) if error.status() == Some(404) => {
+            let served = error.is("no-such-order");
+            if served && Parked::of_order(api, &named).await.is_empty() { Err(error) } else { Ok(named) }
+        }
+        found => found,
+    }
+}
+
 impl Which {
+    async fn named(self, api: &Api) -> Result<Self, ApiError> {
+        let order = match self.order {
+            Some(named) => Some(order_id(api, named, For::Changing).await?),
+            None => None,
+        };
+        Ok(Self { order, ..self })
+    }
+
     fn body(self, dry_run: bool) -> Map<String, Value> {
         let mut body = Map::new();
         for (name, value) in [("service", self.service), ("order", self.order), ("reason", self.reason)] {
@@ -150,7 +173,11 @@ impl Which {
 
 async fn list_parked(api: &Api, args: ListArgs, json: bool) -> Result<ExitCode, ApiError> {
     let mut query = vec![("limit", args.limit.to_string())];
-    for (name, value) in [("service", args.service), ("order", args.order), ("cursor", args.cursor)] {
+    let order = match args.order {
+        Some(named) => Some(order_id(api, named, For::Looking).await?),
+        None => None,
+    };
+    for (name, value) in [("service", args.service), ("order", order), ("cursor", args.cursor)] {
         query.extend(value.map(|value| (name, value)));
     }
     let page: Value = api.get("/v1/admin/parked", &query).await?;
@@ -197,6 +224,9 @@ async fn discard(api: &Api, body: Value, dry_run: bool, json: bool) -> Result<Ex
         ),
     };
     out::line(shown);
+    if !dry_run && done["discarded"].as_u64() == Some(0) {
+        return Err(ApiError::Wrong("nothing that is parked is meant: nothing was discarded".into()));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -218,9 +248,11 @@ fn list_text(page: &Value, paint: &Paint) -> String {
 fn events_text(events: &[Value], paint: &Paint) -> String {
     let mut rows = table(&["SERVICE", "ID", "ORDER", "EVENT", "FROM", "SIZE", "SINCE", "REASON"]);
     for event in events {
-        let order = match event["orderKnown"].as_bool() {
-            Some(false) => format!("{} (unknown)", text(event, "/order")),
-            _ => text(event, "/order").to_owned(),
+        // Elsewhere that only means that the order was not begun there.
+        let unknown = text(event, "/service") == "orders" && event["orderKnown"].as_bool() == Some(false);
+        let order = match unknown {
+            true => format!("{} (unknown)", text(event, "/order")),
+            false => text(event, "/order").to_owned(),
         };
         rows.add_row([
             text(event, "/service"),
@@ -317,6 +349,10 @@ mod tests {
         assert_eq!(shown.lines().count(), 4, "{shown}");
         assert!(shown.contains("nobody (unknown)") && shown.contains("payments 9"), "{shown}");
         assert!(shown.ends_with("more: --cursor orders-17"));
+        let mut elsewhere = event();
+        elsewhere["service"] = "payments".into();
+        let shown = list_text(&json!({"parked": [elsewhere], "next": null}), &Paint::plain());
+        assert!(!shown.contains("(unknown)"), "{shown}");
         assert_eq!(list_text(&json!({"parked": [], "next": null}), &Paint::plain()), "nothing is parked");
     }
 

@@ -12,7 +12,7 @@ use super::{
     out,
     style::{Paint, table},
 };
-use crate::control::{Behaviour, Mode};
+use crate::control::{Behaviour, Mode, PROVIDERS};
 
 /// Show how the simulated providers behave, or make them behave otherwise
 #[derive(Args, Debug)]
@@ -41,9 +41,6 @@ It lasts until told otherwise, also over a restart of the server. Rates and late
 Examples:
   cartwright simulate payments=down
   cartwright simulate payments=up carrier=flaky";
-
-/// The providers that may be simulated.
-const PROVIDERS: [&str; 2] = ["payments", "carrier"];
 
 /// What one provider is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     ServerArg,
     api::{Api, ApiError},
+    obstacles::{Parked, Standing},
     orders::text,
     out,
     style::{Paint, table},
@@ -27,7 +28,7 @@ pub struct WaitingArgs {
     #[arg(long, value_name = "SECONDS")]
     older_than: Option<u64>,
     /// At most so many
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
     /// Continue where another list ended
     #[arg(long)]
@@ -45,7 +46,7 @@ pub async fn run(args: WaitingArgs) -> ExitCode {
         Ok(api) => list(&api, args).await,
         Err(error) => Err(error),
     };
-    result.unwrap_or_else(|error| error.report())
+    result.map_err(ApiError::in_flags).unwrap_or_else(|error| error.report())
 }
 
 async fn list(api: &Api, args: WaitingArgs) -> Result<ExitCode, ApiError> {
@@ -57,23 +58,32 @@ async fn list(api: &Api, args: WaitingArgs) -> Result<ExitCode, ApiError> {
         query.extend(value.map(|value| (name, value)));
     }
     let page: Value = api.get("/v1/admin/waiting", &query).await?;
-    out::line(if args.json { page.to_string() } else { shown(&page, &Paint::stdout()) });
+    if args.json {
+        out::line(page);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let standing = Standing::ask(api).await;
+    let parked = if standing.has_parked() { Parked::first(api).await } else { vec![] };
+    out::line(shown(&page, &standing, &parked, &Paint::stdout()));
     Ok(ExitCode::SUCCESS)
 }
 
-fn shown(page: &Value, paint: &Paint) -> String {
+fn shown(page: &Value, standing: &Standing, parked: &[Parked], paint: &Paint) -> String {
     let orders = page["waiting"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut shown = match orders {
         [] => "no order waits".to_owned(),
-        orders => rows(orders, paint),
+        orders => rows(orders, parked, paint),
     };
+    for obstacle in standing.all() {
+        let _ = write!(shown, "\n{}", paint.yellow(&obstacle.line()));
+    }
     if !text(page, "/next").is_empty() {
         let _ = write!(shown, "\n{}", paint.dim(&format!(" more: --cursor {}", text(page, "/next"))));
     }
     shown
 }
 
-fn rows(orders: &[Value], paint: &Paint) -> String {
+fn rows(orders: &[Value], parked: &[Parked], paint: &Paint) -> String {
     let mut rows = table(&["NUMBER", "ID", "FLOW", "WAITS FOR", "STATE", "SINCE", "NEXT TRY", "REASON"]);
     for order in orders {
         let held = order["onHold"].as_bool() == Some(true);
@@ -90,12 +100,20 @@ fn rows(orders: &[Value], paint: &Paint) -> String {
             text(order, "/state"),
             text(order, "/since"),
             text(order, "/nextTryAt"),
-            text(order, "/reason"),
+            &reason(order, parked),
         ]);
     }
     let lines: Vec<String> = rows.lines().map(|line| line.trim_end().to_owned()).collect();
     let header = lines.first().map(|line| paint.bold(line)).unwrap_or_default();
     std::iter::once(header).chain(lines.into_iter().skip(1)).collect::<Vec<_>>().join("\n")
+}
+
+/// Why an order waits: events that could not be applied come before all that its service says.
+fn reason(order: &Value, parked: &[Parked]) -> String {
+    match parked.iter().find(|parked| parked.order == text(order, "/order")) {
+        Some(first) => format!("parked in {}: {}", first.service, first.line()),
+        None => text(order, "/reason").to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -108,9 +126,32 @@ mod tests {
     fn an_order_on_hold_waits_for_its_release() {
         let order = json!({"number": "1001", "order": "a", "flow": "standard", "onHold": true, "kind": null,
             "state": null, "since": "2026-01-01T00:00:00Z", "nextTryAt": null, "reason": null});
-        let text = shown(&json!({"waiting": [order], "next": null}), &Paint::plain());
+        let none = Standing::default();
+        let text = shown(&json!({"waiting": [order], "next": null}), &none, &[], &Paint::plain());
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.contains("release"), "{text}");
-        assert_eq!(shown(&json!({"waiting": [], "next": null}), &Paint::plain()), "no order waits");
+        assert_eq!(
+            shown(&json!({"waiting": [], "next": null}), &none, &[], &Paint::plain()),
+            "no order waits"
+        );
+    }
+
+    #[test]
+    fn what_holds_orders_up_is_said_with_the_word_that_undoes_it() {
+        let order = json!({"number": "1001", "order": "a", "flow": "standard", "onHold": false, "kind": "pay",
+            "state": "requested", "since": "2026-01-01T00:00:00Z", "nextTryAt": null, "reason": null});
+        let parked = Parked {
+            order: "a".into(),
+            service: "payments".into(),
+            event_type: "StepRequestedV1".into(),
+            reason: "too new".into(),
+        };
+        let services = json!({"services": [{"name": "payments", "paused": true, "parked": 1}]});
+        let standing = Standing::given(json!({}), services);
+        assert!(standing.has_parked());
+        let page = json!({"waiting": [order], "next": null});
+        let text = shown(&page, &standing, &[parked], &Paint::plain());
+        assert!(text.contains("parked in payments: StepRequestedV1: too new"), "{text}");
+        assert!(text.contains("cartwright services resume payments"), "{text}");
     }
 }

@@ -18,7 +18,7 @@ use super::{
     switches::{Switched, Switches},
 };
 use crate::{
-    control::{BreakerState, ProviderState, Switch, SwitchWish},
+    control::{BreakerState, HeldBy, ProviderState, Switch, SwitchWish},
     telemetry::metrics,
 };
 
@@ -75,9 +75,9 @@ impl Gate {
     pub fn trouble(&self) -> Option<String> {
         let inner = self.inner();
         if !inner.enabled {
-            return Some(self.switched_off());
+            return Some(HeldBy::Switch.reason(self.name));
         }
-        (inner.breaker.state() != BreakerState::Closed).then(|| self.out_of_order())
+        (inner.breaker.state() != BreakerState::Closed).then(|| HeldBy::Breaker.reason(self.name))
     }
 
     /// Lets a call through, or says when to come again.
@@ -85,15 +85,16 @@ impl Gate {
         let now = Instant::now();
         let mut inner = self.inner();
         let Inner { enabled, pace, breaker, queue, under_way } = &mut *inner;
-        let held = |reason: String, wait: Duration, wished: bool| Err(HeldBack { reason, wait, wished });
+        let held = |by: HeldBy, wait: Duration, wished: bool| {
+            Err(HeldBack { reason: by.reason(self.name), wait, wished })
+        };
         if !*enabled {
-            return held(self.switched_off(), queue.wait(now, None, now), true);
+            return held(HeldBy::Switch, queue.wait(now, None, now), true);
         }
         // The rate first: a probe that is let through has to be made.
         if let Err(next) = pace.take(now) {
-            let reason =
-                format!("calls to {} are limited to {} per second", self.name, pace.rate().unwrap_or(0.0));
-            return held(reason, queue.wait(next, pace.rate(), now), true);
+            let by = HeldBy::Rate(pace.rate().unwrap_or(0.0));
+            return held(by, queue.wait(next, pace.rate(), now), true);
         }
         match breaker.ask(now) {
             Ok(pass) => {
@@ -104,16 +105,8 @@ impl Gate {
                 let gate = self.clone();
                 Ok(Ticket { gate, call, pass, since: now, open: true })
             }
-            Err(next) => held(self.out_of_order(), queue.wait(next, pace.rate(), now), false),
+            Err(next) => held(HeldBy::Breaker, queue.wait(next, pace.rate(), now), false),
         }
-    }
-
-    fn switched_off(&self) -> String {
-        format!("{} is switched off", self.name)
-    }
-
-    fn out_of_order(&self) -> String {
-        format!("the circuit is open: {} does not answer", self.name)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -260,7 +260,7 @@ impl Retries {
 
     async fn run(&self, mut walk: Walk, rate: u32, limit: usize) -> Option<String> {
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate.clamp(1, MAX_RATE));
-        let mut tried = HashSet::new();
+        let (mut tried, mut orders) = (HashSet::new(), HashSet::new());
         loop {
             let found = match walk.next().await {
                 Ok(Some(found)) => found,
@@ -276,12 +276,17 @@ impl Retries {
                 if !tried.insert((handle.name, listed.order.clone())) {
                     continue;
                 }
-                if tried.len() > limit {
+                // One that has parked events in several services is one order.
+                let is_new = orders.insert(listed.order.clone());
+                if orders.len() > limit {
                     return Some(format!("{limit} orders were tried; the rest takes another retry"));
                 }
                 ticks.tick().await;
                 match unpark(&handle, listed.order.clone(), Unpark::Retry).await {
-                    Ok(unparked) => self.note(|progress| progress.add(&handle, listed.order, unparked)),
+                    Ok(unparked) => self.note(|progress| {
+                        progress.orders += usize::from(is_new);
+                        progress.add(&handle, listed.order, unparked);
+                    }),
                     Err(why) => return Some(why.to_string()),
                 }
             }
@@ -301,7 +306,6 @@ impl Retries {
 
 impl Progress {
     fn add(&mut self, handle: &Handle, order: OrderId, unparked: Unparked) {
-        self.orders += 1;
         self.applied += unparked.applied;
         self.left += unparked.left;
         if let Some(why) = unparked.why

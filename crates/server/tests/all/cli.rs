@@ -14,7 +14,7 @@ use tokio::{
 use crate::harness::{ORDERS, PAUSED, Shop, small, small_with, text, wait_until};
 
 /// `cartwright` with these arguments, in an empty environment but for what it needs.
-fn cartwright(args: &[&str]) -> Command {
+pub fn cartwright(args: &[&str]) -> Command {
     let binary =
         std::env::var_os("CARTWRIGHT_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_cartwright").into());
     let mut command = Command::new(binary);
@@ -23,24 +23,24 @@ fn cartwright(args: &[&str]) -> Command {
 }
 
 /// Runs a command to its end against this shop.
-async fn run(shop: &Shop, args: &[&str]) -> Output {
+pub async fn run(shop: &Shop, args: &[&str]) -> Output {
     let server = format!("http://{}", shop.address());
     cartwright(args).args(["--server", &server]).output().await.unwrap()
 }
 
 /// The results of a command that must end well.
 #[track_caller]
-fn good(output: &Output) -> String {
+pub fn good(output: &Output) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
     out.into_owned()
 }
 
-fn json_of(output: &Output) -> Value {
+pub fn json_of(output: &Output) -> Value {
     serde_json::from_str(&good(output)).unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 

@@ -7,6 +7,7 @@ mod backup;
 mod bad_inputs;
 mod changing;
 mod cli;
+mod cli_troubles;
 mod crash;
 mod disk;
 mod events;

@@ -111,7 +111,7 @@ impl Desk {
         }
     }
 
-    /// People take longer than programs do: until the order has heard of its trouble.
+    /// People take longer than programs do: until the order has heard of its trouble, and waits for a while.
     fn settle(&self, explain: &str) {
         let limit = Instant::now() + LIMIT;
         let number = explain.split_whitespace().last().unwrap_or_default();
@@ -119,7 +119,10 @@ impl Desk {
             let mut command = command("cartwright", self.home.path(), self.port);
             let shown = command.args(["orders", "explain", number, "--json"]).output().unwrap();
             let order: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap_or_default();
-            if order["waitingFor"]["said"].is_string() {
+            let next_try =
+                order["waitingFor"]["nextTryAt"].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok());
+            let far = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1);
+            if order["waitingFor"]["said"].is_string() && next_try.is_some_and(|at| at > far) {
                 return;
             }
             assert!(Instant::now() < limit, "order {number} has no trouble: {order}\n{}", self.stderr());

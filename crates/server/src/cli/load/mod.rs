@@ -63,7 +63,7 @@ pub struct LoadArgs {
     #[arg(long)]
     orders: Option<u64>,
     /// Orders per second; latency then counts from when an order was due. Without it: as fast as it goes
-    #[arg(long)]
+    #[arg(long, value_parser = read_rate)]
     rate: Option<f64>,
     /// Connections to the server
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -132,8 +132,16 @@ enum Failure {
     Refused(String),
     /// Nobody answers.
     Unreachable(String),
+    /// A file that is needed can't be read.
+    Unreadable(String),
     /// Something on this side.
     Local(String),
+}
+
+/// Reads orders per second.
+fn read_rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.001..=10_000_000.0).contains(rate));
+    rate.ok_or_else(|| "must be between 0.001 and 10000000".to_owned())
 }
 
 impl Failure {
@@ -143,6 +151,10 @@ impl Failure {
             Self::Refused(why) | Self::Local(why) => {
                 eprintln!("{error} {why}");
                 exit::FAILED.into()
+            }
+            Self::Unreadable(why) => {
+                eprintln!("{error} {why}");
+                exit::UNREACHABLE.into()
             }
             Self::Unreachable(why) => {
                 eprintln!(
@@ -371,9 +383,6 @@ impl Pace {
     const NAP: Duration = Duration::from_millis(50);
 
     fn start(rate: f64, limit: u64, start: Instant) -> Result<Self, Failure> {
-        if !(0.001..=10_000_000.0).contains(&rate) {
-            return Err(Failure::Local("--rate must be between 0.001 and 10000000".into()));
-        }
         let pace =
             Self { start, rate, due: Arc::new(Semaphore::new(0)), stopped: Arc::new(AtomicBool::new(false)) };
         let (due, stopped) = (pace.due.clone(), pace.stopped.clone());
@@ -453,7 +462,7 @@ async fn show_progress(shared: Rc<Shared>, json: bool) {
 fn bodies(args: &LoadArgs) -> Result<Vec<Bytes>, Failure> {
     if let Some(file) = &args.body {
         let body = std::fs::read(file)
-            .map_err(|error| Failure::Local(format!("{} can't be read: {error}", file.display())))?;
+            .map_err(|error| Failure::Unreadable(format!("{} can't be read: {error}", file.display())))?;
         return Ok(vec![body.into()]);
     }
     Ok((0..TEMPLATES)

@@ -73,7 +73,7 @@ async fn ask(
     json: bool,
     show: fn(&Value) -> String,
 ) -> Result<ExitCode, ApiError> {
-    let path = find::path(api, &order.id).await?;
+    let path = find::path(api, &order.id, find::For::Changing).await?;
     let order: Value = api.post(&format!("{path}/{command}"), body, None).await?.body;
     if json {
         out::line(order);

@@ -1,8 +1,10 @@
 //! `cartwright orders explain`: what an order waits for, or why it ended as it did.
 
-use std::{collections::BTreeSet, fmt::Write as _, process::ExitCode};
+mod events;
 
-use cartwright_core::domain::flow::steps_of;
+use std::{fmt::Write as _, process::ExitCode};
+
+use cartwright_core::{domain::time::Timestamp, ports::Clock as _};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
@@ -10,12 +12,14 @@ use serde_json::Value;
 use super::{
     super::{
         api::{Api, ApiError},
+        obstacles::{Obstacle, Parked, Standing},
         out,
         style::{Paint, table},
     },
     OrderArg, find,
     show::text,
 };
+use crate::{clock::SystemClock, control::HeldBy};
 
 /// `cartwright orders explain`
 #[derive(Args, Debug)]
@@ -27,15 +31,20 @@ pub struct ExplainArgs {
 
 /// Explains the order.
 pub async fn run(api: &Api, args: &ExplainArgs, json: bool) -> Result<ExitCode, ApiError> {
-    let path = find::path(api, &args.order.id).await?;
+    let path = find::path(api, &args.order.id, find::For::Looking).await?;
     let order: Value = api.get(&path, &[]).await?;
     let history: Value = api.get(&format!("{path}/events"), &[]).await?;
     let events = history["events"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let explanation = Explanation::of(&order, events);
+    let standing = match order["waitingFor"].is_object() {
+        true => Standing::ask(api).await,
+        false => Standing::default(),
+    };
+    let parked = Parked::of_order(api, text(&order, "/id")).await;
+    let explanation = Explanation::of(&order, events, &standing, parked);
     if json {
         out::line(serde_json::to_string(&explanation).unwrap_or_default());
     } else {
-        out::line(explanation.text(&Paint::stdout()));
+        out::line(explanation.text(&Paint::stdout(), SystemClock::start().now()));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -49,9 +58,15 @@ struct Explanation {
     status: String,
     milestone: String,
     on_hold: bool,
+    /// The words of whoever held it.
+    hold_note: Option<String>,
     /// In a sentence: why the order stands where it stands.
     because: String,
     waiting_for: Option<Waiting>,
+    /// What is in the way of that step, and is not for the order to change.
+    obstacles: Vec<Obstacle>,
+    /// The first of its events that could not be applied: what comes after them waits.
+    parked: Vec<Parked>,
     /// Every step of its flow, and how far it has come.
     steps: Vec<StepLine>,
     /// The commands that it would accept now.
@@ -69,10 +84,13 @@ struct Waiting {
     next_try_at: Option<String>,
     /// What the other side said last.
     said: Option<String>,
+    /// Why its call was not made when it was due last, in our words.
+    held_back: Option<String>,
     /// Tries that came to no outcome so far.
     tries: usize,
 }
 
+/// A step of the order's flow.
 #[derive(Debug, PartialEq, Serialize)]
 struct StepLine {
     number: usize,
@@ -81,31 +99,53 @@ struct StepLine {
     note: Option<String>,
 }
 
-impl Explanation {
-    fn of(order: &Value, events: &[Value]) -> Self {
-        let waiting = order.get("waitingFor").filter(|waiting| waiting.is_object());
-        let waiting_for = waiting.map(|waiting| Waiting {
-            step: text(waiting, "/step").to_owned(),
+impl Waiting {
+    fn of(waiting: &Value, history: &[Value]) -> Self {
+        let (step, reason) = (text(waiting, "/step"), text(waiting, "/reason"));
+        let ours = HeldBy::read(reason).is_some();
+        let tries = events::tries(step, history);
+        Self {
+            step: step.to_owned(),
             kind: text(waiting, "/kind").to_owned(),
             state: text(waiting, "/state").to_owned(),
             since: some(text(waiting, "/since")),
             next_try_at: some(text(waiting, "/nextTryAt")),
-            said: some(text(waiting, "/reason")),
-            tries: tries(text(waiting, "/step"), events),
-        });
-        let mut steps = steps(text(order, "/flow"), text(order, "/id"), events);
+            said: if ours { tries.said } else { some(reason) },
+            held_back: some(reason).filter(|_| ours),
+            tries: tries.count,
+        }
+    }
+
+    /// When it is tried again; a moment that is over is none to show.
+    fn next_try(&self, now: Timestamp) -> Option<&str> {
+        let at = self.next_try_at.as_deref()?;
+        let is_over = Timestamp::parse(at).is_some_and(|at| at <= now);
+        Some(if is_over { "due now" } else { at })
+    }
+}
+
+impl Explanation {
+    fn of(order: &Value, history: &[Value], standing: &Standing, parked: Vec<Parked>) -> Self {
+        let waiting = order.get("waitingFor").filter(|waiting| waiting.is_object());
+        let obstacles = waiting.map(|waiting| standing.of(text(waiting, "/kind"), text(waiting, "/reason")));
+        let waiting_for = waiting.map(|waiting| Waiting::of(waiting, history));
+        let mut steps = events::steps(text(order, "/flow"), text(order, "/id"), history);
         if text(order, "/status") == "completed" {
             // Also those that orders does itself, and so reports to nobody.
             steps.iter_mut().for_each(|step| step.state = "done".into());
         }
-        Self {
+        let on_hold = order["onHold"].as_bool().unwrap_or(false);
+        let mut explanation = Self {
             id: text(order, "/id").to_owned(),
             number: text(order, "/number").to_owned(),
             status: text(order, "/status").to_owned(),
             milestone: text(order, "/milestone").to_owned(),
-            on_hold: order["onHold"].as_bool().unwrap_or(false),
-            because: because(order, waiting_for.as_ref(), events),
+            on_hold,
+            hold_note: events::reason_of("OrderHeldV1", history).filter(|_| on_hold).map(str::to_owned),
+            because: String::new(),
             waiting_for,
+            obstacles: obstacles.unwrap_or_default(),
+            parked,
             steps,
             actions: order["actions"]
                 .as_array()
@@ -113,26 +153,48 @@ impl Explanation {
                 .flatten()
                 .filter_map(|action| action.as_str().map(str::to_owned))
                 .collect(),
-        }
+        };
+        explanation.because = explanation.because(order, history);
+        explanation
     }
 
-    fn text(&self, paint: &Paint) -> String {
+    fn text(&self, paint: &Paint, now: Timestamp) -> String {
         let status = paint.status(&self.status, &self.status);
         let mut shown =
             format!("{} is {status}: {}\n", paint.bold(&format!("order {}", self.number)), self.because);
         let mut facts = table(&[]);
+        for (name, value) in self.facts(now) {
+            facts.add_row([name, value]);
+        }
+        let _ = write!(shown, "\n{}", facts.trim_fmt());
+        shown
+    }
+
+    /// What there is to say beside the sentence, by name.
+    fn facts(&self, now: Timestamp) -> Vec<(String, String)> {
+        let mut facts = vec![];
         let mut fact = |name: &str, value: Option<&str>| {
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                facts.add_row([name, value]);
-            }
+            facts.extend(value.map(|value| (name.to_owned(), value.to_owned())));
         };
         fact("id", Some(&self.id));
         if let Some(waiting) = &self.waiting_for {
             fact("since", waiting.since.as_deref());
-            fact("next try", waiting.next_try_at.as_deref());
+            fact("next try", waiting.next_try(now));
             let tries = waiting.tries.to_string();
             fact("tries without an outcome", Some(&*tries).filter(|_| waiting.tries > 0));
+            fact("held back", waiting.held_back.as_deref());
             fact("it said last", waiting.said.as_deref());
+        }
+        for obstacle in self.obstacles.iter().filter_map(|obstacle| obstacle.undo.as_deref()) {
+            fact("undo", Some(obstacle));
+        }
+        fact("note of the hold", self.hold_note.as_deref());
+        for parked in &self.parked {
+            fact(&format!("parked in {}", parked.service), Some(&parked.line()));
+        }
+        if !self.parked.is_empty() {
+            fact("look at them", Some(&format!("cartwright parked list --order {}", self.id)));
+            fact("try them again", Some(&format!("cartwright parked retry --order {}", self.id)));
         }
         for step in &self.steps {
             let note = step.note.as_deref().map(|note| format!(" ({note})")).unwrap_or_default();
@@ -140,41 +202,65 @@ impl Explanation {
         }
         let actions = self.actions.join(", ");
         fact("may be done", Some(if actions.is_empty() { "nothing" } else { &actions }));
-        let _ = write!(shown, "\n{}", facts.trim_fmt());
-        shown
+        facts
     }
-}
 
-/// Why it stands where it stands.
-fn because(order: &Value, waiting: Option<&Waiting>, events: &[Value]) -> String {
-    let cancelling = order["cancellation"].is_object();
-    match text(order, "/status") {
-        "completed" => "every step of its flow is done".into(),
-        "failed" => format!(
-            "a step was refused ({}), and what was done before was undone",
-            reason_of("OrderFailedV1", events).unwrap_or("no reason was given")
-        ),
-        "cancelled" => format!("it was called off ({}), and what was done was undone", cancellation(order)),
-        _ if text(order, "/flow") == "manual" => {
-            "its flow is manual: it goes on only when its client sets a milestone".into()
+    /// Why it stands where it stands.
+    fn because(&self, order: &Value, history: &[Value]) -> String {
+        let undone = self.steps.iter().any(|step| step.state == "undone");
+        let and = |undone_too: &'static str| if undone { undone_too } else { "" };
+        match text(order, "/status") {
+            "completed" => "every step of its flow is done".into(),
+            "failed" => format!(
+                "a step was refused ({}){}",
+                events::reason_of("OrderFailedV1", history).unwrap_or("no reason was given"),
+                and(", and what was done before was undone")
+            ),
+            "cancelled" => {
+                format!(
+                    "it was called off ({}){}",
+                    cancellation(order),
+                    and(", and what was done was undone")
+                )
+            }
+            _ => {
+                let mut why = self.waits(order);
+                for obstacle in &self.obstacles {
+                    let _ = write!(why, "; {}", obstacle.what);
+                }
+                if !self.parked.is_empty() {
+                    why.push_str("; it is stuck behind events that could not be applied");
+                }
+                why
+            }
         }
-        _ => match waiting {
+    }
+
+    /// What an open order waits for.
+    fn waits(&self, order: &Value) -> String {
+        let note = self.hold_note.as_deref().map(|note| format!(" ({note})")).unwrap_or_default();
+        match &self.waiting_for {
+            _ if text(order, "/flow") == "manual" => {
+                "its flow is manual: it goes on only when its client sets a milestone".into()
+            }
             Some(waiting) if waiting.state == "undoRequested" => {
+                let cancelling = order["cancellation"].is_object();
                 let why = if cancelling { cancellation(order) } else { "a step was refused".into() };
                 format!("it takes back what was done ({why}), and waits for the undo of `{}`", waiting.kind)
             }
             Some(waiting) => {
-                format!("it waits for `{}`, which is {}", waiting.kind, in_words(&waiting.state))
+                let mut waits = format!("it waits for `{}`{}", waiting.kind, in_words(&waiting.state));
+                if self.on_hold {
+                    let _ =
+                        write!(waits, "; it is on hold{note}: nothing further is asked for until a release");
+                }
+                waits
             }
-            None if order["onHold"].as_bool().unwrap_or(false) => {
-                let note = reason_of("OrderHeldV1", events).map(|note| format!(" ({note})"));
-                format!(
-                    "it is on hold{}; the next step is asked for after a release",
-                    note.unwrap_or_default()
-                )
+            None if self.on_hold => {
+                format!("it is on hold{note}; the next step is asked for after a release")
             }
             None => "it waits for nothing that it names".into(),
-        },
+        }
     }
 }
 
@@ -183,69 +269,20 @@ fn cancellation(order: &Value) -> String {
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
-/// The reason or note of the newest event of this type.
-fn reason_of<'a>(event_type: &str, events: &'a [Value]) -> Option<&'a str> {
-    let event = events.iter().rev().find(|event| text(event, "/eventType") == event_type)?;
-    [text(event, "/payload/reason"), text(event, "/payload/note")].into_iter().find(|text| !text.is_empty())
-}
-
-/// Tries of this step that came to no outcome since it, or its undo, was asked for. A report that is only repeated
-/// names the same next try and counts once.
-fn tries(step: &str, events: &[Value]) -> usize {
-    let of_step = events.iter().filter(|event| text(event, "/payload/step") == step);
-    let mut tries = BTreeSet::new();
-    for event in of_step {
-        match text(event, "/eventType") {
-            "StepUndoRequestedV1" => tries.clear(),
-            "StepProgressedV1" if text(event, "/payload/state") != "started" => {
-                tries.insert(text(event, "/payload/nextTryAt"));
-            }
-            _ => {}
-        }
-    }
-    tries.len()
-}
-
-/// The steps of the order's flow, and what the events say of each.
-fn steps(flow: &str, order: &str, events: &[Value]) -> Vec<StepLine> {
-    let mut lines: Vec<StepLine> = (1..)
-        .zip(steps_of(flow).unwrap_or_default())
-        .map(|(number, step)| StepLine {
-            number,
-            kind: step.kind.as_str().to_owned(),
-            state: "not asked for yet".into(),
-            note: None,
-        })
-        .collect();
-    for event in events {
-        let number = text(event, "/payload/step").strip_prefix(order).and_then(|rest| rest.strip_prefix(':'));
-        let Some(number) = number.and_then(|number| number.parse::<usize>().ok()) else { continue };
-        let Some(line) = number.checked_sub(1).and_then(|at| lines.get_mut(at)) else { continue };
-        let state = match (text(event, "/eventType"), text(event, "/payload/outcome")) {
-            ("StepRequestedV1", _) if line.state == "not asked for yet" => "asked for",
-            ("StepUndoRequestedV1", _) => "its undo is asked for",
-            ("StepProgressedV1", _) => text(event, "/payload/state"),
-            (_, "done") => "done",
-            (_, "refused") => "refused",
-            (_, "undone") => "undone",
-            (_, "notUndoable") => "done, and can't be undone",
-            _ => continue,
-        };
-        line.state = state.to_owned();
-        line.note = some(text(event, "/payload/reason"));
-    }
-    lines
-}
-
+/// How far a step is, as the rest of a sentence. That a step was asked for is all that the order knows of it: its
+/// provider may be at it already.
 fn in_words(state: &str) -> &str {
     match state {
-        "requested" => "asked for, and not begun yet",
-        "started" => "under way",
-        "waiting" => "not through yet",
-        other => other,
+        "requested" => ", asked for; no answer yet",
+        "started" => ", which is under way",
+        "waiting" => ", which is not through yet",
+        _ => "",
     }
 }
 
 fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
+
+#[cfg(test)]
+mod tests;

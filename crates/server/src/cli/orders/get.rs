@@ -26,7 +26,7 @@ pub struct GetArgs {
 
 /// Shows the order; with `--json` as the server sends it.
 pub async fn run(api: &Api, args: &GetArgs, json: bool) -> Result<ExitCode, ApiError> {
-    let path = find::path(api, &args.order.id).await?;
+    let path = find::path(api, &args.order.id, find::For::Looking).await?;
     let order: Value = api.get(&path, &[]).await?;
     if json {
         out::line(order);

@@ -32,7 +32,7 @@ pub struct ListArgs {
     #[arg(long)]
     flow: Vec<String>,
     /// At most so many, up to 500
-    #[arg(long, value_name = "ORDERS", default_value_t = 20)]
+    #[arg(long, value_name = "ORDERS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
     limit: u32,
     /// Continue where another list ended: what it said after `more:`
     #[arg(long)]

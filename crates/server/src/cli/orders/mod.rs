@@ -13,15 +13,20 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-pub use self::place::sample_order;
+pub use self::{
+    find::{For, id},
+    place::sample_order,
+};
 use super::{ServerArg, api::Api};
 
 pub(super) use self::show::text;
 
 /// `cartwright orders …`
 #[derive(Args, Debug)]
-#[command(after_help = "An order is named by its id or by its number.\n\n\
-    Example:\n  cartwright orders place --sample --watch")]
+#[command(
+    after_help = "An order is named by its id or by its number; in '#1001', with quotes, 1001 is the number in any case.\n\n\
+    Example:\n  cartwright orders place --sample --watch"
+)]
 pub struct OrdersArgs {
     #[command(subcommand)]
     command: OrdersCommand,
@@ -56,7 +61,7 @@ pub enum OrdersCommand {
 /// Names an order.
 #[derive(Args, Clone, Debug)]
 pub struct OrderArg {
-    /// The order's id, or its number
+    /// The order's id, or its number (also as '#1001')
     #[arg(value_name = "ID")]
     id: String,
 }

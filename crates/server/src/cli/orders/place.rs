@@ -4,6 +4,7 @@ use std::{io::Read, process::ExitCode};
 
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{
     super::{
@@ -46,7 +47,7 @@ pub struct PlaceArgs {
     /// The flow of the order: standard, scheduled, ship-only, processing or manual
     #[arg(long)]
     flow: Option<String>,
-    /// The Idempotency-Key: the same key places the same order once
+    /// The Idempotency-Key: the same key places the same order once [default: a new one]
     #[arg(long)]
     key: Option<String>,
     /// Watch the order until it is final
@@ -79,9 +80,9 @@ pub async fn run(api: &Api, args: PlaceArgs, json: bool) -> Result<ExitCode, Api
         None => sample_order(None),
         Some(file) => match read_order(file) {
             Ok(body) => body,
-            Err(why) => {
+            Err((why, code)) => {
                 eprintln!("{} {why}", Paint::stderr().red("error:"));
-                return Ok(exit::FAILED.into());
+                return Ok(code.into());
             }
         },
     };
@@ -91,7 +92,11 @@ pub async fn run(api: &Api, args: PlaceArgs, json: bool) -> Result<ExitCode, Api
     if let Some(flow) = &args.flow {
         body["flow"] = flow.as_str().into();
     }
-    let answer = api.post::<Value>("/v1/orders", &body, args.key.as_deref()).await?;
+    let key = args.key.clone().unwrap_or_else(|| Uuid::now_v7().to_string());
+    let answer = match api.post::<Value>("/v1/orders", &body, Some(&key)).await {
+        Ok(answer) => answer,
+        Err(error) => return Ok(not_answered(&error, &key)),
+    };
     match (json, answer.replayed) {
         (true, _) if args.watch => {}
         (true, _) => out::line(&answer.body),
@@ -104,21 +109,35 @@ pub async fn run(api: &Api, args: PlaceArgs, json: bool) -> Result<ExitCode, Api
     Ok(ExitCode::SUCCESS)
 }
 
+/// Says what became of an order that was not answered well, as far as can be known.
+fn not_answered(error: &ApiError, key: &str) -> ExitCode {
+    let code = error.report();
+    if error.may_have_happened() {
+        eprintln!(
+            "The order may have been placed all the same. Repeat the command with `--key {key}`: it is placed once, and shown \
+             if it was placed already."
+        );
+    }
+    code
+}
+
 /// The path of an order that the server has shown.
 fn order_path(order: &Value) -> String {
     format!("/v1/orders/{}", path_part(show::text(order, "/id")))
 }
 
-fn read_order(file: &str) -> Result<Value, String> {
+/// The order in a file, or what is wrong with it, and the exit code that says so.
+fn read_order(file: &str) -> Result<Value, (String, u8)> {
     let mut text = String::new();
     let read = if file == "-" {
         std::io::stdin().read_to_string(&mut text).map(|_| ())
     } else {
         std::fs::read_to_string(file).map(|content| text = content)
     };
-    read.map_err(|error| format!("{file} can't be read: {error}"))?;
-    let order: Value = serde_json::from_str(&text).map_err(|error| format!("{file} is not JSON: {error}"))?;
-    if order.is_object() { Ok(order) } else { Err(format!("{file} is not an order: it must be an object")) }
+    read.map_err(|error| (format!("{file} can't be read: {error}"), exit::UNREACHABLE))?;
+    let wrong = |why: String| (format!("{file} is not {why}"), exit::FAILED);
+    let order: Value = serde_json::from_str(&text).map_err(|error| wrong(format!("JSON: {error}")))?;
+    if order.is_object() { Ok(order) } else { Err(wrong("an order: it must be an object".into())) }
 }
 
 #[cfg(test)]

@@ -33,7 +33,14 @@ pub fn placed_before(order: &Value) -> String {
 
 /// One line about an order that was just held.
 pub fn held(order: &Value) -> String {
-    format!("order {} is on hold; `cartwright orders release {0}` lets it go on", text(order, "/number"))
+    let number = text(order, "/number");
+    match text(order, "/waitingFor/kind") {
+        "" => format!("order {number} is on hold; `cartwright orders release {number}` lets it go on"),
+        kind => format!(
+            "order {number} is on hold: `{kind}` was asked for already and will still finish; nothing further is asked for \
+             until `cartwright orders release {number}`"
+        ),
+    }
 }
 
 /// One line about an order that was just released.

@@ -62,7 +62,7 @@ pub struct WatchArgs {
 
 /// Runs `cartwright orders watch`.
 pub async fn run(api: &Api, args: &WatchArgs, json: bool) -> Result<ExitCode, ApiError> {
-    let path = find::path(api, &args.order.id).await?;
+    let path = find::path(api, &args.order.id, find::For::Looking).await?;
     watch(api, &path, args.timeout, json).await
 }
 

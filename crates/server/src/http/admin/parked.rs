@@ -1,6 +1,6 @@
 //! Parked events: what could not be applied, and what an operator does about it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -372,10 +372,7 @@ async fn discard(
         return Err(not_now(detail));
     }
     if events > 1 && confirm.is_none() {
-        return Err(Problem::field(
-            "/confirm",
-            format!("is needed to discard many: {events} events are selected"),
-        ));
+        return Err(Problem::field("/confirm", format!("must be {events} to discard all that is selected")));
     }
     if confirm.is_some_and(|confirm| usize::try_from(confirm) != Ok(events)) {
         return Err(not_now(format!(
@@ -435,14 +432,14 @@ fn read_selection(form: &mut Form<'_>, names: &[&'static str]) -> Option<Selecti
 struct Gathered {
     found: Vec<Found>,
     events: usize,
-    orders: std::collections::HashSet<(&'static str, OrderId)>,
+    /// An order may have parked events in several services.
+    orders: HashSet<OrderId>,
     more: bool,
 }
 
 /// What is selected; at most `limit` events are kept, or as many as a dry run shows.
 async fn gather(mut walk: Walk, limit: usize) -> Result<Gathered, Problem> {
-    let mut all =
-        Gathered { found: vec![], events: 0, orders: std::collections::HashSet::new(), more: false };
+    let mut all = Gathered { found: vec![], events: 0, orders: HashSet::new(), more: false };
     let kept = if limit == usize::MAX { SHOWN } else { limit };
     while let Some(found) = walk.next().await? {
         for found in found {
@@ -451,7 +448,7 @@ async fn gather(mut walk: Walk, limit: usize) -> Result<Gathered, Problem> {
                 return Ok(all);
             }
             all.events += 1;
-            all.orders.insert((found.handle.name, found.listed.order.clone()));
+            all.orders.insert(found.listed.order.clone());
             if all.found.len() < kept {
                 all.found.push(found);
             }
