@@ -133,6 +133,22 @@ pub enum StartError {
     /// How the providers were switched.
     #[error(transparent)]
     Switches(#[from] SwitchError),
+    /// Another provider than the one that has worked on the open orders.
+    #[error(
+        "{open_orders} orders are open that {name}.provider = \"{was}\" has worked on; with \"{now}\", what it did for them \
+         could not be undone. Start with \"{was}\" (an adapter may have another url) until no order is open; or, if its \
+         books are settled by hand, set \"kind\" to \"{now}\" for {name} in providers.json in the data directory"
+    )]
+    ProviderChanged {
+        /// Which.
+        name: &'static str,
+        /// Who has worked on them.
+        was: &'static str,
+        /// Who would from now on.
+        now: &'static str,
+        /// How many.
+        open_orders: u64,
+    },
     /// A provider's address, or what is sent there.
     #[error(
         "the setting {name}.{error}. docs/providers.md says what is needed for {name}.provider = \"http\""
@@ -169,7 +185,8 @@ pub async fn start_with(
     let dir = Arc::new(DataDir::lock(&config.data.dir)?);
     let stores = Stores::open(&dir, options)?;
     stores.check(config).await?;
-    let outside = Outside::open(config, stores.orders.origin())?;
+    let open_orders = stores.orders.stats().await?.open_orders;
+    let outside = Outside::open(config, stores.orders.origin(), open_orders)?;
     let told = outside.controls.told();
     let mut assembly = Assembly::new(config, outside);
     let (orders_head, orders_bell) = watch::channel(0);

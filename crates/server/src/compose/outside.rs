@@ -14,7 +14,7 @@ use crate::{
     control::{Control, Controls, Scenarios, Steering},
     http::{Component, State},
     providers::{
-        Endpoint, Gate, Gated, HttpCarrier, HttpPayments, Ledger, SimulatedCarrier, SimulatedPayments,
+        Endpoint, Gate, Gated, HttpCarrier, HttpPayments, Kind, Ledger, SimulatedCarrier, SimulatedPayments,
         Switches, ledger, simulated::SCENARIOS,
     },
 };
@@ -32,9 +32,12 @@ pub struct Outside {
 }
 
 impl Outside {
-    /// Opens the ledger if it is needed, for this system, and checks the addresses; calls nobody.
-    pub fn open(config: &Config, system: Uuid) -> Result<Self, StartError> {
+    /// Opens the ledger if it is needed, for this system, and checks the addresses; calls nobody. With so many orders
+    /// open, the providers must be those that worked on them so far.
+    pub fn open(config: &Config, system: Uuid, open_orders: u64) -> Result<Self, StartError> {
         let switches = Arc::new(Switches::open(&config.data.dir)?);
+        same_kind("payments", &config.payments, &switches, open_orders)?;
+        same_kind("carrier", &config.carrier, &switches, open_orders)?;
         let any_simulated = config.payments.is_simulated() || config.carrier.is_simulated();
         let ledger = any_simulated
             .then(|| Ledger::open(config.data.dir.join(ledger::FILE_NAME), system))
@@ -65,6 +68,26 @@ impl Outside {
             },
         })
     }
+}
+
+/// An undo goes to whoever is configured: with another provider than the one that took the money, it would be answered,
+/// and nothing would be undone.
+fn same_kind(
+    name: &'static str,
+    provider: &Provider,
+    switches: &Switches,
+    open_orders: u64,
+) -> Result<(), StartError> {
+    let now = if provider.is_simulated() { Kind::Simulated } else { Kind::Http };
+    let was = switches.of(name).kind.unwrap_or_default();
+    if now == was {
+        return Ok(());
+    }
+    // Where nobody has noted anything, simulated providers have worked on whatever is open.
+    if open_orders > 0 {
+        return Err(StartError::ProviderChanged { name, was: was.as_str(), now: now.as_str(), open_orders });
+    }
+    Ok(switches.use_kind(name, now)?)
 }
 
 type Steered = Option<Arc<dyn Steering>>;

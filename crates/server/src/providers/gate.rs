@@ -55,7 +55,7 @@ impl Gate {
     /// The gate of the provider called `name`.
     pub fn new(name: &'static str, settings: GateSettings, switches: Arc<Switches>) -> Arc<Self> {
         let now = Instant::now();
-        let Switched { enabled, rate } = switches.of(name);
+        let Switched { enabled, rate, .. } = switches.of(name);
         let inner = Inner {
             enabled: enabled && settings.at_start.enabled,
             pace: Pace::new(rate.or(settings.at_start.rate).flatten(), now),

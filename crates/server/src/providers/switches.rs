@@ -21,11 +21,35 @@ pub struct Switched {
     /// Calls per second (`Some(None)`: without a limit); `None`: as the setting says.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "stated")]
     pub rate: Option<Option<f64>>,
+    /// What kind of provider was used last, where it was no simulated one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+}
+
+/// Who is behind a provider's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Nobody: it is played.
+    #[default]
+    Simulated,
+    /// A real one, over HTTP.
+    Http,
+}
+
+impl Kind {
+    /// Its word, as in the settings.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Simulated => "simulated",
+            Self::Http => "http",
+        }
+    }
 }
 
 impl Default for Switched {
     fn default() -> Self {
-        Self { enabled: true, rate: None }
+        Self { enabled: true, rate: None, kind: None }
     }
 }
 
@@ -92,10 +116,30 @@ impl Switches {
         rate: Option<Option<f64>>,
         have_it_count: impl FnOnce(),
     ) -> Result<(), SwitchError> {
+        let change = |now: &mut Switched| {
+            now.enabled = enabled;
+            now.rate = rate.or(now.rate);
+        };
+        self.change(provider, change, have_it_count)
+    }
+
+    /// Notes durably which kind of provider is used from now on. Blocks.
+    ///
+    /// # Errors
+    /// When it could not be written; then it stays as it was.
+    pub fn use_kind(&self, provider: &str, kind: Kind) -> Result<(), SwitchError> {
+        self.change(provider, |now| now.kind = Some(kind), || ())
+    }
+
+    fn change(
+        &self,
+        provider: &str,
+        change: impl FnOnce(&mut Switched),
+        have_it_count: impl FnOnce(),
+    ) -> Result<(), SwitchError> {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = all.clone();
-        let rate = rate.or_else(|| all.get(provider)?.rate);
-        next.insert(provider.to_owned(), Switched { enabled, rate });
+        change(next.entry(provider.to_owned()).or_default());
         let path = self.dir.join(FILE_NAME);
         self.write(&next).map_err(|source| SwitchError::File { path, source })?;
         *all = next;
@@ -136,12 +180,13 @@ mod tests {
     fn what_was_switched_stays_so_and_a_damaged_file_is_not_passed_over() {
         let dir = tempfile::TempDir::new().unwrap();
         let switches = Switches::open(dir.path()).unwrap();
-        assert_eq!(switches.of("payments"), Switched { enabled: true, rate: None });
-        let off = Switched { enabled: false, rate: Some(Some(2.5)) };
-        let on = Switched { enabled: true, rate: Some(None) };
+        assert_eq!(switches.of("payments"), Switched::default());
+        let off = Switched { enabled: false, rate: Some(Some(2.5)), kind: None };
+        let on = Switched { enabled: true, rate: Some(None), kind: Some(Kind::Http) };
         switches.set("payments", true, Some(Some(2.5)), || ()).unwrap();
         switches.set("payments", false, None, || ()).unwrap(); // and the rate stays
         switches.set("carrier", true, Some(None), || ()).unwrap();
+        switches.use_kind("carrier", Kind::Http).unwrap();
         let again = Switches::open(dir.path()).unwrap();
         assert_eq!((again.of("payments"), again.of("carrier")), (off, on));
         fs::write(dir.path().join(FILE_NAME), "{").unwrap();

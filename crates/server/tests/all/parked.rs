@@ -45,6 +45,35 @@ async fn list(shop: &Shop, query: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
+async fn no_ids_are_not_all_of_them_and_a_list_ends_where_it_ends() {
+    let big = format!("not json {}", "x".repeat(120_000));
+    let events: Vec<(String, &str)> = (0..60).map(|n| (format!("order {n}"), &*big)).collect();
+    let events: Vec<(&str, &str)> = events.iter().map(|(key, value)| (&**key, *value)).collect();
+    let mut shop = Shop::open().await;
+    add(&mut shop, &events).await;
+    let mut seen = 0;
+    wait_until("all are parked", async || {
+        let gathered =
+            shop.post(&format!("{PARKED}/discard"), &json!({"service": "orders", "dryRun": true})).await;
+        gathered.ok(200)["events"] == 60
+    })
+    .await;
+    let mut query = "?limit=100".to_owned();
+    loop {
+        let page = shop.get(&format!("{PARKED}{query}")).await.ok(200);
+        seen += page["parked"].as_array().unwrap().len();
+        let Some(next) = page["next"].as_str() else { break };
+        query = format!("?limit=100&cursor={next}");
+    }
+    assert_eq!(seen, 60);
+    for call in ["discard", "retry"] {
+        let none = json!({"service": "orders", "ids": []});
+        let problem = shop.post(&format!("{PARKED}/{call}"), &none).await.problem(400);
+        assert_eq!(fields(&problem), ["/ids"]);
+    }
+}
+
+#[tokio::test]
 async fn parked_events_are_listed_and_shown_with_all_that_is_known() {
     let shop =
         with_parked(&[("nobody", &authorized("nobody")), ("odd", "not { json"), ("odd", "\u{1}")]).await;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::fake::Fake;
-use crate::harness::{Reply, Setting, Shop, fields, small, text, wait_until};
+use crate::harness::{Reply, Setting, Shop, fields, small, start, text, wait_until};
 
 const QUICK: Setting = ("providers.held_back_ms", "20");
 
@@ -46,6 +46,39 @@ async fn a_provider_that_is_off_is_not_called_and_stays_off_over_a_restart() {
         assert_eq!(shop.finish(id).await["status"], "completed");
         assert_eq!(fake.effects(id), ["authorize", "ship"]);
     }
+}
+
+#[tokio::test]
+async fn a_rate_stays_until_another_one_is_stated() {
+    let shop = Shop::with(&[("payments.rate", "5"), ("workers.paused", "payments")]).await;
+    let rate = |reply: Value| reply["rate"].clone();
+    assert_eq!(rate(switch(&shop, "payments", json!({"enabled": false})).await.ok(200)), 5.0);
+    assert_eq!(rate(switch(&shop, "payments", json!({"enabled": true})).await.ok(200)), 5.0);
+    assert_eq!(rate(switch(&shop, "payments", json!({"enabled": true, "rate": 7})).await.ok(200)), 7.0);
+    assert_eq!(rate(switch(&shop, "payments", json!({"enabled": false})).await.ok(200)), 7.0);
+    assert_eq!(
+        rate(switch(&shop, "payments", json!({"enabled": true, "rate": null})).await.ok(200)),
+        Value::Null
+    );
+}
+
+/// An undo that goes to another provider than the one that took the money is answered, and undoes nothing.
+#[tokio::test]
+async fn open_orders_keep_the_provider_that_worked_on_them() {
+    let fake = Fake::start().await;
+    let http = fake.settings(&[QUICK, ("carrier.enabled", "false")]);
+    let mut shop = Shop::with(&http).await;
+    let id = shop.place(&small()).await;
+    held_back(&shop, &id, "carrier is switched off").await;
+    shop.stop().await;
+    let error = start(shop.dir(), &[]).await.err().expect("nobody could void it").to_string();
+    for word in ["1 orders are open", "payments.provider = \"http\"", "providers.json"] {
+        assert!(error.contains(word), "{word:?} is not in: {error}");
+    }
+    shop.restart(&fake.settings(&[QUICK])).await;
+    assert_eq!(shop.finish(&id).await["status"], "completed");
+    shop.restart(&[]).await; // nothing is open any more
+    assert_eq!(shop.finish(&shop.place(&small()).await).await["status"], "completed");
 }
 
 #[tokio::test]
