@@ -336,10 +336,10 @@ fn lines_of(text: &str) -> HashMap<String, usize> {
             };
             match value.get_ref() {
                 toml::de::DeValue::Table(table) => walk(&key, table, text, lines),
-                _ => {
-                    lines.insert(key, line_at(text, name.span().start));
-                }
+                _ => {}
             }
+            // A table may be a setting as well.
+            lines.insert(key, line_at(text, name.span().start));
         }
     }
     let mut lines = HashMap::new();
