@@ -130,7 +130,9 @@ async fn one_parked_event_is_discarded_and_the_order_can_come_without_it() {
 async fn many_are_discarded_only_when_their_number_is_confirmed() {
     let shop = with_parked(&[("a", "junk"), ("b", "junk"), ("c", "other { junk")]).await;
     let discard = format!("{PARKED}/discard");
-    shop.post(&discard, &json!({})).await.problem(400);
+    let problem = shop.post(&discard, &json!({})).await.problem(400);
+    assert_eq!(fields(&problem), ["/service"]);
+    assert!(text(&problem["detail"]).starts_with("/service is needed"), "{problem}");
     let problem = shop.post(&discard, &json!({"service": "orders"})).await.problem(400);
     assert_eq!(fields(&problem), ["/confirm"]);
     shop.post(&discard, &json!({"service": "orders", "confirm": 2})).await.problem(409);

@@ -64,7 +64,11 @@ async fn put(
     let control = find(&api.controls, &name)?;
     let wish = read_body(&json_body(&headers, body)?, |form| {
         let enabled = form.needed_flag("enabled");
-        let rate = form.number("rate", MIN_RATE, MAX_RATE);
+        let must = format!(
+            "a number of calls per second, more than 0 (at least 0.00028, one in an hour) and at most {MAX_RATE}; null: \
+             no limit. 0 is refused: \"enabled\": false lets no call through"
+        );
+        let rate = form.number("rate", MIN_RATE, MAX_RATE, &must);
         Some(SwitchWish { enabled: enabled?, rate })
     })?;
     match control.switch.set(wish).await {
