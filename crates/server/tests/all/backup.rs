@@ -94,6 +94,31 @@ async fn a_restored_file_among_others_is_refused() {
 }
 
 #[tokio::test]
+async fn a_missing_file_is_named_and_not_made_anew() {
+    let mut shop = Shop::open().await;
+    shop.stop().await;
+    for name in ["fulfillment.db", "fulfillment.db-wal", "fulfillment.db-shm"] {
+        let _ = fs::remove_file(shop.dir().join(name));
+    }
+    shop.restart(&[]).await; // the first start may have been interrupted: nothing had happened yet
+    let id = shop.place(&small()).await;
+    shop.finish(&id).await;
+    shop.stop().await;
+    for name in ["orders.db", "payments.db", "fulfillment.db"] {
+        let (file, away) = (shop.dir().join(name), shop.dir().join("away"));
+        fs::rename(&file, &away).unwrap();
+        let error = start(shop.dir(), &[]).await.err().expect("it is missing").to_string();
+        assert!(
+            error.contains(&format!("{name} is missing")) && error.contains("restore a backup"),
+            "{error}"
+        );
+        assert!(!file.exists(), "nothing was written");
+        fs::rename(&away, &file).unwrap();
+    }
+    start(shop.dir(), &[]).await.expect("it is whole again").stop().await;
+}
+
+#[tokio::test]
 async fn a_provider_that_was_switched_off_stays_off_in_what_is_restored() {
     let shop = Shop::open().await;
     let home = TempDir::new().unwrap();

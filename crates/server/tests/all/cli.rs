@@ -350,6 +350,53 @@ async fn wrong_settings_are_told_before_anything_starts() {
 }
 
 #[tokio::test]
+async fn a_start_says_what_holds_work_back_and_how_to_undo_it() {
+    let data = tempfile::tempdir().unwrap();
+    let switched = json!({"payments": {"enabled": false}, "carrier": {"enabled": true, "rate": 2.0}});
+    std::fs::write(data.path().join("providers.json"), switched.to_string()).unwrap();
+    let mut up = cartwright(&["up", "--listen", "127.0.0.1:0", "--data", data.path().to_str().unwrap()]);
+    up.env("CARTWRIGHT__WORKERS__PAUSED", "fulfillment");
+    let mut child = up.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut shown = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        shown.push_str(&line);
+        shown.push('\n');
+        if line.starts_with("or: ") {
+            break;
+        }
+    }
+    let (_, address) = shown.split_once("API        ").unwrap();
+    let server = address.split("/v1").next().unwrap();
+    for (what, path, body) in [
+        ("payments is switched off by an operator", "providers/payments", r#"{"enabled":true,"rate":null}"#),
+        (
+            "carrier is limited by an operator to 2 calls",
+            "providers/carrier",
+            r#"{"enabled":true,"rate":null}"#,
+        ),
+        ("fulfillment is paused (setting workers.paused)", "services/fulfillment", r#"{"paused":false}"#),
+    ] {
+        let line =
+            shown.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}: {shown}"));
+        assert!(line.contains(&format!("curl -X PUT {server}/v1/admin/{path} ")), "{line}");
+        assert!(line.contains(body), "{line}");
+    }
+    let put = ["simulate", "payments=down", "--server", server];
+    good(&cartwright(&put).output().await.unwrap());
+    child.kill().await.unwrap();
+    let mut child = up.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if line.contains("Still told so") {
+            assert!(line.contains("cartwright simulate payments=up --server http://127.0.0.1:"), "{line}");
+            return;
+        }
+    }
+    panic!("it does not say what was told");
+}
+
+#[tokio::test]
 async fn the_settings_in_effect_are_printed_with_where_they_come_from() {
     let mut command = cartwright(&["config", "print", "--json", "--listen", "127.0.0.1:1"]);
     let output = command.env("CARTWRIGHT__ORDERS__MAX_OPEN", "5").output().await.unwrap();
