@@ -85,9 +85,8 @@ impl HttpSettings {
         let unsendable = |key: String| (key.clone(), UrlError::Header(key));
         let url = base_url(&self.url).err().map(|error| ("url".to_owned(), error));
         let token = bearer(&self.token).is_none().then(|| unsendable("token".to_owned()));
-        let headers = self.headers.iter().filter_map(|(name, value)| {
-            header(name, value).is_none().then(|| unsendable(format!("headers.{name}")))
-        });
+        let unsendables = self.headers.iter().filter(|(name, value)| header(name, value).is_none());
+        let headers = unsendables.map(|(name, _)| unsendable(format!("headers.{name}")));
         url.into_iter().chain(token).chain(headers).collect()
     }
 }
