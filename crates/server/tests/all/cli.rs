@@ -314,6 +314,29 @@ async fn the_doctor_names_what_is_broken_and_what_to_do() {
 }
 
 #[tokio::test]
+async fn the_doctor_warns_of_what_holds_work_back() {
+    let mut shop = Shop::with(&[("workers.paused", "fulfillment")]).await;
+    let off = json!({"enabled": false});
+    shop.json("PUT", "/v1/admin/providers/payments", &[], &off).await.ok(200);
+    let listen = shop.address().to_string();
+    let (code, report) = doctor(shop.dir(), &listen).await;
+    assert_eq!((code, state(&report, "server").as_str()), (Some(0), "ok"), "{report:#}");
+    for (what, path) in [("providers", "providers/payments"), ("services", "services/fulfillment")] {
+        assert_eq!(state(&report, what), "warn", "{report:#}");
+        let command = format!("curl -X PUT http://{listen}/v1/admin/{path}");
+        assert!(report.to_string().contains(&command), "{report:#}");
+    }
+    shop.stop().await;
+    let (_, report) = doctor(shop.dir(), &listen).await;
+    assert_eq!(state(&report, "providers"), "warn", "{report:#}");
+    std::fs::write(shop.dir().join("providers.json"), "garbage").unwrap();
+    std::fs::remove_file(shop.dir().join("ledger.db")).unwrap();
+    let (code, report) = doctor(shop.dir(), &listen).await;
+    assert_eq!((code, state(&report, "providers").as_str()), (Some(1), "fail"), "{report:#}");
+    assert_eq!(state(&report, "ledger"), "warn", "{report:#}");
+}
+
+#[tokio::test]
 async fn wrong_settings_are_told_before_anything_starts() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("shop.toml");
