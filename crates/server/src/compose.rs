@@ -4,7 +4,7 @@ mod outside;
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -20,7 +20,7 @@ use cartwright_core::{
 };
 use cartwright_store::{
     DataDir, OpenError, StoreKind, check_cursors,
-    sqlite::{SqliteOptions, SqliteStore},
+    sqlite::{SqliteOptions, SqliteStore, inspect},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
@@ -76,12 +76,25 @@ pub struct System {
     pub simulated: (bool, bool),
     /// The simulated providers that somebody told, before this start, to be otherwise than up.
     pub told: Vec<(&'static str, Mode)>,
+    /// What else holds work back from the start, and what undoes it.
+    pub held: Vec<Held>,
     stop_intake: CancellationToken,
     stop_loops: CancellationToken,
     intake: TaskTracker,
     loops: TaskTracker,
     stores: Vec<Arc<SqliteStore>>,
     server: JoinHandle<()>,
+}
+
+/// Something that holds work back.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// What, and what it means.
+    pub what: String,
+    /// The path that takes the undoing by PUT.
+    pub path: String,
+    /// What is put there.
+    pub undo: &'static str,
 }
 
 /// Why the system did not start.
@@ -119,6 +132,17 @@ pub enum StartError {
     /// The data directory, or a file in it.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// A service's file is gone, and others are there.
+    #[error(
+        "{missing} is missing in {dir}, while the other services' files are there and know of orders: put it back, or \
+         restore a backup (cartwright restore BACKUP --data NEW). Nothing was written"
+    )]
+    Missing {
+        /// Where.
+        dir: String,
+        /// Which.
+        missing: String,
+    },
     /// The files do not belong together.
     #[error("the files in {dir} don't belong together: {error}")]
     Cursors {
@@ -183,11 +207,13 @@ pub async fn start_with(
 ) -> Result<System, StartError> {
     let listeners = Listeners::bind(config).await?;
     let dir = Arc::new(DataDir::lock(&config.data.dir)?);
+    all_there(dir.path())?;
     let stores = Stores::open(&dir, options)?;
     stores.check(config).await?;
     let open_orders = stores.orders.stats().await?.open_orders;
     let outside = Outside::open(config, stores.orders.origin(), open_orders)?;
     let told = outside.controls.told();
+    let held = outside.held.iter().cloned().chain(paused(config)).collect();
     let mut assembly = Assembly::new(config, outside);
     let (orders_head, orders_bell) = watch::channel(0);
     let (payments_head, payments_bell) = watch::channel(0);
@@ -215,6 +241,7 @@ pub async fn start_with(
         data: config.data.dir.clone(),
         simulated: (config.payments.is_simulated(), config.carrier.is_simulated()),
         told,
+        held,
         stop_intake: assembly.stop_intake,
         stop_loops: assembly.stop_loops,
         intake: assembly.intake,
@@ -245,6 +272,15 @@ impl System {
         // Closing waits for the threads of the files, which must not keep anybody from a second signal.
         let _ = tokio::task::spawn_blocking(move || drop(self.stores)).await;
     }
+}
+
+/// The services that begin paused.
+fn paused(config: &Config) -> impl Iterator<Item = Held> {
+    config.workers.paused.iter().map(|service| Held {
+        what: format!("{service} is paused (setting workers.paused): what it is asked for waits"),
+        path: format!("/v1/admin/services/{service}"),
+        undo: r#"{"paused":false}"#,
+    })
 }
 
 /// The ports that we listen on.
@@ -278,6 +314,26 @@ async fn listen(
     Ok((listener, address))
 }
 
+/// The services' files.
+const FILES: [(StoreKind, &str); 3] = [
+    (StoreKind::Orders, "orders.db"),
+    (StoreKind::Payments, "payments.db"),
+    (StoreKind::Fulfillment, "fulfillment.db"),
+];
+
+/// A file is made only where nothing has happened yet: also if the first start was interrupted.
+fn all_there(dir: &Path) -> Result<(), StartError> {
+    let (there, missing): (Vec<_>, Vec<_>) = FILES.iter().partition(|(_, name)| dir.join(name).exists());
+    let used = |(kind, name): &(StoreKind, &str)| {
+        inspect(&dir.join(name), *kind).is_ok_and(|file| file.position > 0 || !file.cursors.is_empty())
+    };
+    if missing.is_empty() || !there.into_iter().any(used) {
+        return Ok(());
+    }
+    let missing = missing.into_iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ");
+    Err(StartError::Missing { dir: dir.display().to_string(), missing })
+}
+
 struct Stores {
     orders: Arc<SqliteStore>,
     payments: Arc<SqliteStore>,
@@ -287,12 +343,10 @@ struct Stores {
 impl Stores {
     fn open(dir: &Arc<DataDir>, options: &SqliteOptions) -> Result<Self, OpenError> {
         let options = SqliteOptions { dir: Some(dir.clone()), ..options.clone() };
-        let open = |name: &str, kind| SqliteStore::open(&dir.path().join(name), kind, &options).map(Arc::new);
-        Ok(Self {
-            orders: open("orders.db", StoreKind::Orders)?,
-            payments: open("payments.db", StoreKind::Payments)?,
-            fulfillment: open("fulfillment.db", StoreKind::Fulfillment)?,
-        })
+        let open =
+            |(kind, name): (_, &str)| SqliteStore::open(&dir.path().join(name), kind, &options).map(Arc::new);
+        let [orders, payments, fulfillment] = FILES;
+        Ok(Self { orders: open(orders)?, payments: open(payments)?, fulfillment: open(fulfillment)? })
     }
 
     async fn check(&self, config: &Config) -> Result<(), StartError> {

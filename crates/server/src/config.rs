@@ -24,9 +24,6 @@ use crate::{providers::SimulatedSettings, telemetry::LogFormat};
 /// The default file: it documents every setting.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
 
-/// Services that can be paused.
-const PAUSABLE: [&str; 2] = ["payments", "fulfillment"];
-
 /// The variable that tells the commands where the server is: ours, but no setting.
 pub const SERVER_VARIABLE: &str = "CARTWRIGHT_SERVER";
 
@@ -255,8 +252,9 @@ impl Config {
             }
             Ok(_) => Err(ConfigError { wrong: layers.wrong().to_vec() }),
             Err((key, message)) => {
-                // What is out of its range may not fit its type either.
-                if !layers.wrong().iter().any(|wrong| wrong.what.starts_with(&key)) {
+                // What is out of its range, or none of its words, does not fit its type either.
+                let setting = key.split('[').next().unwrap_or(&key);
+                if !layers.wrong().iter().any(|wrong| wrong.what.starts_with(setting)) {
                     layers.complain(&key, format!("{key} {message}"));
                 }
                 Err(ConfigError { wrong: layers.wrong().to_vec() })
@@ -283,13 +281,8 @@ impl Config {
         }
     }
 
-    /// What the ranges of numbers (`checks`) don't tell: the first wrong setting, and what is wrong with it.
+    /// What `checks` doesn't tell: the first wrong setting, and what is wrong with it.
     fn check(&self) -> Result<(), (String, String)> {
-        let strange = self.workers.paused.iter().find(|service| !PAUSABLE.contains(&service.as_str()));
-        if let Some(strange) = strange {
-            let message = format!("may name payments and fulfillment only, not {strange:?}");
-            return Err(("workers.paused".to_owned(), message));
-        }
         for (name, simulated) in
             [("payments", &self.simulated.payments), ("carrier", &self.simulated.carrier)]
         {

@@ -27,7 +27,7 @@ pub enum CursorMismatch {
     /// It was made against another incarnation of the source.
     #[error(
         "the cursor at position {position} of `{origin}` belongs to journal {read}, but that store's journal is {found}: \
-         the files were restored from different times; restore all of them from one backup, or replay `{origin}` explicitly"
+         the files were restored from different times; restore all of them from one backup"
     )]
     Incarnation {
         /// The source.
@@ -42,7 +42,7 @@ pub enum CursorMismatch {
     /// It has read what the source does not hold yet.
     #[error(
         "the cursor stands at position {position} of `{origin}`, but that journal ends at {head}: the files were restored \
-         from different times; restore all of them from one backup, or replay `{origin}` explicitly"
+         from different times; restore all of them from one backup"
     )]
     Ahead {
         /// The source.
@@ -55,7 +55,7 @@ pub enum CursorMismatch {
     /// What it needs next is no longer there.
     #[error(
         "the cursor stands at position {position} of `{origin}`, but that journal begins at {oldest}: events in between were \
-         dropped or the files were restored from different times; restore all of them from one backup, or replay `{origin}` explicitly"
+         dropped or the files were restored from different times; restore all of them from one backup"
     )]
     Expired {
         /// The source.

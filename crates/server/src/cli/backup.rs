@@ -124,6 +124,7 @@ fn report(
             match error {
                 BackupError::NoData { .. } | BackupError::File { .. } => exit::UNREACHABLE.into(),
                 BackupError::NotEmpty(_)
+                | BackupError::Inside { .. }
                 | BackupError::Incomplete { .. }
                 | BackupError::Damaged { .. }
                 | BackupError::Newer { .. }

@@ -53,6 +53,11 @@ Exit codes:
   2  the server, or a file that is needed, can't be reached; or the command line is wrong
   3  nothing is wrong, but something is not finished yet";
 
+/// A call of an operator, ready to paste.
+pub fn put_command(server: &str, path: &str, body: &str) -> String {
+    format!("curl -X PUT {server}{path} -H 'Content-Type: application/json' -d '{body}'")
+}
+
 /// Names the server.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ServerArg {

@@ -7,10 +7,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     config::{self, SettingsArgs},
+    put_command,
     style::Paint,
 };
 use crate::{
-    compose::{self, System},
+    compose::{self, Held, System},
     control::Mode,
     telemetry,
 };
@@ -73,6 +74,8 @@ fn welcome(system: &System) {
     let address = system.address;
     let usual = address.ip().is_loopback() && address.port() == 8080;
     let elsewhere = if usual { String::new() } else { format!(" --server http://{address}") };
+    let undone_at = system.admin.map_or_else(|| elsewhere.clone(), |own| format!(" --server http://{own}"));
+    let operator = format!("http://{}", system.admin.unwrap_or(address));
     let admin =
         system.admin.map(|own| format!("  Admin      http://{own}/v1/admin/services\n")).unwrap_or_default();
     // Nobody needs to read it for the system to run.
@@ -87,7 +90,7 @@ fn welcome(system: &System) {
          {admin}\
          \x20 Data       {}\n\
          \x20 {}\n\
-         {}\
+         {}{}\
          \n\
          A first order:\n\
          \n\
@@ -99,7 +102,8 @@ fn welcome(system: &System) {
         Paint::stdout().bold("Cartwright"),
         system.data.display(),
         simulated(system.simulated),
-        told(&system.told),
+        told(&system.told, &undone_at),
+        held(&system.held, &operator),
     );
 }
 
@@ -116,12 +120,23 @@ const fn simulated((payments, carrier): (bool, bool)) -> &'static str {
 }
 
 /// What somebody made of the simulated providers, and may have forgotten.
-fn told(told: &[(&str, Mode)]) -> String {
+fn told(told: &[(&str, Mode)], elsewhere: &str) -> String {
     let line = |(provider, mode): &(&str, Mode)| {
         let (mode, meaning) = (mode.as_str(), mode.meaning());
-        format!("  Still told so: {provider}={mode} ({meaning}). Undo: cartwright simulate {provider}=up\n")
+        format!(
+            "  Still told so: {provider}={mode} ({meaning}). Undo: cartwright simulate {provider}=up{elsewhere}\n"
+        )
     };
     told.iter().map(line).collect()
+}
+
+/// What else holds work back.
+fn held(held: &[Held], operator: &str) -> String {
+    let line = |held: &Held| {
+        let undo = put_command(operator, &held.path, held.undo);
+        format!("  Still so: {}. Undo: {undo}\n", held.what)
+    };
+    held.iter().map(line).collect()
 }
 
 fn fail(error: &dyn std::fmt::Display) -> ExitCode {

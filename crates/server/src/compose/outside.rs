@@ -8,7 +8,7 @@ use cartwright_core::{
 };
 use uuid::Uuid;
 
-use super::StartError;
+use super::{Held, StartError};
 use crate::{
     config::{Config, Provider},
     control::{Control, Controls, Scenarios, Steering},
@@ -27,6 +27,8 @@ pub struct Outside {
     pub controls: Controls,
     /// What health shows. A provider in trouble holds up its steps, and no order from being taken.
     pub components: Vec<Component>,
+    /// What holds calls back from the start.
+    pub held: Vec<Held>,
     /// The scenarios that orders may ask for.
     pub scenarios: Scenarios,
 }
@@ -49,7 +51,10 @@ impl Outside {
         let (to_payments, to_carrier) =
             (gate("payments", &config.payments), gate("carrier", &config.carrier));
         let control = |gate: &Arc<Gate>, simulated| Control { switch: gate.clone(), simulated };
+        let held = [("payments", &config.payments), ("carrier", &config.carrier)];
+        let held = held.into_iter().filter_map(|(name, provider)| held_back(name, provider, &switches));
         Ok(Self {
+            held: held.collect(),
             controls: Controls {
                 payments: control(&to_payments, payments_steering),
                 carrier: control(&to_carrier, carrier_steering),
@@ -88,6 +93,21 @@ fn same_kind(
         return Err(StartError::ProviderChanged { name, was: was.as_str(), now: now.as_str(), open_orders });
     }
     Ok(switches.use_kind(name, now)?)
+}
+
+/// What an operator, or a setting, has made of a provider and may have forgotten. A rate by a setting is meant to stay.
+fn held_back(name: &str, provider: &Provider, switches: &Switches) -> Option<Held> {
+    let switched = switches.of(name);
+    let what = match (switched.enabled, provider.enabled, switched.rate.flatten()) {
+        (false, ..) => format!("{name} is switched off by an operator: its calls wait"),
+        (true, false, _) => format!("{name} is switched off (setting {name}.enabled): its calls wait"),
+        (true, true, Some(rate)) => {
+            format!("{name} is limited by an operator to {rate} calls per second: others wait")
+        }
+        (true, true, None) => return None,
+    };
+    let path = format!("/v1/admin/providers/{name}");
+    Some(Held { what, path, undo: r#"{"enabled":true,"rate":null}"# })
 }
 
 type Steered = Option<Arc<dyn Steering>>;

@@ -1,11 +1,12 @@
 //! What the values of settings may be.
 
-use std::ops::RangeInclusive;
+use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive, time::Duration};
 
+use toml::Value;
 use tracing_subscriber::EnvFilter;
 
 use super::layers::Layers;
-use crate::control::MAX_RATE;
+use crate::{control::MAX_RATE, providers::HttpSettings};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -61,6 +62,19 @@ const ORDERED: &[(&str, &str)] = &[
     ("simulated.carrier.latency_min_ms", "simulated.carrier.latency_max_ms"),
 ];
 
+/// The settings that are one of several words.
+pub const WORDS: &[(&str, &[&str])] = &[
+    ("payments.provider", &["simulated", HTTP]),
+    ("carrier.provider", &["simulated", HTTP]),
+    ("log.format", &["auto", "text", "json"]),
+];
+
+/// The word for a provider that answers over HTTP.
+const HTTP: &str = "http";
+
+/// Services that can be paused.
+const PAUSABLE: [&str; 2] = ["payments", "fulfillment"];
+
 /// The levels of a log filter.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -95,6 +109,16 @@ pub fn check(layers: &mut Layers) {
         dir.is_empty().then(|| "must name a directory, not be empty".to_owned())
     });
     check_text(layers, "log.filter", log_filter);
+    for (key, words) in WORDS {
+        check_text(layers, key, |text| {
+            (!words.contains(&text)).then(|| format!("must be one of {}, not {text:?}", words.join(", ")))
+        });
+    }
+    paused(layers);
+    same_address(layers);
+    for name in ["payments", "carrier"] {
+        provider(layers, name);
+    }
 }
 
 fn integer(layers: &Layers, key: &str) -> Option<i64> {
@@ -109,6 +133,78 @@ fn check_text(layers: &mut Layers, key: &str, wrong: impl Fn(&str) -> Option<Str
     let what = layers.get(key).and_then(|setting| setting.value.as_str()).and_then(wrong);
     if let Some(what) = what {
         layers.complain(key, format!("{key} {what}"));
+    }
+}
+
+fn text<'a>(layers: &'a Layers, key: &str) -> &'a str {
+    layers.get(key).and_then(|setting| setting.value.as_str()).unwrap_or_default()
+}
+
+fn paused(layers: &mut Layers) {
+    let key = "workers.paused";
+    let named = layers.get(key).and_then(|setting| setting.value.as_array()).into_iter().flatten();
+    let strange: Vec<String> = named
+        .filter(|name| !name.as_str().is_some_and(|name| PAUSABLE.contains(&name)))
+        .map(Value::to_string)
+        .collect();
+    if !strange.is_empty() {
+        let what = format!("{key} may name payments and fulfillment only, not {}", strange.join(", "));
+        layers.complain(key, what);
+    }
+}
+
+/// Two listeners can't share a port of an address, nor can one have it on all of them.
+fn same_address(layers: &mut Layers) {
+    let enabled = layers.get("admin.enabled").and_then(|setting| setting.value.as_bool()).unwrap_or_default();
+    let address = |key| {
+        let (host, port) = text(layers, key).rsplit_once(':')?;
+        let host = if host == "localhost" { "127.0.0.1" } else { host.trim_matches(['[', ']']) };
+        // With port 0, the system chooses another one for each.
+        Some((host.to_owned(), port.parse::<u16>().ok().filter(|port| *port != 0)?))
+    };
+    let all = |host: &str| host.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+    if let (true, Some((api, port)), Some((own, own_port))) =
+        (enabled, address("http.listen"), address("admin.listen"))
+        && port == own_port
+        && (api == own || all(&api) || all(&own))
+    {
+        let what = format!(
+            "admin.listen ({}) must be another port than that of http.listen ({}), or empty: then it is on the API's listener",
+            text(layers, "admin.listen"),
+            text(layers, "http.listen"),
+        );
+        layers.complain("admin.listen", what);
+    }
+}
+
+/// What a provider over HTTP needs. Nothing of it is looked at for a simulated one.
+fn provider(layers: &mut Layers, name: &str) {
+    let key = |name_of: &str| format!("{name}.{name_of}");
+    let values = layers.get(&key("headers")).and_then(|setting| setting.value.as_table());
+    let (mut headers, mut wrong) = (BTreeMap::new(), Vec::new());
+    for (header, value) in values.into_iter().flatten() {
+        match value.as_str() {
+            Some(value) => {
+                headers.insert(header.clone(), value.to_owned());
+            }
+            None => {
+                wrong.push((key("headers"), format!("{} must be text", key(&format!("headers.{header}")))))
+            }
+        }
+    }
+    if text(layers, &key("provider")) == HTTP {
+        let url = text(layers, &key("url")).to_owned();
+        // Who asked for HTTP left out the URL.
+        let blamed = |of: &str| if of == "url" && url.is_empty() { key("provider") } else { key(of) };
+        let token = text(layers, &key("token")).to_owned();
+        let settings = HttpSettings { url: url.clone(), timeout: Duration::ZERO, token, headers };
+        for (of, error) in settings.wrong() {
+            let needed = format!("docs/providers.md says what is needed for {name}.provider = \"http\"");
+            wrong.push((blamed(&of), format!("{name}.{error}. {needed}")));
+        }
+    }
+    for (key, what) in wrong {
+        layers.complain(&key, what);
     }
 }
 

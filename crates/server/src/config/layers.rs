@@ -334,12 +334,11 @@ fn lines_of(text: &str) -> HashMap<String, usize> {
             } else {
                 format!("{above}.{}", name.get_ref())
             };
-            match value.get_ref() {
-                toml::de::DeValue::Table(table) => walk(&key, table, text, lines),
-                _ => {
-                    lines.insert(key, line_at(text, name.span().start));
-                }
+            if let toml::de::DeValue::Table(table) = value.get_ref() {
+                walk(&key, table, text, lines);
             }
+            // A table may be a setting as well.
+            lines.insert(key, line_at(text, name.span().start));
         }
     }
     let mut lines = HashMap::new();

@@ -96,8 +96,37 @@ const WRONG: &[(&str, &str)] = &[
         "[workers]\npaused = ['orders']",
         "workers.paused may name payments and fulfillment only, not \"orders\"",
     ),
-    ("[workers]\npaused = [1]", "shop.toml:2: workers.paused[0] invalid type"),
+    ("[workers]\npaused = [1]", "shop.toml:2: workers.paused may name payments and fulfillment only, not 1"),
     ("[workers]\npaused = 'payments'", "workers.paused must be a list, not \"payments\""),
+    (
+        "[workers]\npaused = ['pay']",
+        "shop.toml:2: workers.paused may name payments and fulfillment only, not \"pay\"",
+    ),
+    ("[log]\nformat = 'xml'", "shop.toml:2: log.format must be one of auto, text, json, not \"xml\""),
+    ("[payments]\nprovider = 'http'", "shop.toml:2: payments.url is missing"),
+    (
+        "[carrier]\nprovider = 'http'\nurl = 'ftp://x'",
+        "shop.toml:3: carrier.url must begin with http:// or https://",
+    ),
+    (
+        "[carrier]\nprovider = 'http'\nurl = 'http://u:p@x'",
+        "shop.toml:3: carrier.url must hold no user or password",
+    ),
+    ("[carrier]\nprovider = 'http'\nurl = 'http://x/?a=1'", "shop.toml:3: carrier.url must end with a path"),
+    (
+        "[payments]\nprovider = 'http'\nurl = 'http://x'\ntoken = \"a\\nb\"",
+        "shop.toml:4: payments.token can't be sent in an HTTP header",
+    ),
+    (
+        "[payments]\nprovider = 'http'\nurl = 'http://x'\n[payments.headers]\n'x y' = '1'",
+        "shop.toml:4: payments.headers.x y can't be sent in an HTTP header",
+    ),
+    ("[payments.headers]\nx = 1", "shop.toml:1: payments.headers.x must be text"),
+    (
+        "[http]\nlisten = '0.0.0.0:9000'\n[admin]\nlisten = 'localhost:9000'",
+        "shop.toml:4: admin.listen (localhost:9000) must be another port than that of http.listen (0.0.0.0:9000)",
+    ),
+    ("[admin]\nlisten = '127.0.0.1:8080'", "shop.toml:2: admin.listen (127.0.0.1:8080) must be another port"),
     ("[log]\nfilter = 'inof'", "log.filter has \"inof\" in it: did you mean info?"),
     ("[log]\nfilter = 'info,cartwright_server=debgu'", "did you mean debug?"),
     ("[log]\nfilter = 'a=b=c'", "log.filter can't be read"),
@@ -140,7 +169,7 @@ fn what_a_provider_can_t_do_is_named() {
         ("simulated.payments.latency_min_ms", "500", "simulated.payments.latency_max_ms"),
         ("payments.timeout_ms", "60000", "payments.timeout_ms must be between 1 and 12000"),
         ("carrier.rate", "-1", "carrier.rate must be between 0 and"),
-        ("carrier.provider", "pigeon", "carrier.provider unknown variant `pigeon`"),
+        ("carrier.provider", "pigeon", "carrier.provider must be one of simulated, http, not \"pigeon\""),
         ("providers.breaker.max_open_ms", "1", "providers.breaker.max_open_ms"),
         ("providers.held_back_ms", "0", "providers.held_back_ms must be between 1 and 60000"),
         ("payments.headers", "x", "payments.headers must be names and values, as only a file can hold them"),
@@ -187,6 +216,11 @@ fn everything_wrong_is_said_at_once_and_a_missing_file_is_named() {
     let error = read("[http]\nlisten = 1\n[orders]\nmax_open = 0", &[("CARTWRIGHT_X", "")], &[]).unwrap_err();
     assert!(error.starts_with("3 settings are wrong:"), "{error}");
     assert_eq!(error.lines().count(), 5, "{error}");
+    let file = "[log]\nformat = 'xml'\n[workers]\npaused = ['pay']\n[payments]\nprovider = 'http'\ntoken = \"\\n\"\n\
+        [carrier]\nprovider = 'pigeon'\n[orders]\nmax_open = 0\n";
+    let error = read(file, &[], &[]).unwrap_err();
+    assert!(error.starts_with("6 settings are wrong:"), "{error}");
+    assert_eq!(error.lines().count(), 8, "each once: {error}");
     let error = Config::read(Some(Path::new("/nowhere/mine.toml")), &[]).unwrap_err().to_string();
     assert!(error.contains("/nowhere/mine.toml: the file can't be read"), "{error}");
 }
@@ -211,6 +245,20 @@ fn the_default_file_is_the_documentation_of_every_setting() {
             Some(_) => assert!(commented, "{line} has no comment"),
         }
     }
+}
+
+#[test]
+fn every_word_that_a_setting_may_be_is_read() {
+    for (key, words) in checks::WORDS {
+        for word in *words {
+            let needed = [(*key, *word), ("payments.url", "http://x"), ("carrier.url", "http://x")];
+            assert!(read("", &[], &needed).is_ok(), "{key} = {word}");
+        }
+    }
+    let may_share = [("admin.listen", "127.0.0.1:8080"), ("admin.enabled", "false")];
+    assert!(read("", &[], &may_share).is_ok(), "nobody listens there");
+    assert!(read("", &[], &[("http.listen", "127.0.0.1:0"), ("admin.listen", "127.0.0.1:0")]).is_ok());
+    assert!(read("", &[], &[("payments.url", "ftp://x")]).is_ok(), "nobody is asked there");
 }
 
 #[test]

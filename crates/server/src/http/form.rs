@@ -1,6 +1,6 @@
 //! Reading a JSON body field by field, so that all bad fields are named at once, unknown and repeated ones included.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Display};
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
@@ -65,6 +65,22 @@ impl Form<'_> {
                     name,
                     format!("must be text of {min} to {max} characters without control characters"),
                 );
+                None
+            }
+        }
+    }
+
+    /// Text that `read` understands, absent or null allowed; its error says what it must be.
+    pub fn parsed<T, E: Display>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        // What is no text is as wrong as an empty one.
+        match read(self.take(name)?.as_str().unwrap_or_default()) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.bad(name, error.to_string());
                 None
             }
         }
@@ -260,12 +276,12 @@ impl Form<'_> {
         self.fields.contains_key(name)
     }
 
-    /// A number in a range, absent or null allowed.
-    pub fn number(&mut self, name: &str, min: f64, max: f64) -> Option<f64> {
+    /// A number in a range, absent or null allowed; `must` says what it has to be.
+    pub fn number(&mut self, name: &str, min: f64, max: f64, must: &str) -> Option<f64> {
         let value = self.take(name)?;
         let number = value.as_f64().filter(|number| (min..=max).contains(number));
         if number.is_none() {
-            self.bad(name, format!("must be a number between {min} and {max}"));
+            self.bad(name, format!("must be {must}"));
         }
         number
     }

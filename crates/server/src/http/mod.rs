@@ -1,6 +1,7 @@
 //! HTTP: extract, ask one service, map the answer. Handlers see ports, never adapters.
 
 pub mod admin;
+mod described;
 mod form;
 mod health;
 mod hear_out;
@@ -92,7 +93,8 @@ pub enum Serves {
 
 /// The HTTP side of a listener, with the documentation of what it answers.
 pub fn router(api: Arc<Api>, serves: Serves) -> Router {
-    let (routes, openapi) = calls(serves).with_state(api).split_for_parts();
+    let (routes, mut openapi) = calls(serves).with_state(api).split_for_parts();
+    described::complete(&mut openapi);
     routes
         .route("/", get(async || Redirect::to("/docs")))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi))
@@ -113,7 +115,9 @@ pub fn router(api: Arc<Api>, serves: Serves) -> Router {
 
 /// The OpenAPI document of everything.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    calls(Serves::All).split_for_parts().1
+    let mut openapi = calls(Serves::All).split_for_parts().1;
+    described::complete(&mut openapi);
+    openapi
 }
 
 fn calls(serves: Serves) -> OpenApiRouter<Arc<Api>> {

@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 /// The name of the file in the data directory.
-pub const FILE_NAME: &str = "providers.json";
+pub const FILE_NAME: &str = cartwright_store::backup::SWITCHES;
 
 /// How one provider was switched.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

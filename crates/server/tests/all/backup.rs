@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use cartwright_store::backup::{BackupError, MANIFEST, Manifest, Restore, back_up, restore};
+use cartwright_store::backup::{BackupError, MANIFEST, Manifest, Restore, SWITCHES, back_up, restore};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -94,6 +94,56 @@ async fn a_restored_file_among_others_is_refused() {
 }
 
 #[tokio::test]
+async fn a_missing_file_is_named_and_not_made_anew() {
+    let mut shop = Shop::open().await;
+    shop.stop().await;
+    for name in ["fulfillment.db", "fulfillment.db-wal", "fulfillment.db-shm"] {
+        let _ = fs::remove_file(shop.dir().join(name));
+    }
+    shop.restart(&[]).await; // the first start may have been interrupted: nothing had happened yet
+    let id = shop.place(&small()).await;
+    shop.finish(&id).await;
+    shop.stop().await;
+    for name in ["orders.db", "payments.db", "fulfillment.db"] {
+        let (file, away) = (shop.dir().join(name), shop.dir().join("away"));
+        fs::rename(&file, &away).unwrap();
+        let error = start(shop.dir(), &[]).await.err().expect("it is missing").to_string();
+        assert!(
+            error.contains(&format!("{name} is missing")) && error.contains("restore a backup"),
+            "{error}"
+        );
+        assert!(!file.exists(), "nothing was written");
+        fs::rename(&away, &file).unwrap();
+    }
+    start(shop.dir(), &[]).await.expect("it is whole again").stop().await;
+}
+
+#[tokio::test]
+async fn a_provider_that_was_switched_off_stays_off_in_what_is_restored() {
+    let shop = Shop::open().await;
+    let home = TempDir::new().unwrap();
+    let (backup, older) = (home.path().join("backup"), home.path().join("older"));
+    assert_eq!(back_up_to(&shop, &older).unwrap().files.len(), 4, "nobody has switched anything");
+    let off = json!({"enabled": false, "rate": null});
+    shop.json("PUT", "/v1/admin/providers/payments", &[], &off).await.ok(200);
+    let manifest = back_up_to(&shop, &backup).unwrap();
+    assert_eq!(manifest.files.last().unwrap().name, SWITCHES);
+    let file = backup.join(SWITCHES);
+    let switched = fs::read_to_string(&file).unwrap();
+    fs::write(&file, switched.replace("false", "true ")).unwrap();
+    let error = restore(&plain(&backup, &home.path().join("data")), |_| {}).unwrap_err().to_string();
+    assert!(error.contains(SWITCHES) && error.contains("SHA-256"), "{error}");
+    fs::write(&file, &switched).unwrap();
+    for (backup, enabled) in [(&backup, false), (&older, true)] {
+        let data = TempDir::new().unwrap();
+        restore(&plain(backup, data.path()), |_| {}).unwrap();
+        let restored = Shop::on(data).await;
+        let state = restored.get("/v1/admin/providers/payments").await.ok(200);
+        assert_eq!(state["enabled"], enabled);
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_overwritten_and_a_running_system_is_left_alone() {
     let shop = Shop::open().await;
     let home = TempDir::new().unwrap();
@@ -103,6 +153,11 @@ async fn nothing_is_overwritten_and_a_running_system_is_left_alone() {
     assert!(matches!(again, BackupError::NotEmpty(_)), "{again}");
     let over = restore(&plain(&backup, shop.dir()), |_| {}).unwrap_err();
     assert!(matches!(over, BackupError::NotEmpty(_)), "{over}");
+    let inside = back_up_to(&shop, &shop.dir().join("copies/monday")).unwrap_err();
+    assert!(inside.to_string().contains("inside of the data directory"), "{inside}");
+    assert!(!shop.dir().join("copies").exists(), "and nothing is made");
+    let itself = back_up_to(&shop, shop.dir()).unwrap_err();
+    assert!(matches!(itself, BackupError::Inside { .. }), "{itself}");
     let nothing = back_up(home.path(), &home.path().join("other"), "test", |_| {}).unwrap_err();
     assert!(nothing.to_string().contains("--data DIR"), "{nothing}");
     assert!(!home.path().join("other").exists(), "and nothing is made");

@@ -314,6 +314,29 @@ async fn the_doctor_names_what_is_broken_and_what_to_do() {
 }
 
 #[tokio::test]
+async fn the_doctor_warns_of_what_holds_work_back() {
+    let mut shop = Shop::with(&[("workers.paused", "fulfillment")]).await;
+    let off = json!({"enabled": false});
+    shop.json("PUT", "/v1/admin/providers/payments", &[], &off).await.ok(200);
+    let listen = shop.address().to_string();
+    let (code, report) = doctor(shop.dir(), &listen).await;
+    assert_eq!((code, state(&report, "server").as_str()), (Some(0), "ok"), "{report:#}");
+    for (what, path) in [("providers", "providers/payments"), ("services", "services/fulfillment")] {
+        assert_eq!(state(&report, what), "warn", "{report:#}");
+        let command = format!("curl -X PUT http://{listen}/v1/admin/{path}");
+        assert!(report.to_string().contains(&command), "{report:#}");
+    }
+    shop.stop().await;
+    let (_, report) = doctor(shop.dir(), &listen).await;
+    assert_eq!(state(&report, "providers"), "warn", "{report:#}");
+    std::fs::write(shop.dir().join("providers.json"), "garbage").unwrap();
+    std::fs::remove_file(shop.dir().join("ledger.db")).unwrap();
+    let (code, report) = doctor(shop.dir(), &listen).await;
+    assert_eq!((code, state(&report, "providers").as_str()), (Some(1), "fail"), "{report:#}");
+    assert_eq!(state(&report, "ledger"), "warn", "{report:#}");
+}
+
+#[tokio::test]
 async fn wrong_settings_are_told_before_anything_starts() {
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("shop.toml");
@@ -347,6 +370,53 @@ async fn wrong_settings_are_told_before_anything_starts() {
         cartwright(&["up", "--data", data]).env("CARTWRIGHT_HTTP_LISTEN", "x").output().await.unwrap();
     assert!(said(&variable).contains("did you mean CARTWRIGHT__HTTP__LISTEN?"), "{}", said(&variable));
     assert!(!Path::new(data).exists(), "nothing was started");
+}
+
+#[tokio::test]
+async fn a_start_says_what_holds_work_back_and_how_to_undo_it() {
+    let data = tempfile::tempdir().unwrap();
+    let switched = json!({"payments": {"enabled": false}, "carrier": {"enabled": true, "rate": 2.0}});
+    std::fs::write(data.path().join("providers.json"), switched.to_string()).unwrap();
+    let mut up = cartwright(&["up", "--listen", "127.0.0.1:0", "--data", data.path().to_str().unwrap()]);
+    up.env("CARTWRIGHT__WORKERS__PAUSED", "fulfillment");
+    let mut child = up.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut shown = String::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        shown.push_str(&line);
+        shown.push('\n');
+        if line.starts_with("or: ") {
+            break;
+        }
+    }
+    let (_, address) = shown.split_once("API        ").unwrap();
+    let server = address.split("/v1").next().unwrap();
+    for (what, path, body) in [
+        ("payments is switched off by an operator", "providers/payments", r#"{"enabled":true,"rate":null}"#),
+        (
+            "carrier is limited by an operator to 2 calls",
+            "providers/carrier",
+            r#"{"enabled":true,"rate":null}"#,
+        ),
+        ("fulfillment is paused (setting workers.paused)", "services/fulfillment", r#"{"paused":false}"#),
+    ] {
+        let line =
+            shown.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}: {shown}"));
+        assert!(line.contains(&format!("curl -X PUT {server}/v1/admin/{path} ")), "{line}");
+        assert!(line.contains(body), "{line}");
+    }
+    let put = ["simulate", "payments=down", "--server", server];
+    good(&cartwright(&put).output().await.unwrap());
+    child.kill().await.unwrap();
+    let mut child = up.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        if line.contains("Still told so") {
+            assert!(line.contains("cartwright simulate payments=up --server http://127.0.0.1:"), "{line}");
+            return;
+        }
+    }
+    panic!("it does not say what was told");
 }
 
 #[tokio::test]

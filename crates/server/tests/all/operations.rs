@@ -105,6 +105,33 @@ async fn the_documentation_is_whole() {
     }
 }
 
+#[tokio::test]
+async fn the_documentation_says_what_every_call_may_answer_and_what_every_parameter_means() {
+    let shop = Shop::with(&[PAUSED]).await;
+    let openapi = shop.get("/openapi.json").await.ok(200);
+    for (method, path) in CALLS {
+        let call = &openapi["paths"][path][method];
+        let answers = |statuses: &[&str]| {
+            for status in statuses {
+                let problem = &call["responses"][status]["content"];
+                assert!(problem.is_object(), "{method} {path} does not say that it may answer {status}");
+            }
+        };
+        if call["requestBody"].is_object() {
+            answers(&["400", "408", "413", "415"]);
+        }
+        for parameter in call["parameters"].as_array().into_iter().flatten() {
+            let said = parameter["description"].as_str().is_some_and(|text| !text.is_empty());
+            assert!(said, "{method} {path}: {} is not described", parameter["name"]);
+            if parameter["name"] == "If-Match" {
+                answers(&["400", "412"]);
+            } else if parameter["in"] == "query" {
+                answers(&["400"]);
+            }
+        }
+    }
+}
+
 /// Every `$ref` in a document.
 fn collect(value: &Value, into: &mut Vec<String>) {
     match value {

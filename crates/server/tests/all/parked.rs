@@ -156,10 +156,24 @@ async fn one_parked_event_is_discarded_and_the_order_can_come_without_it() {
 }
 
 #[tokio::test]
+async fn the_doctor_warns_of_parked_events() {
+    let shop = with_parked(&[("nobody", &authorized("nobody"))]).await;
+    let program = std::env::var("CARTWRIGHT_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_cartwright").into());
+    let mut command = std::process::Command::new(program);
+    let listen = shop.address().to_string();
+    command.args(["doctor", "--listen", &listen, "--data"]).arg(shop.dir()).env_remove("CARTWRIGHT_SERVER");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("orders could not apply 1") && said.contains("cartwright parked list"), "{said}");
+}
+
+#[tokio::test]
 async fn many_are_discarded_only_when_their_number_is_confirmed() {
     let shop = with_parked(&[("a", "junk"), ("b", "junk"), ("c", "other { junk")]).await;
     let discard = format!("{PARKED}/discard");
-    shop.post(&discard, &json!({})).await.problem(400);
+    let problem = shop.post(&discard, &json!({})).await.problem(400);
+    assert_eq!(fields(&problem), ["/service"]);
+    assert!(text(&problem["detail"]).starts_with("/service is needed"), "{problem}");
     let problem = shop.post(&discard, &json!({"service": "orders"})).await.problem(400);
     assert_eq!(fields(&problem), ["/confirm"]);
     shop.post(&discard, &json!({"service": "orders", "confirm": 2})).await.problem(409);

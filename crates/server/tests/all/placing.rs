@@ -172,6 +172,8 @@ async fn put_places_once_and_then_compares() {
     assert_eq!(other["orderId"], "p-1");
     let elsewhere = put("p-2", &small_with(json!({"id": "p-3"}))).await.problem(400);
     assert_eq!(fields(&elsewhere), ["/id"]);
+    let empty = shop.post(ORDERS, &small_with(json!({"id": ""}))).await.problem(400);
+    assert!(text(&empty["detail"]).starts_with("/id must be text of 1 to 128 bytes"), "{empty}");
     shop.command("p-1", "cancel", &json!({"reason": "other"})).await.ok(200);
     let later = put("p-1", &small()).await.ok(200);
     assert_eq!(later["version"], 2, "it is answered as it stands");

@@ -48,7 +48,7 @@ pub struct FileEntry {
     pub bytes: u64,
     /// The SHA-256 of its content, in hexadecimal.
     pub sha256: String,
-    /// The journal in it; none in the ledger.
+    /// The journal in it; only services have one.
     pub incarnation: Option<Uuid>,
     /// Where that journal ends.
     pub head: Option<u64>,

@@ -34,6 +34,9 @@ const STORES: [(StoreKind, &str); 3] = [
 /// The file of the simulated providers, where there are such. It belongs to the outside world, and is looked at last.
 pub const LEDGER: &str = "ledger.db";
 
+/// How an operator switched the providers, where one did: a small file that is replaced as a whole.
+pub const SWITCHES: &str = "providers.json";
+
 /// Pages copied between two looks at how far it is.
 const STEP_PAGES: i32 = 1_024;
 
@@ -63,6 +66,18 @@ pub enum BackupError {
     /// Somebody's files are in the way.
     #[error("{} is not empty, and nothing is ever overwritten: choose a directory that is new or empty", .0.display())]
     NotEmpty(PathBuf),
+    /// The backup would lie in what it copies.
+    #[error(
+        "{} is inside of the data directory {}, and would be lost together with it: choose a directory outside of it",
+        .to.display(),
+        .data.display()
+    )]
+    Inside {
+        /// Where the backup was to be.
+        to: PathBuf,
+        /// What was to be copied.
+        data: PathBuf,
+    },
     /// It has no manifest.
     #[error(
         "{} is no complete backup ({reason}): a backup has its {MANIFEST} only once all of it is on the disk; use another one",
@@ -136,6 +151,9 @@ pub fn back_up(
             return Err(BackupError::NoData { dir: data.to_owned(), missing: name });
         }
     }
+    if is_inside(to, data) {
+        return Err(BackupError::Inside { to: to.to_owned(), data: data.to_owned() });
+    }
     // Stopped: nobody may start it in the middle. Running: its process has the lock.
     let _stopped = match DataDir::lock(data) {
         Ok(lock) => Some(lock),
@@ -143,6 +161,7 @@ pub fn back_up(
         Err(error) => return Err(error.into()),
     };
     let cut = Cut::take(data)?;
+    let switches = switches(data)?;
     let target = Target::take(to)?;
     let sizes = cut.files().map(|(_, bytes, _)| bytes).collect::<Vec<_>>();
     let of = sizes.iter().sum();
@@ -157,11 +176,35 @@ pub fn back_up(
         files.push(FileEntry::of(&path, name, facts)?);
     }
     drop(cut);
+    if let Some(switches) = switches {
+        let path = to.join(SWITCHES);
+        fs::write(&path, switches).map_err(BackupError::file(&path))?;
+        sync(&path)?;
+        files.push(FileEntry::of(&path, SWITCHES, None)?);
+    }
     let manifest = Manifest::new(version, files);
     manifest.write(to)?;
     target.keep();
     progress(Progress { done: of, of });
     Ok(manifest)
+}
+
+/// Whether `to`, which may not be there yet, lies in `data` or is the same.
+fn is_inside(to: &Path, data: &Path) -> bool {
+    let Ok(data) = data.canonicalize() else { return false };
+    let Ok(to) = std::path::absolute(to) else { return false };
+    // Links and `..` show in the part that is there; the rest is made below it.
+    to.ancestors().find_map(|there| there.canonicalize().ok()).is_some_and(|there| there.starts_with(data))
+}
+
+/// How the providers are switched; `None` if nobody has ever switched any.
+fn switches(data: &Path) -> Result<Option<Vec<u8>>, BackupError> {
+    let path = data.join(SWITCHES);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(BackupError::file(&path)(error)),
+    }
 }
 
 /// Copies what `from` sees, and syncs it.

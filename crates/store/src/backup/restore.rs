@@ -8,7 +8,7 @@ use std::{
 use rusqlite::Connection;
 use uuid::Uuid;
 
-use super::{BackupError, LEDGER, Manifest, Progress, STORES, copy, cut, sync};
+use super::{BackupError, LEDGER, Manifest, Progress, STORES, SWITCHES, copy, cut, sync};
 use crate::{
     DataDir, StoreKind,
     sqlite::{self, Facts},
@@ -81,7 +81,9 @@ pub fn restore(asked: &Restore, mut progress: impl FnMut(Progress)) -> Result<Ma
 fn complete(manifest: &Manifest, dir: &Path) -> Result<(), BackupError> {
     let names: Vec<&str> = manifest.files.iter().map(|file| file.name.as_str()).collect();
     let stores = STORES.map(|(_, name)| name);
-    if names == stores || names.strip_prefix(&stores) == Some(&[LEDGER]) {
+    // What was never there, or was not yet copied by an older binary, is not in it.
+    let others = names.strip_prefix(&stores).map(|others| others.strip_prefix(&[LEDGER]).unwrap_or(others));
+    if matches!(others, Some([] | [SWITCHES])) {
         return Ok(());
     }
     Err(BackupError::Incomplete {

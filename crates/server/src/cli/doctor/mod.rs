@@ -2,6 +2,7 @@
 //! not as it must be. It changes nothing.
 
 mod files;
+mod held;
 mod machine;
 mod server;
 
@@ -101,9 +102,10 @@ async fn examine(args: &DoctorArgs) -> Vec<Check> {
     let (files, holder) =
         files::check(&config.data, config.payments.is_simulated() || config.carrier.is_simulated());
     checks.extend(files);
+    checks.extend(held::stored(&config, holder.is_some()));
     checks.push(machine::clock(&config.data.dir));
     checks.push(machine::open_files(config.http.max_connections));
-    checks.extend(server::check(&config.http.listen, &args.server, holder).await);
+    checks.extend(server::check(&config, &args.server, holder).await);
     checks
 }
 

@@ -11,11 +11,13 @@ use super::{
         api::{Api, ApiError},
         style::Paint,
     },
-    Check,
+    Check, held,
 };
+use crate::config::Config;
 
 /// Looks at the port that the settings name, and at the server that the commands talk to.
-pub async fn check(listen: &str, named: &ServerArg, holder: Option<Holder>) -> Vec<Check> {
+pub async fn check(config: &Config, named: &ServerArg, holder: Option<Holder>) -> Vec<Check> {
+    let listen = &*config.http.listen;
     let ours = url(listen);
     let answers = health(&ours).await;
     let mut checks = vec![port(listen, &answers, holder)];
@@ -26,6 +28,11 @@ pub async fn check(listen: &str, named: &ServerArg, holder: Option<Holder>) -> V
             (ours, if named.is_some() || holder.is_some() || answers.is_some() { answers } else { None })
         }
     };
+    if let Some(Ok(health)) = &health {
+        let is_ours = server == url(listen) && config.admin.enabled && !config.admin.listen.is_empty();
+        let operator = if is_ours { url(&config.admin.listen) } else { server.clone() };
+        checks.extend(held::now(&server, &operator, health).await);
+    }
     checks.push(match health {
         Some(Ok(health)) => healthy(&server, &health),
         Some(Err(why)) => Check::fail("server", format!("{server}: {why}"), "the server's log says more"),
@@ -105,7 +112,7 @@ async fn health(server: &str) -> Option<Result<Value, String>> {
 }
 
 /// Where a server that listens so is reached from here.
-fn url(listen: &str) -> String {
+pub fn url(listen: &str) -> String {
     let (host, port) = listen.rsplit_once(':').unwrap_or((listen, "8080"));
     match host {
         "0.0.0.0" => format!("http://127.0.0.1:{port}"),

@@ -66,7 +66,6 @@ pub fn sample_order(scenario: Option<&str>) -> Value {
         "lines": [{"sku": "product-456", "name": "Gaming Laptop", "quantity": 2, "unitPrice": 129_999}],
         "charges": [{"type": "shipping", "amount": 500, "tax": 0}],
         "shipTo": {"country": "US"},
-        "payment": {"provider": "simulated"},
     });
     if let Some(scenario) = scenario {
         order["payment"]["scenario"] = scenario.into();
@@ -149,8 +148,7 @@ mod tests {
         let expected: Value = serde_json::from_str(
             r#"{"customer":{"id":"customer-123","name":"John Doe","email":"user@example.com"},"currency":"USD",
                 "lines":[{"sku":"product-456","name":"Gaming Laptop","quantity":2,"unitPrice":129999}],
-                "charges":[{"type":"shipping","amount":500,"tax":0}],"shipTo":{"country":"US"},
-                "payment":{"provider":"simulated"}}"#,
+                "charges":[{"type":"shipping","amount":500,"tax":0}],"shipTo":{"country":"US"}}"#,
         )
         .unwrap();
         assert_eq!(sample_order(None), expected);

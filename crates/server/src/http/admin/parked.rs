@@ -234,7 +234,7 @@ struct DiscardView {
 /// Parked events of all services, oldest first, page by page.
 #[utoipa::path(get, path = "/v1/admin/parked", tag = "admin",
     params(("service" = Option<String>, Query, description = "orders, payments or fulfillment"),
-        ("order" = Option<String>, Query), ("limit" = Option<u32>, Query, maximum = 500),
+        ("order" = Option<String>, Query, description = "those of this order: its id"), ("limit" = Option<u32>, Query, maximum = 500),
         ("cursor" = Option<String>, Query)),
     responses((status = 200, body = ParkedList), (status = 400, body = Problem)))]
 async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Json<ParkedList>, Problem> {
@@ -282,7 +282,8 @@ async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<
 
 /// A parked event with its bytes, its headers and the reason.
 #[utoipa::path(get, path = "/v1/admin/parked/{service}/{id}", tag = "admin",
-    params(("service" = String, Path), ("id" = String, Path)),
+    params(("service" = String, Path, description = "orders, payments or fulfillment"),
+        ("id" = String, Path, description = "the id of the parked event, as the list shows it")),
     responses((status = 200, body = ParkedDetail), (status = 404, body = Problem)))]
 async fn show(State(api): State<Arc<Api>>, path: OnePath) -> Result<Json<ParkedDetail>, Problem> {
     let Found { handle, listed } = find(&api, path).await?;
@@ -356,7 +357,7 @@ async fn discard(
         let selection = selection?;
         let all = selection.service.is_none() && selection.order.is_none() && selection.reason.is_none();
         if all && !form.has_errors() {
-            form.bad("", "must say which: name a service, an order, a reason or ids");
+            form.bad("service", "is needed, or an order or a reason: say which events are to be discarded");
         }
         Some((selection, dry_run, confirm))
     })?;
@@ -384,7 +385,8 @@ async fn discard(
 
 /// Discards one parked event for good.
 #[utoipa::path(delete, path = "/v1/admin/parked/{service}/{id}", tag = "admin",
-    params(("service" = String, Path), ("id" = String, Path)),
+    params(("service" = String, Path, description = "orders, payments or fulfillment"),
+        ("id" = String, Path, description = "the id of the parked event, as the list shows it")),
     responses((status = 200, body = DiscardView), (status = 404, body = Problem), (status = 409, body = Problem)))]
 async fn discard_one(State(api): State<Arc<Api>>, path: OnePath) -> Result<Json<DiscardView>, Problem> {
     let found = find(&api, path).await?;
@@ -410,13 +412,7 @@ fn names(services: &[Handle]) -> Vec<&'static str> {
 fn read_selection(form: &mut Form<'_>, names: &[&'static str]) -> Option<Selection> {
     let words: Vec<(&str, &str)> = names.iter().map(|name| (*name, *name)).collect();
     let service = form.word("service", &words).map(str::to_owned);
-    let order = form.text("order", 1, 128).and_then(|id| match OrderId::parse(&id) {
-        Ok(id) => Some(id),
-        Err(error) => {
-            form.bad("order", error.to_string());
-            None
-        }
-    });
+    let order = form.parsed("order", OrderId::parse);
     let reason = form.text("reason", 1, 200);
     let named = form.has("ids");
     let ids = form.texts("ids", MAX_IDS, "the id of a parked event", ParkedId::parse);

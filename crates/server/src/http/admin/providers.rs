@@ -65,7 +65,11 @@ async fn put(
     let wish = read_body(&json_body(&headers, body)?, |form| {
         let enabled = form.needed_flag("enabled");
         let stated = form.has("rate");
-        let rate = form.number("rate", MIN_RATE, MAX_RATE);
+        let must = format!(
+            "a number of calls per second, more than 0 (at least 0.00028, one in an hour) and at most {MAX_RATE}; null: \
+             no limit; left out: as before. 0 is refused: \"enabled\": false lets no call through"
+        );
+        let rate = form.number("rate", MIN_RATE, MAX_RATE, &must);
         Some(SwitchWish { enabled: enabled?, rate: stated.then_some(rate) })
     })?;
     match control.switch.set(wish).await {

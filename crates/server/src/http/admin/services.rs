@@ -78,7 +78,7 @@ async fn list(State(api): State<Arc<Api>>) -> Result<Json<ServiceList>, Problem>
 
 /// Pauses payments or fulfillment, or has them go on. What is under way is finished.
 #[utoipa::path(put, path = "/v1/admin/services/{name}", tag = "admin", request_body = ServiceChange,
-    params(("name" = String, Path)),
+    params(("name" = String, Path, description = "payments or fulfillment")),
     responses((status = 200, body = ServiceView), (status = 400, body = Problem), (status = 404, body = Problem),
         (status = 409, body = Problem)))]
 async fn change(

@@ -83,7 +83,7 @@ fn read_wish(form: &mut Form<'_>) -> Option<BehaviourWish> {
     {
         form.bad("latencyMaxMs", "must be at least latencyMinMs");
     }
-    let mut rate = |name| form.number(name, 0.0, 1.0);
+    let mut rate = |name| form.number(name, 0.0, 1.0, "a number between 0 and 1");
     let (failure_rate, decline_rate) = (rate("failureRate"), rate("declineRate"));
     let timeout_rate = rate("timeoutRate");
     Some(BehaviourWish {

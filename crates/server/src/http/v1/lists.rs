@@ -53,11 +53,16 @@ pub async fn get(State(api): State<Arc<Api>>, id: PathId, headers: HeaderMap) ->
 
 /// Orders, newest first, page by page. Filters may repeat; then any of their values matches.
 #[utoipa::path(get, path = "/v1/orders", tag = "orders",
-    params(("status" = Option<Vec<OrderStatus>>, Query), ("milestone" = Option<Vec<Milestone>>, Query),
-        ("customer" = Option<Vec<String>>, Query), ("flow" = Option<Vec<String>>, Query),
-        ("number" = Option<Vec<String>>, Query), ("externalId" = Option<Vec<String>>, Query),
-        ("createdAfter" = Option<String>, Query), ("createdBefore" = Option<String>, Query),
-        ("updatedAfter" = Option<String>, Query), ("sort" = Option<String>, Query, description = "createdAt or updatedAt"),
+    params(("status" = Option<Vec<OrderStatus>>, Query, description = "where they stand; several: any of them"),
+        ("milestone" = Option<Vec<Milestone>>, Query, description = "what they have reached; several: any of them"),
+        ("customer" = Option<Vec<String>>, Query, description = "of these customers: their ids"),
+        ("flow" = Option<Vec<String>>, Query, description = "of these flows"),
+        ("number" = Option<Vec<String>>, Query, description = "with these numbers"),
+        ("externalId" = Option<Vec<String>>, Query, description = "with these ids of yours"),
+        ("createdAfter" = Option<String>, Query, description = "placed after this time (RFC 3339)"),
+        ("createdBefore" = Option<String>, Query, description = "placed before this time (RFC 3339)"),
+        ("updatedAfter" = Option<String>, Query, description = "changed after this time (RFC 3339)"),
+        ("sort" = Option<String>, Query, description = "createdAt or updatedAt"),
         ("limit" = Option<u32>, Query, maximum = 500), ("cursor" = Option<String>, Query)),
     responses((status = 200, body = docs::OrderList), (status = 400, body = Problem)))]
 pub async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {

@@ -50,13 +50,7 @@ pub struct Asked<'a> {
 /// 400 naming every bad field.
 pub fn read_order(body: &[u8], asked: &Asked<'_>, fresh: impl Fn() -> Uuid) -> Result<PlaceOrder, Problem> {
     read_body(body, |form| {
-        let stated_id = form.text("id", 1, usize::MAX).and_then(|text| match OrderId::parse(&text) {
-            Ok(id) => Some(id),
-            Err(error) => {
-                form.bad("id", error.to_string());
-                None
-            }
-        });
+        let stated_id = form.parsed("id", OrderId::parse);
         if let (Some(path), Some(body)) = (asked.path_id, &stated_id)
             && path != body
         {

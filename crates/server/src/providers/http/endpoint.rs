@@ -79,6 +79,18 @@ enum Heard {
     Nothing(String),
 }
 
+impl HttpSettings {
+    /// All that makes them useless: the setting, as it is called below the provider's, and what about it.
+    pub fn wrong(&self) -> Vec<(String, UrlError)> {
+        let unsendable = |key: String| (key.clone(), UrlError::Header(key));
+        let url = base_url(&self.url).err().map(|error| ("url".to_owned(), error));
+        let token = bearer(&self.token).is_none().then(|| unsendable("token".to_owned()));
+        let unsendables = self.headers.iter().filter(|(name, value)| header(name, value).is_none());
+        let headers = unsendables.map(|(name, _)| unsendable(format!("headers.{name}")));
+        url.into_iter().chain(token).chain(headers).collect()
+    }
+}
+
 impl Endpoint {
     /// Checks the settings; no connection is made.
     ///
@@ -88,13 +100,13 @@ impl Endpoint {
         let base = base_url(&settings.url)?;
         let mut headers = HeaderMap::new();
         for (name, value) in &settings.headers {
-            let wrong = || UrlError::Header(format!("headers.{name}"));
-            let key = HeaderName::try_from(name.as_str()).map_err(|_| wrong())?;
-            headers.insert(key, secret(value).ok_or_else(wrong)?);
+            let (key, value) =
+                header(name, value).ok_or_else(|| UrlError::Header(format!("headers.{name}")))?;
+            headers.insert(key, value);
         }
         if !settings.token.is_empty() {
-            let bearer = secret(&format!("Bearer {}", settings.token));
-            headers.insert(AUTHORIZATION, bearer.ok_or_else(|| UrlError::Header("token".to_owned()))?);
+            let bearer = bearer(&settings.token).ok_or_else(|| UrlError::Header("token".to_owned()))?;
+            headers.insert(AUTHORIZATION, bearer);
         }
         let http = Client::builder()
             .user_agent(concat!("cartwright/", env!("CARGO_PKG_VERSION")))
@@ -225,6 +237,14 @@ fn base_url(text: &str) -> Result<Url, UrlError> {
         return wrong("must end with a path: the calls' paths follow it");
     }
     Ok(url)
+}
+
+fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
+    Some((HeaderName::try_from(name).ok()?, secret(value)?))
+}
+
+fn bearer(token: &str) -> Option<HeaderValue> {
+    secret(&format!("Bearer {token}"))
 }
 
 fn secret(value: &str) -> Option<HeaderValue> {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::fake::{Act, Fake};
 use crate::harness::{Setting, Shop, small, small_with, text, wait_until};
+use cartwright_server::config::Config;
 
 async fn shop_with(fake: &Fake, more: &[Setting]) -> Shop {
     Shop::with(&fake.settings(more)).await
@@ -342,11 +343,25 @@ async fn a_provider_that_does_not_answer_is_left_alone_and_orders_wait_without_u
 }
 
 #[tokio::test]
-async fn a_provider_without_an_address_is_named_at_the_start() {
-    let dir = tempfile::TempDir::new().unwrap();
+async fn an_order_that_names_no_provider_is_paid_at_the_one_of_the_settings() {
+    let fake = Fake::start().await;
+    let shop = shop_with(&fake, &[]).await;
+    let program = std::env::var("CARTWRIGHT_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_cartwright").into());
+    let mut command = std::process::Command::new(program);
+    let server = format!("http://{}", shop.address());
+    command.args(["orders", "place", "--sample", "--json", "--server", &server]);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let order: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let order = shop.finish(&text(&order["id"])).await;
+    assert_eq!(order["payments"][0]["provider"], "http", "{order:#}");
+}
+
+#[test]
+fn a_provider_without_an_address_is_named_at_the_start() {
     for (url, says) in [("", "is missing"), ("shop.example", "is not a URL"), ("http://u:p@x/", "no user")] {
         let wrong = [("carrier.provider", "http"), ("carrier.url", url)];
-        let error = crate::harness::start(dir.path(), &wrong).await.err().unwrap().to_string();
+        let wrong = wrong.map(|(key, value)| (key, value.to_owned()));
+        let error = Config::read(None, &wrong).unwrap_err().to_string();
         assert!(error.contains("carrier.url") && error.contains(says), "{error}");
         assert!(error.contains("docs/providers.md") && !error.contains("u:p"), "{error}");
     }

@@ -142,6 +142,10 @@ async fn what_can_t_be_switched_is_named() {
         let problem = switch(&shop, "payments", wish).await.problem(400);
         assert_eq!(fields(&problem), [field]);
     }
+    let problem = switch(&shop, "payments", json!({"enabled": true, "rate": 0})).await.problem(400);
+    let detail = text(&problem["detail"]);
+    assert!(detail.contains("more than 0") && detail.contains("at most 1000000; null: no limit"), "{detail}");
+    switch(&shop, "carrier", json!({"enabled": true, "rate": 0.00028})).await.ok(200);
     let state = shop.get("/v1/admin/providers/payments").await.ok(200);
     assert_eq!((&state["enabled"], &state["provider"]), (&json!(true), &json!("simulated")));
 }
