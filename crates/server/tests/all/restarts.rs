@@ -157,9 +157,12 @@ async fn files_of_another_time_are_refused() {
     let id = shop.place(&small()).await;
     shop.finish(&id).await;
     shop.stop().await;
-    for file in ["orders.db", "orders.db-wal", "orders.db-shm"] {
+    let mut other = Shop::open().await;
+    other.stop().await;
+    for file in ["orders.db-wal", "orders.db-shm"] {
         let _ = std::fs::remove_file(shop.dir().join(file));
     }
+    std::fs::copy(other.dir().join("orders.db"), shop.dir().join("orders.db")).unwrap();
     let error = start(shop.dir(), &[]).await.err().expect("payments has read what is no more").to_string();
     assert!(error.contains("don't belong together") && error.contains("backup"), "{error}");
 }

@@ -51,6 +51,7 @@ pub fn restore(asked: &Restore, mut progress: impl FnMut(Progress)) -> Result<Ma
         file.check(&asked.from, &mut on)?;
     }
     let lock = DataDir::lock(&asked.to)?;
+    vacant(&asked.to)?; // checking the sums took its time, and somebody may have started here meanwhile
     let unready = Unready(&asked.to);
     for file in &manifest.files {
         let path = asked.to.join(format!("{UNREADY}{}", file.name));

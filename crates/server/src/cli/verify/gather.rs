@@ -25,6 +25,7 @@ pub async fn read_orders(api: &Api, facts: &mut Facts) -> Result<(), ApiError> {
         for order in &page.orders {
             order.note(facts);
         }
+        facts.unreadable(page.unreadable);
         cursor = page.next;
         if cursor.is_none() {
             return Ok(());
@@ -105,6 +106,9 @@ struct Page<'a> {
     #[serde(borrow)]
     orders: Vec<Order<'a>>,
     next: Option<String>,
+    /// Orders of this page whose records can't be read.
+    #[serde(default)]
+    unreadable: u64,
 }
 
 #[derive(Deserialize)]

@@ -14,6 +14,8 @@ pub const NAMED: usize = 10;
 pub struct Facts {
     orders: HashMap<CompactId, OrderFacts>,
     waiting_for: BTreeMap<String, u64>,
+    /// Orders of the server that can't be read.
+    unreadable: u64,
 }
 
 /// What is known about one order. Small: there are millions.
@@ -94,6 +96,8 @@ pub enum ProblemKind {
     StillShipped,
     /// The providers did something for an order that we don't have.
     UnknownOrder,
+    /// The server has them, but their records can't be read: nobody works on them.
+    Unreadable,
 }
 
 /// Orders with one problem.
@@ -153,6 +157,11 @@ impl Facts {
         }
     }
 
+    /// The server has so many more orders that can't be read.
+    pub fn unreadable(&mut self, orders: u64) {
+        self.unreadable += orders;
+    }
+
     /// A provider did something for this order.
     pub fn effect(&mut self, id: &str, trace: Trace) {
         let order = self.order(id);
@@ -194,6 +203,10 @@ impl Facts {
                 (problem, Finding { count, ids })
             })
             .collect();
+        if self.unreadable > 0 {
+            let finding = Finding { count: self.unreadable, ids: vec![] };
+            report.problems.insert(ProblemKind::Unreadable, finding);
+        }
         report.ok = report.problems.is_empty() && report.waiting == 0;
         report
     }
@@ -246,7 +259,7 @@ impl Flow {
 
 impl ProblemKind {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Lost,
         Self::ChargedTwice,
         Self::ShippedTwice,
@@ -255,6 +268,7 @@ impl ProblemKind {
         Self::StillCharged,
         Self::StillShipped,
         Self::UnknownOrder,
+        Self::Unreadable,
     ];
 
     /// For people.
@@ -268,12 +282,13 @@ impl ProblemKind {
             Self::StillCharged => "failed or cancelled, but charged",
             Self::StillShipped => "failed or cancelled, but shipped",
             Self::UnknownOrder => "charged or shipped, but unknown",
+            Self::Unreadable => "stored, but can't be read",
         }
     }
 
     /// Whether it takes the providers' ledger to see it.
     pub const fn needs_ledger(self) -> bool {
-        !matches!(self, Self::Lost)
+        !matches!(self, Self::Lost | Self::Unreadable)
     }
 }
 

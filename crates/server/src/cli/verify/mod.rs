@@ -206,14 +206,17 @@ fn show(report: &VerifyReport, paint: &Paint) -> String {
     }
     row("manual, still open", report.manual);
     for problem in ProblemKind::ALL.into_iter().filter(|problem| report.ledger || !problem.needs_ledger()) {
-        row(problem.title(), report.problems.get(&problem).map_or(0, |finding| finding.count));
+        let found = report.problems.get(&problem).map_or(0, |finding| finding.count);
+        if found > 0 || problem != ProblemKind::Unreadable {
+            row(problem.title(), found); // what hardly ever happens has no row until it does
+        }
     }
     align_right(&mut rows, &[1]);
     let mut shown = rows.trim_fmt();
     for (problem, finding) in &report.problems {
         shown.push_str(&format!("\n\n{}:", paint.red(problem.title())));
         finding.ids.iter().for_each(|id| shown.push_str(&format!("\n  {id}")));
-        if finding.count > NAMED as u64 {
+        if !finding.ids.is_empty() && finding.count > NAMED as u64 {
             shown.push_str(&format!("\n  and {} more", count(finding.count - NAMED as u64)));
         }
     }

@@ -61,7 +61,8 @@ impl Real {
             | ProblemKind::ShippedTwice
             | ProblemKind::StillCharged
             | ProblemKind::StillShipped
-            | ProblemKind::UnknownOrder => true,
+            | ProblemKind::UnknownOrder
+            | ProblemKind::Unreadable => true,
         });
         report.ok = report.problems.is_empty() && report.waiting == 0;
         report

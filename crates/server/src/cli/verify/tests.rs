@@ -119,6 +119,18 @@ async fn waiting_ends_at_the_timeout_with_its_own_exit_code() {
 }
 
 #[tokio::test]
+async fn orders_that_can_t_be_read_are_not_all_good() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let list = || async { Json(json!({"orders": [], "next": null, "unreadable": 3})) };
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/v1/orders", get(list))).await });
+    let line = ["verify", "--no-ledger", "--server", &url];
+    let Ok(report) = verify(&Cli::try_parse_from(line).unwrap().verify).await else { panic!() };
+    assert_eq!(exit_code(&report), exit::FAILED);
+    assert!(show(&report, &Paint::plain()).contains("stored, but can't be read"));
+}
+
+#[tokio::test]
 async fn a_missing_ledger_is_not_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let url = server(vec![]).await;
