@@ -5,6 +5,8 @@
 //! CARTWRIGHT__PAYMENTS__PROVIDER=http CARTWRIGHT__PAYMENTS__URL=http://127.0.0.1:9090 cartwright up
 //! ```
 //!
+//! In a package of your own it needs `cargo add axum serde_json` and `cargo add tokio --features macros,net,rt-multi-thread`.
+//!
 //! It answers the calls of docs/providers.md. What it has to get right is one thing: a key is one operation, however often
 //! it comes, and a key that was voided is refused from then on. This one remembers keys in memory, so it forgets them when
 //! it stops; a real one keeps them in a database, and writes the key down *before* it calls the API, or hands
@@ -30,7 +32,8 @@ type Answer = (StatusCode, Json<Value>);
 #[tokio::main]
 #[allow(dead_code, reason = "a test runs the adapter inside itself")]
 async fn main() -> std::io::Result<()> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:9090").await?;
+    let listen = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9090".to_owned());
+    let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("the payment adapter listens on http://{}", listener.local_addr()?);
     axum::serve(listener, adapter()).await
 }
