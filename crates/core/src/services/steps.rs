@@ -169,7 +169,10 @@ impl<P: Performer> Logic for P {
         let failed = step.operation.attempts.saturating_add(1);
         let wait = |asked: Option<Duration>| ctx.settings.retry.next_try(ctx.now, task, failed, asked);
         let (answers, next) = match P::came(step, &done.result, &wait, ctx.now) {
-            Some(Came::OfDo(result)) => step.operation.did(result, done.again, ctx.now),
+            // Among several processes another one may be making the same call: its lease looked over to one of them.
+            Some(Came::OfDo(result)) => {
+                step.operation.did(result, done.again || !ctx.settings.exclusive, ctx.now)
+            }
             Some(Came::OfUndo(result)) => step.operation.undid(result, wait(None)),
             None => return,
         };
