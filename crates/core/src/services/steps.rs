@@ -169,9 +169,8 @@ impl<P: Performer> Logic for P {
         let failed = step.operation.attempts.saturating_add(1);
         let wait = |asked: Option<Duration>| ctx.settings.retry.next_try(ctx.now, task, failed, asked);
         let (answers, next) = match P::came(step, &done.result, &wait, ctx.now) {
-            // Among several processes another one may be making the same call: its lease looked over to one of them.
             Some(Came::OfDo(result)) => {
-                step.operation.did(result, done.again || !ctx.settings.exclusive, ctx.now)
+                step.operation.did(result, done.again || may_have_rivals(done, ctx), ctx.now)
             }
             Some(Came::OfUndo(result)) => step.operation.undid(result, wait(None)),
             None => return,
@@ -184,6 +183,12 @@ impl<P: Performer> Logic for P {
     }
 
     fn sweep(&mut self, _: &mut Option<Self::Record>, _: &mut Ctx<'_>, _: &mut Turn) {}
+}
+
+/// Whether somebody may be making the same call at the same time: its lease was over when it came back, as after a
+/// freeze; or looked over to another process.
+fn may_have_rivals(done: &TaskDone, ctx: &Ctx<'_>) -> bool {
+    !ctx.settings.exclusive || done.task.lease_until <= ctx.now
 }
 
 /// What came of a call, in the words of an operation.

@@ -119,6 +119,24 @@ CREATE TABLE cursor (
     PRIMARY KEY (source, lane)
 ) WITH (fillfactor = 50);
 
+-- Who of several processes does a thing that only one may do at a time, and until when: `scope` says what ('bus': read
+-- for this service; 'relay': forward its journal), `lane` which part of it. By the database's clock, so that no process
+-- need trust another one's. `epoch` counts the changes of hands.
+CREATE TABLE member (
+    scope  text        NOT NULL,
+    holder uuid        NOT NULL,
+    until  timestamptz NOT NULL,
+    PRIMARY KEY (scope, holder)
+);
+CREATE TABLE lease (
+    scope  text        NOT NULL,
+    lane   int         NOT NULL,
+    holder uuid,
+    epoch  bigint      NOT NULL DEFAULT 0,
+    until  timestamptz NOT NULL DEFAULT '-infinity',
+    PRIMARY KEY (scope, lane)
+) WITH (fillfactor = 50);
+
 -- What became of each batch, for whoever lost its connection before it heard.
 CREATE TABLE written (
     batch     uuid PRIMARY KEY,
@@ -312,8 +330,47 @@ BEGIN
     IF stood = n THEN
         INSERT INTO cursor (source, lane, incarnation, position)
         SELECT * FROM unnest(c_source, c_lane, c_incarnation, c_position)
-        ON CONFLICT (source, lane) DO UPDATE SET incarnation = excluded.incarnation, position = excluded.position;
+        ON CONFLICT (source, lane) DO UPDATE SET incarnation = excluded.incarnation, position = excluded.position
+        -- What is settled stays settled: a process that lost its lane, and comes late, can't take anything back.
+        WHERE cursor.incarnation <> excluded.incarnation OR cursor.position < excluded.position;
     END IF;
     INSERT INTO written (batch, positions, taken_by) VALUES (this_batch, positions, taken_by);
 END;
+$$;
+
+-- Renews the leases of a process, takes those that are its share and free, and gives up those that are not. The lanes
+-- go round among the living members of a scope, in the order of their ids. `fresh`: the lane had another holder before,
+-- who had not given it up.
+CREATE FUNCTION hold_leases(this_scope text, me uuid, lanes int, seconds float8)
+RETURNS TABLE (held int, held_epoch bigint, fresh boolean) LANGUAGE plpgsql AS $$
+DECLARE
+    members bigint;
+    place   bigint;
+    ends    timestamptz := clock_timestamp() + make_interval(secs => seconds);
+BEGIN
+    INSERT INTO lease (scope, lane) SELECT this_scope, n FROM generate_series(0, lanes - 1) n ON CONFLICT DO NOTHING;
+    DELETE FROM member m WHERE m.scope = this_scope AND m.until < clock_timestamp() AND m.holder <> me;
+    INSERT INTO member VALUES (this_scope, me, ends)
+        ON CONFLICT ON CONSTRAINT member_pkey DO UPDATE SET until = excluded.until;
+    SELECT count(*), count(*) FILTER (WHERE m.holder < me) INTO members, place FROM member m
+        WHERE m.scope = this_scope;
+    UPDATE lease l SET holder = NULL WHERE l.scope = this_scope AND l.holder = me AND l.lane % members <> place;
+    RETURN QUERY
+        WITH before AS (
+            SELECT l.lane, l.holder FROM lease l
+            WHERE l.scope = this_scope AND l.lane < lanes AND l.lane % members = place
+                AND (l.holder IS NULL OR l.holder = me OR l.until < clock_timestamp())
+            ORDER BY l.lane FOR UPDATE
+        )
+        UPDATE lease l SET until = ends, holder = me,
+            epoch = l.epoch + CASE WHEN b.holder IS NOT DISTINCT FROM me THEN 0 ELSE 1 END
+        FROM before b WHERE l.scope = this_scope AND l.lane = b.lane
+        RETURNING l.lane, l.epoch, b.holder IS NOT NULL AND b.holder <> me;
+END;
+$$;
+
+-- Gives up everything that a process holds, so that nobody waits for its leases to end.
+CREATE FUNCTION drop_leases(this_scope text, me uuid) RETURNS void LANGUAGE sql AS $$
+    UPDATE lease SET holder = NULL WHERE scope = this_scope AND holder = me;
+    DELETE FROM member WHERE scope = this_scope AND holder = me;
 $$;

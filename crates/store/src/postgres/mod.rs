@@ -7,10 +7,13 @@
 //!
 //! * [`open`](PostgresStore::open) … connections, migrations, the schema's identity.
 //! * `batch` … a batch as the function's arrays; the function itself is in `migrations/postgres`.
+//! * `leases` … which process does what only one may; [`bell`] … wakes processes when others have committed.
 //! * `reads`, `lists` … the reads; `codec` … values and errors.
 
 mod batch;
+pub mod bell;
 mod codec;
+mod leases;
 mod lists;
 mod open;
 mod reads;
@@ -30,10 +33,13 @@ use deadpool_postgres::{Client, Pool, PoolError};
 use tokio_postgres::Error;
 use uuid::Uuid;
 
-pub use self::open::{DatabaseError, PostgresOptions};
 use self::{
     batch::Arrays,
     codec::{integer, is_passing, limit as sql_limit, store_error},
+};
+pub use self::{
+    leases::{Lease, Scope},
+    open::{DatabaseError, PostgresOptions},
 };
 use crate::StoreKind;
 

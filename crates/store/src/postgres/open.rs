@@ -5,6 +5,7 @@ use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, Recycling
 use tokio_postgres::{Client, Config, NoTls};
 use uuid::Uuid;
 
+use super::codec::is_passing;
 use crate::StoreKind;
 
 mod migrations {
@@ -77,6 +78,18 @@ pub enum DatabaseError {
     },
 }
 
+impl DatabaseError {
+    /// Whether it may be there a little later: it does not answer, or is only just starting or stopping.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable(error) if is_passing(error))
+    }
+}
+
+/// The schema of a service's store.
+pub(super) fn schema_of(options: &PostgresOptions, kind: StoreKind) -> String {
+    format!("{}_{kind}", options.schema)
+}
+
 fn says(error: &tokio_postgres::Error) -> String {
     match (error.as_db_error(), std::error::Error::source(error)) {
         (Some(db), _) => db.to_string(),
@@ -91,7 +104,7 @@ pub(super) async fn open(
     options: &PostgresOptions,
 ) -> Result<(Pool, Uuid, Uuid), DatabaseError> {
     let config = config(options)?;
-    let schema = format!("{}_{kind}", options.schema);
+    let schema = schema_of(options, kind);
     let (mut client, connection) = config.connect(NoTls).await.map_err(DatabaseError::Unreachable)?;
     let driver = tokio::spawn(connection);
     let identity = prepare(&mut client, kind, &schema).await;
@@ -115,7 +128,7 @@ pub(super) async fn open(
     Ok((pool, incarnation, origin))
 }
 
-fn config(options: &PostgresOptions) -> Result<Config, DatabaseError> {
+pub(super) fn config(options: &PostgresOptions) -> Result<Config, DatabaseError> {
     let mut config: Config = options.url.parse().map_err(DatabaseError::Url)?;
     if config.get_application_name().is_none() {
         config.application_name("cartwright");
@@ -136,7 +149,7 @@ fn session(schema: &str) -> String {
     )
 }
 
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

@@ -4,6 +4,7 @@
 
 mod garbage;
 mod postgres;
+mod postgres_leases;
 mod postgres_proxy;
 mod postgres_services;
 mod power;
