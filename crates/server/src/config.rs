@@ -12,6 +12,7 @@ use std::{
 };
 
 use cartwright_core::services::{RetryPolicy, Settings};
+use cartwright_store::postgres::PostgresOptions;
 use serde::{Deserialize, Serialize};
 
 use self::layers::Layers;
@@ -33,6 +34,8 @@ pub const SERVER_VARIABLE: &str = "CARTWRIGHT_SERVER";
 pub struct Config {
     /// `[data]`
     pub data: Data,
+    /// `[database]`
+    pub database: Database,
     /// `[http]`
     pub http: Http,
     /// `[admin]`
@@ -65,6 +68,18 @@ pub struct Data {
     pub dir: PathBuf,
     /// Free space below which new orders are refused.
     pub min_free_mb: u64,
+}
+
+/// `[database]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// Which PostgreSQL; empty: files.
+    pub url: Secret,
+    /// What the schemas' names begin with.
+    pub schema: String,
+    /// Connections to each store.
+    pub connections: usize,
 }
 
 /// `[http]`
@@ -262,6 +277,15 @@ impl Config {
         }
     }
 
+    /// The database that the stores are in, if they are not in files.
+    pub fn postgres(&self) -> Option<PostgresOptions> {
+        (!self.database.url.is_empty()).then(|| PostgresOptions {
+            url: self.database.url.expose().to_owned(),
+            schema: self.database.schema.clone(),
+            connections: self.database.connections,
+        })
+    }
+
     /// The settings of the services.
     pub fn services(&self) -> Settings {
         let retry = &self.providers.retry;
@@ -276,7 +300,7 @@ impl Config {
                 max_wait: Duration::from_millis(retry.max_wait_ms),
             },
             default_provider: self.payments.provider.as_str().to_owned(),
-            exclusive: true,
+            exclusive: self.database.url.is_empty(),
             ..Settings::default()
         }
     }

@@ -50,6 +50,14 @@ impl DataDir {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
+    /// Makes the directory if it is missing, for whoever shares it with other processes.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn make(path: &Path) -> Result<(), OpenError> {
+        create(path).map_err(|e| OpenError::io(path, e))
+    }
+
     /// Who has the directory, without taking it; `None` if nobody has it, or if there is none.
     ///
     /// # Errors

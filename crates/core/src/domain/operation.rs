@@ -191,7 +191,7 @@ impl Operation {
             Result::TurnedAway(reason) if self.may_have_happened => {
                 // The call that nobody knows of may have taken the money: only an undo makes sure that it did not.
                 self.gave_up = true;
-                self.reason = Some(format!("{reason}; another try may have succeeded, and was undone"));
+                self.reason = Some(format!("{reason} (undone, in case another try had succeeded)"));
                 (vec![], self.start_undo(now))
             }
             Result::Done | Result::TooLate if self.undo_asked => (vec![Answer::Done], self.start_undo(now)),

@@ -1,14 +1,14 @@
-//! The embedded bus: each service reads the others' journals, and keeps how far it has read in its own store.
+//! The bus without Kafka: each service reads the others' journals, and keeps how far it has read in its own store.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use cartwright_core::ports::{Delivery, Origin, Store, StoreError};
+use cartwright_core::ports::{Cursor, Delivery, Origin, Store, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
-use crate::workers::inbox::Deliveries;
+use super::lanes::Lanes;
+use crate::workers::{inbox::Deliveries, service::ServiceState};
 
 /// Rows read at once.
 const PAGE: usize = 256;
@@ -36,21 +36,31 @@ pub struct Read {
     pub delivery: Delivery,
 }
 
-/// Reads a journal from where `consumer` has settled it, and sends what it finds, until told to stop. Begins again
-/// whenever `reading` changes.
-pub async fn follow(
-    source: Source,
-    consumer: Arc<dyn Store>,
-    mut reading: watch::Receiver<u64>,
-    mut paused: Paused,
-    to: Deliveries,
-    stop: CancellationToken,
-) {
+/// Where a reader gets what it needs, and where it puts what it reads.
+pub struct Reader {
+    /// The service's own store, which knows how far it has read.
+    pub consumer: Arc<dyn Store>,
+    /// What of the journal is read here.
+    pub lanes: Lanes,
+    /// Begins anew whenever this changes.
+    pub reading: watch::Receiver<u64>,
+    /// Rests meanwhile.
+    pub paused: Paused,
+    /// Where deliveries go.
+    pub to: Deliveries,
+    /// Where it notes how far it has looked.
+    pub state: Arc<ServiceState>,
+}
+
+/// Reads a journal from where its consumer has settled it, and sends what it finds in the lanes that are held here,
+/// until told to stop.
+pub async fn follow(source: Source, mut reader: Reader, stop: CancellationToken) {
+    let mut reading = reader.reading.clone();
     loop {
         let number = *reading.borrow_and_update();
         let mut head = source.head.clone();
         let one = async {
-            match read_on(&source, &*consumer, number, &mut head, &mut paused, &to).await {
+            match read_on(&source, &mut reader, number, &mut head).await {
                 Ok(()) => false,
                 Err(error) => {
                     tracing::warn!(topic = %source.topic, %error, "can't read the journal; trying again");
@@ -70,44 +80,77 @@ pub async fn follow(
 /// Reads on until nobody listens any more.
 async fn read_on(
     source: &Source,
-    consumer: &dyn Store,
+    reader: &mut Reader,
     reading: u64,
     head: &mut watch::Receiver<u64>,
-    paused: &mut Paused,
-    to: &Deliveries,
 ) -> Result<(), StoreError> {
     let incarnation = source.store.incarnation();
-    let mut position = settled(consumer, &source.topic, incarnation).await?;
+    // Of each lane that is held: up to where it was sent on.
+    let mut lanes = BTreeMap::new();
+    let mut last = None;
+    take_lanes(source, reader, &mut lanes).await?;
     loop {
+        let Some(position) = lanes.values().min().copied() else {
+            reader.lanes.changed().await;
+            take_lanes(source, reader, &mut lanes).await?;
+            continue;
+        };
         head.borrow_and_update();
         let rows = source.store.journal(position, PAGE).await?;
-        if rows.is_empty() {
-            if head.changed().await.is_err() {
-                return Ok(());
+        let Some(end) = rows.last().map(|row| row.position) else {
+            reader.state.looked(&source.topic, last, position);
+            tokio::select! {
+                changed = head.changed() => if changed.is_err() { return Ok(()) },
+                () = reader.lanes.changed() => take_lanes(source, reader, &mut lanes).await?,
             }
             continue;
-        }
+        };
         for row in rows {
-            if paused.wait_for(|paused| !paused).await.is_err() {
+            let key = row.message.key.as_str().as_bytes();
+            let lane = reader.lanes.of(key);
+            let Some(sent) = lanes.get_mut(&lane).filter(|sent| **sent < row.position) else { continue };
+            *sent = row.position;
+            if reader.paused.wait_for(|paused| !paused).await.is_err() {
                 return Ok(());
             }
-            position = row.position;
             let delivery = Delivery {
-                origin: Origin { source: source.topic.clone(), lane: 0, position },
+                origin: Origin { source: source.topic.clone(), lane, position: row.position },
                 incarnation,
-                key: Bytes::copy_from_slice(row.message.key.as_str().as_bytes()),
+                key: Bytes::copy_from_slice(key),
                 headers: row.message.headers,
                 value: row.message.value,
             };
-            if !to.send(Read { reading, delivery }).await {
+            last = Some(row.position);
+            if !reader.to.send(Read { reading, delivery }).await {
                 return Ok(());
             }
+        }
+        // Nothing of any lane is left up to here.
+        lanes.values_mut().for_each(|sent| *sent = end.max(*sent));
+        reader.state.looked(&source.topic, last, end);
+        if reader.lanes.have_changed() {
+            take_lanes(source, reader, &mut lanes).await?;
         }
     }
 }
 
-async fn settled(consumer: &dyn Store, topic: &str, incarnation: Uuid) -> Result<u64, StoreError> {
-    let cursors = consumer.cursors().await?;
-    let cursor = cursors.into_iter().find(|c| *c.source == *topic && c.incarnation == incarnation);
-    Ok(cursor.map_or(0, |cursor| cursor.position))
+/// Forgets the lanes that are no longer held, and begins those that are new where the service has settled them.
+async fn take_lanes(
+    source: &Source,
+    reader: &mut Reader,
+    lanes: &mut BTreeMap<u32, u64>,
+) -> Result<(), StoreError> {
+    let held = reader.lanes.now();
+    lanes.retain(|lane, _| held.contains(lane));
+    if held.len() == lanes.len() {
+        return Ok(());
+    }
+    let incarnation = source.store.incarnation();
+    let cursors = reader.consumer.cursors().await?;
+    for lane in held {
+        let here = |c: &&Cursor| *c.source == *source.topic && c.lane == lane && c.incarnation == incarnation;
+        let settled = cursors.iter().find(here).map_or(0, |cursor| cursor.position);
+        lanes.entry(lane).or_insert(settled);
+    }
+    Ok(())
 }

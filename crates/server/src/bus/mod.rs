@@ -1,3 +1,4 @@
 //! How a service reads the events of the others.
 
 pub mod journal;
+pub mod lanes;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive, time::Duration};
 
+use cartwright_store::postgres::PostgresOptions;
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
@@ -16,6 +17,7 @@ const MAX_TIMEOUT_MS: i64 = 12_000;
 /// The range of every whole number, in the unit that its name says.
 pub const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("data.min_free_mb", 0..=1_000_000_000_000),
+    ("database.connections", 2..=1_000),
     ("http.max_connections", 1..=1_000_000),
     ("orders.max_open", 1..=1_000_000_000),
     ("idempotency.retention_days", 0..=3_650),
@@ -108,6 +110,8 @@ pub fn check(layers: &mut Layers) {
     check_text(layers, "data.dir", |dir| {
         dir.is_empty().then(|| "must name a directory, not be empty".to_owned())
     });
+    check_text(layers, "database.url", database_url);
+    check_text(layers, "database.schema", schema);
     check_text(layers, "log.filter", log_filter);
     for (key, words) in WORDS {
         check_text(layers, key, |text| {
@@ -219,6 +223,23 @@ fn listen(text: &str) -> Option<String> {
         None => false,
     };
     (!good).then(|| format!("must be {form}, not {text:?}"))
+}
+
+/// What can be read as the address of a database. It is not shown: it may hold a password.
+fn database_url(text: &str) -> Option<String> {
+    let form = "must be a PostgreSQL URL, such as postgres://user:password@host:5432/database";
+    if text.is_empty() {
+        return None;
+    }
+    PostgresOptions::wrong(text).map(|wrong| format!("{form}: {wrong}"))
+}
+
+/// With what follows it must be a name that PostgreSQL does not cut.
+fn schema(text: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let good =
+        text.starts_with(|c: char| c.is_ascii_lowercase()) && text.len() <= 48 && text.chars().all(plain);
+    (!good).then(|| format!("must begin with a letter and have lower-case letters, digits and _ only, at most 48, not {text:?}"))
 }
 
 /// The form of `RUST_LOG`. A bare word that looks like a level and is none would name a module that logs nothing.

@@ -21,7 +21,7 @@ const PREFIX: &str = "CARTWRIGHT__";
 const FAMILY: &str = "CARTWRIGHT_";
 
 /// Variables of ours that are no settings: of other commands, and of our own tests.
-const OTHER_VARIABLES: [&str; 11] = [
+const OTHER_VARIABLES: [&str; 12] = [
     SERVER_VARIABLE,
     "CARTWRIGHT_BIN",
     "CARTWRIGHT_CI_TARGET",
@@ -33,6 +33,7 @@ const OTHER_VARIABLES: [&str; 11] = [
     "CARTWRIGHT_SERVERS_POSTGRES_PORT",
     "CARTWRIGHT_TEST_KAFKA",
     "CARTWRIGHT_TEST_POSTGRES",
+    "CARTWRIGHT_TEST_STACK",
 ];
 
 /// What Kubernetes tells every container about a service that is called `cartwright`.
@@ -98,6 +99,9 @@ impl Setting {
 
 /// Whether a name says that what it names is nobody's business.
 pub fn is_secret(key: &str) -> bool {
+    if key == "database.url" {
+        return true; // it may hold a password
+    }
     let name = key.rsplit('.').next().unwrap_or(key).to_lowercase();
     name.split(['_', '-']).any(|part| SECRETS.iter().any(|secret| part.trim_end_matches('s') == *secret))
 }

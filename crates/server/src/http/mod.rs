@@ -9,6 +9,7 @@ mod json;
 mod layers;
 pub mod problem;
 pub mod serve;
+pub mod starting;
 pub mod v1;
 
 use std::sync::{Arc, atomic::AtomicBool};
@@ -89,6 +90,8 @@ pub enum Serves {
     Public,
     /// The operator's, and those about the process.
     Admin,
+    /// Those about the process only.
+    Health,
 }
 
 /// The HTTP side of a listener, with the documentation of what it answers.
@@ -126,5 +129,6 @@ fn calls(serves: Serves) -> OpenApiRouter<Arc<Api>> {
         Serves::All => calls.merge(v1::routes()).merge(admin::routes()),
         Serves::Public => calls.merge(v1::routes()),
         Serves::Admin => calls.merge(admin::routes()),
+        Serves::Health => calls,
     }
 }

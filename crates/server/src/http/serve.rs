@@ -16,7 +16,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -43,12 +43,12 @@ const REST: Duration = Duration::from_millis(100);
 /// Files that we need for ourselves.
 const OWN_FILES: u64 = 128;
 
-/// Serves `router` on the listener of this name until told to stop; then finishes the requests under way and returns.
-/// More than `max_connections` wait in the system's queue.
+/// Serves `routers` on the listener of this name until told to stop; then finishes the requests under way and returns. A
+/// connection is answered by the router of the moment when it was made. More than `max_connections` wait in the system's queue.
 pub async fn serve(
     name: &'static str,
     listener: TcpListener,
-    router: Router,
+    routers: watch::Receiver<Router>,
     max_connections: usize,
     patience: Patience,
     stop: CancellationToken,
@@ -65,7 +65,7 @@ pub async fn serve(
             accepted = accept(&listener, &room) => accepted,
         };
         if let Some((stream, place)) = accepted {
-            let (router, stop, open) = (router.clone(), stop.clone(), open.clone());
+            let (router, stop, open) = (routers.borrow().clone(), stop.clone(), open.clone());
             connections.spawn(async move {
                 let _counted = Counted::new(open);
                 converse(stream, router, patience, stop, place).await;
@@ -181,7 +181,14 @@ mod tests {
         let router = Router::new()
             .route("/", get(async || "hello"))
             .route("/much", get(async || vec![b'x'; 64 * 1024 * 1024]));
-        tokio::spawn(serve("test", listener, router, 1, patience, CancellationToken::new()));
+        tokio::spawn(serve(
+            "test",
+            listener,
+            watch::channel(router).1,
+            1,
+            patience,
+            CancellationToken::new(),
+        ));
         TcpStream::connect(address).await.unwrap()
     }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use cartwright_core::domain::ids::OrderId;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -331,7 +331,8 @@ impl Writer {
             self.connection = Some(connect(&self.path)?);
         }
         let Some(connection) = self.connection.as_mut() else { return Ok(Vec::new()) };
-        let transaction = connection.transaction()?;
+        // At once, since other processes may write to the same file.
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let now = now_us();
         let mut ready = Vec::with_capacity(batch.size_hint().0);
         for call in batch {

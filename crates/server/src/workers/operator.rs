@@ -27,6 +27,8 @@ pub struct Handle {
     pub words: mpsc::Sender<Word>,
     /// The topics that it reads.
     pub reads: Vec<Arc<str>>,
+    /// Whether other processes have a part in its reading: then only our own counts here.
+    pub shared: bool,
     /// Whether it takes nothing up. `None`: it can't be paused.
     pub paused: Option<Arc<watch::Sender<bool>>>,
 }
@@ -54,6 +56,9 @@ impl Handle {
         let mut read = self.state.handled();
         for topic in &self.reads {
             read.entry(topic.clone()).or_default();
+        }
+        if self.shared {
+            return Ok(read);
         }
         for cursor in self.store.cursors().await? {
             let position = read.entry(cursor.source).or_default();

@@ -52,6 +52,8 @@ pub struct ServiceState {
     since: Mutex<Option<Instant>>,
     /// Up to where each source was handled by this process; empty after a failure, until it goes on.
     handled: Mutex<BTreeMap<Arc<str>, u64>>,
+    /// Of each source: the last event that was read for this service, and up to where there is no other.
+    looked: Mutex<BTreeMap<Arc<str>, (Option<u64>, u64)>>,
     /// What there is to say of its reading, when it is far behind.
     lagging: Mutex<Option<String>>,
 }
@@ -68,9 +70,22 @@ impl ServiceState {
         self.open_orders.load(Relaxed)
     }
 
-    /// Up to where each source was handled by this process, as far as it knows.
+    /// Up to where this process has handled what it reads of each source, as far as it knows.
     pub fn handled(&self) -> BTreeMap<Arc<str>, u64> {
-        self.handled.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut handled = self.handled.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (source, (last, looked)) in self.looked.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let up_to = handled.entry(source.clone()).or_default();
+            if last.is_none_or(|last| last <= *up_to) {
+                *up_to = (*up_to).max(*looked);
+            }
+        }
+        handled
+    }
+
+    /// A source was read up to here; `last` is the last event of it that was handed on in this reading.
+    pub fn looked(&self, source: &Arc<str>, last: Option<u64>, up_to: u64) {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        looked.insert(source.clone(), (last, up_to));
     }
 
     /// Deliveries were settled; in the order of their source. `None`: it is unknown which.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use cartwright_server::{
-    compose::{self, StartError, System},
+    compose::{self, Roles, StartError, System},
     config::Config,
     telemetry::metrics,
 };
@@ -27,6 +27,47 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// Where orders are.
 pub const ORDERS: &str = "/v1/orders";
+
+/// What the tests run on, as `CARTWRIGHT_TEST_STACK` says: the same tests on each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Stack {
+    /// Files; if nobody says anything.
+    Embedded,
+    /// PostgreSQL, without Kafka.
+    Postgres,
+}
+
+impl Stack {
+    pub fn here() -> Self {
+        match std::env::var("CARTWRIGHT_TEST_STACK").as_deref() {
+            Err(_) | Ok("embedded") => Self::Embedded,
+            Ok("postgres") => Self::Postgres,
+            Ok(other) => panic!("CARTWRIGHT_TEST_STACK must be embedded or postgres, not {other:?}"),
+        }
+    }
+
+    /// The settings for a system whose files are in this directory.
+    pub fn settings(self, dir: &Path) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Embedded => vec![],
+            Self::Postgres => vec![("database.url", database()), ("database.schema", schema(dir))],
+        }
+    }
+}
+
+/// The database server of the tests. One that is not there is a failure.
+pub fn database() -> String {
+    std::env::var("CARTWRIGHT_TEST_POSTGRES").expect(
+        "CARTWRIGHT_TEST_POSTGRES names no server: `cargo xtask servers up` starts one, `cargo xtask test` does so itself",
+    )
+}
+
+/// Schemas of its own for each directory, so that a system finds its own again.
+pub fn schema(dir: &Path) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+    let name: String = dir.display().to_string().chars().map(plain).collect();
+    format!("t{}_{}", std::process::id(), &name[name.len().saturating_sub(24)..])
+}
 
 /// Settings that make everything quick: providers without latency, short waits between tries.
 const QUICK: &[(&str, &str)] = &[
@@ -234,6 +275,7 @@ pub async fn start_with(
     static METRICS: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     let mut all: Vec<(&str, String)> = QUICK.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
     all.push(("data.dir", dir.display().to_string()));
+    all.extend(Stack::here().settings(dir));
     let lists = |key: &str| key == PAUSED.0;
     all.extend(
         settings.iter().filter(|(key, _)| !lists(key)).map(|(key, value)| (*key, (*value).to_owned())),
@@ -242,7 +284,8 @@ pub async fn start_with(
     for (_, value) in settings.iter().filter(|(key, _)| lists(key)) {
         config.workers.paused = value.split(',').map(str::to_owned).collect();
     }
-    compose::start_with(&config, METRICS.get_or_init(metrics::start).clone(), options).await
+    let metrics = METRICS.get_or_init(metrics::start).clone();
+    compose::start_with(&config, &Roles::all(&config), metrics, options).await
 }
 
 /// An answer.

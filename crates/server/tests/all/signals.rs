@@ -21,7 +21,8 @@ async fn a_second_signal_stops_at_once_and_nothing_is_lost() {
     let orders = format!("http://127.0.0.1:{port}/v1/orders");
     let client = reqwest::Client::new();
     let body = small_with(json!({"payment": {"scenario": "slow"}}));
-    wait_until("the server answers", async || client.get(&orders).send().await.is_ok()).await;
+    let ready = async || client.get(&orders).send().await.is_ok_and(|answer| answer.status() == 200);
+    wait_until("the server answers", ready).await;
     let placed: Value = client.post(&orders).json(&body).send().await.unwrap().json().await.unwrap();
     // The call is under way for a minute: whoever stops in peace waits for it as long as it may.
     wait_until("the provider is called", async || says(home.path(), "the provider is asked")).await;

@@ -26,6 +26,17 @@ pub struct PostgresOptions {
     pub connections: usize,
 }
 
+impl PostgresOptions {
+    /// What is wrong with a URL, if it can't be one.
+    pub fn wrong(url: &str) -> Option<String> {
+        match url.parse::<Config>() {
+            Ok(config) if config.get_hosts().is_empty() => Some("it names no host".to_owned()),
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        }
+    }
+}
+
 /// Why a database can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {

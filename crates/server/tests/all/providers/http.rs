@@ -190,7 +190,7 @@ async fn a_repeat_that_is_turned_away_undoes_what_the_first_try_may_have_done() 
         assert_eq!(order["status"], "failed", "{status}");
         assert_eq!(fake.effects(&id), ["authorize", "void"], "{status}");
         let reason = text(&order["payments"][0]["reason"]);
-        assert!(reason.contains("another try may have succeeded"), "{status}: {reason}");
+        assert!(reason.contains("in case another try had succeeded"), "{status}: {reason}");
     }
 }
 

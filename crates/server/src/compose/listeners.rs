@@ -1,0 +1,97 @@
+//! The ports that we listen on, and what is answered there: first that we are starting, then everything.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::StartError;
+use crate::{
+    config::Config,
+    http::{
+        serve::{Patience, serve},
+        starting,
+    },
+};
+
+/// Connections to the operator's own listener.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// The ports that we listen on.
+pub struct Listeners {
+    pub api: (TcpListener, SocketAddr),
+    pub admin: Option<(TcpListener, SocketAddr)>,
+}
+
+impl Listeners {
+    pub async fn bind(config: &Config) -> Result<Self, StartError> {
+        let api = listen("http.listen", ", flag --listen 127.0.0.1:PORT", &config.http.listen).await?;
+        let admin = match &*config.admin.listen {
+            own if config.admin.enabled && !own.is_empty() => Some(listen("admin.listen", "", own).await?),
+            _ => None,
+        };
+        Ok(Self { api, admin })
+    }
+}
+
+async fn listen(
+    setting: &'static str,
+    flag: &'static str,
+    on: &str,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let wrong = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => StartError::PortTaken { setting, flag, listen: on.to_owned() },
+        _ => StartError::Listen { setting, flag, listen: on.to_owned(), error },
+    };
+    let listener = TcpListener::bind(on).await.map_err(wrong)?;
+    let address = listener.local_addr().map_err(wrong)?;
+    Ok((listener, address))
+}
+
+/// What listens and answers.
+pub struct Serving {
+    /// Where the API is.
+    pub address: SocketAddr,
+    /// Where the operator's calls are, if they have a listener of their own.
+    pub admin: Option<SocketAddr>,
+    api_router: watch::Sender<Router>,
+    admin_router: watch::Sender<Router>,
+    /// Ends after it was told to stop.
+    pub server: JoinHandle<()>,
+}
+
+impl Serving {
+    /// Answers from now on that we are starting.
+    pub fn start(config: &Config, listeners: Listeners, stop: &CancellationToken) -> Self {
+        let (api_router, routes) = watch::channel(starting::router(None));
+        let (admin_router, admin_routes) = watch::channel(starting::router(None));
+        let (api, address) = listeners.api;
+        let (stop, limit) = (stop.clone(), config.http.max_connections);
+        let main = serve("api", api, routes, limit, Patience::default(), stop.clone());
+        let own = listeners.admin.as_ref().map(|(_, address)| *address);
+        let admin = listeners.admin.map(|(listener, _)| {
+            serve("admin", listener, admin_routes, ADMIN_CONNECTIONS, Patience::default(), stop)
+        });
+        let server = tokio::spawn(async move {
+            tokio::join!(main, async {
+                if let Some(admin) = admin {
+                    admin.await;
+                }
+            });
+        });
+        Self { address, admin: own, api_router, admin_router, server }
+    }
+
+    /// Says what is waited for.
+    pub fn waits_for(&self, what: &str) {
+        drop(self.api_router.send_replace(starting::router(Some(what))));
+        drop(self.admin_router.send_replace(starting::router(Some(what))));
+    }
+
+    /// Answers everything from now on.
+    pub fn answer(&self, api: Router, admin: Router) {
+        drop(self.api_router.send_replace(api));
+        drop(self.admin_router.send_replace(admin));
+    }
+}
