@@ -120,7 +120,7 @@ pub enum StartError {
     #[error("{0} (setting database.url)")]
     Database(#[from] DatabaseError),
     /// A role that this system has no use for.
-    #[error("the role {role} can't be: {why}")]
+    #[error("wrong roles ({role}): {why}")]
     Role {
         /// Which.
         role: Role,

@@ -20,7 +20,9 @@ pub use self::{
     layers::{Origin, Setting, Wrong, is_secret},
     providers::{Breaker, Provider, ProviderKind, Secret},
 };
-use crate::{providers::SimulatedSettings, telemetry::LogFormat};
+use crate::{
+    bus::kafka::{Create, Kafka},
+    providers::SimulatedSettings, telemetry::LogFormat};
 
 /// The default file: it documents every setting.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -36,6 +38,8 @@ pub struct Config {
     pub data: Data,
     /// `[database]`
     pub database: Database,
+    /// `[kafka]`
+    pub kafka: KafkaSettings,
     /// `[http]`
     pub http: Http,
     /// `[admin]`
@@ -80,6 +84,28 @@ pub struct Database {
     pub schema: String,
     /// Connections to each store.
     pub connections: usize,
+}
+
+/// `[kafka]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSettings {
+    /// Where they are; empty: there is no Kafka.
+    pub brokers: String,
+    /// What the topics' names begin with.
+    pub topic_prefix: String,
+    /// What the groups' names begin with.
+    pub group: String,
+    /// A lasting name of this process; empty: none.
+    pub instance: String,
+    /// Milliseconds.
+    pub session_timeout_ms: u64,
+    /// Whether missing topics are made.
+    pub create_topics: bool,
+    /// Partitions of topics that are made.
+    pub partitions: i32,
+    /// Brokers that keep each of them.
+    pub replication_factor: i32,
 }
 
 /// `[http]`
@@ -286,6 +312,21 @@ impl Config {
         })
     }
 
+    /// Kafka, if the services talk through it.
+    pub fn kafka(&self) -> Option<Kafka> {
+        let kafka = &self.kafka;
+        let create = Create { partitions: kafka.partitions, replication: kafka.replication_factor };
+        (!kafka.brokers.is_empty()).then(|| Kafka {
+            brokers: kafka.brokers.clone(),
+            topic_prefix: kafka.topic_prefix.clone(),
+            group: kafka.group.clone(),
+            instance: Some(kafka.instance.clone()).filter(|instance| !instance.is_empty()),
+            session_timeout: Duration::from_millis(kafka.session_timeout_ms),
+            create: kafka.create_topics.then_some(create),
+            security: vec![],
+        })
+    }
+
     /// The settings of the services.
     pub fn services(&self) -> Settings {
         let retry = &self.providers.retry;
@@ -301,6 +342,7 @@ impl Config {
             },
             default_provider: self.payments.provider.as_str().to_owned(),
             exclusive: self.database.url.is_empty(),
+            keeps_cursors: self.kafka.brokers.is_empty(),
             ..Settings::default()
         }
     }

@@ -6,8 +6,8 @@ mod help_tests;
 use std::process::ExitCode;
 
 use cartwright_server::cli::{
-    EXIT_CODES, backup, completions, config, doctor, events, load, orders, parked, providers, services,
-    simulate, topics, up, verify, waiting,
+    EXIT_CODES, backup, completions, config, doctor, events, load, orders, parked, providers, serve,
+    services, simulate, topics, up, verify, waiting,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -26,6 +26,8 @@ struct Cli {
 enum Command {
     /// Run the whole system on embedded parts
     Up(up::UpArgs),
+    /// Run some roles of a system on PostgreSQL, with or without Kafka
+    Serve(serve::ServeArgs),
     /// Place, show, watch and change orders
     Orders(orders::OrdersArgs),
     /// Follow the events of the topics
@@ -62,6 +64,7 @@ enum Command {
 async fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Up(args) => up::run(args).await,
+        Command::Serve(args) => serve::run(args).await,
         Command::Orders(args) => orders::run(args).await,
         Command::Load(args) => load::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,

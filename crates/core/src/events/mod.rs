@@ -32,6 +32,8 @@ pub const ORDERS: &str = "orders";
 pub const PAYMENTS: &str = "payments";
 /// The topic of the fulfillment service.
 pub const FULFILLMENT: &str = "fulfillment";
+/// All topics of ours.
+pub const TOPICS: [&str; 3] = [ORDERS, PAYMENTS, FULFILLMENT];
 
 /// An event with everything that surrounds it.
 #[derive(Clone, Debug, PartialEq)]

@@ -191,15 +191,15 @@ impl<L: Logic> Engine<L> {
             }
             Input::Delivery(delivery) => {
                 let origin = &delivery.origin;
-                self.cursors.insert(
-                    (origin.source.clone(), origin.lane),
-                    Cursor {
+                if self.settings.keeps_cursors {
+                    let cursor = Cursor {
                         source: origin.source.clone(),
                         lane: origin.lane,
                         incarnation: delivery.incarnation,
                         position: origin.position,
-                    },
-                );
+                    };
+                    self.cursors.insert((origin.source.clone(), origin.lane), cursor);
+                }
                 report.settled.push(origin.clone());
                 if !self.logic.wants(delivery) {
                     return;

@@ -73,6 +73,8 @@ pub struct Settings {
     pub default_provider: String,
     /// Whether this process is the only writer of the store, so that records may be kept in memory.
     pub exclusive: bool,
+    /// Whether the store keeps how far its sources are read. Kafka keeps that itself.
+    pub keeps_cursors: bool,
 }
 
 impl Default for Settings {
@@ -86,6 +88,7 @@ impl Default for Settings {
             eta: Duration::from_secs(3 * 24 * 3600),
             default_provider: "simulated".into(),
             exclusive: false,
+            keeps_cursors: true,
         }
     }
 }

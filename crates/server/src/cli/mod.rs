@@ -17,6 +17,7 @@ pub mod orders;
 mod out;
 pub mod parked;
 pub mod providers;
+pub mod serve;
 pub mod services;
 pub mod simulate;
 mod style;

@@ -48,7 +48,8 @@ pub async fn run(args: UpArgs) -> ExitCode {
     }
 }
 
-async fn until_stopped(system: System) -> ExitCode {
+/// Runs a system until SIGTERM or SIGINT; a second signal stops at once.
+pub async fn until_stopped(system: System) -> ExitCode {
     let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         eprintln!("cartwright: can't listen for signals");
@@ -139,7 +140,7 @@ fn held(held: &[Held], operator: &str) -> String {
     held.iter().map(line).collect()
 }
 
-fn fail(error: &dyn std::fmt::Display) -> ExitCode {
+pub fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("{} {error}", Paint::stderr().red("error:"));
     ExitCode::FAILURE
 }

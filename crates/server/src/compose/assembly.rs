@@ -36,6 +36,7 @@ use super::{
 use crate::{
     bus::{
         journal::{self, Reader, Source},
+        kafka::{Health, Kafka, consumer, relay::Relay},
         lanes::{self, Lanes},
     },
     clock::SystemClock,
@@ -71,7 +72,26 @@ pub struct Assembly {
     pub intake: TaskTracker,
     pub loops: TaskTracker,
     services: Vec<Handle>,
+    /// Whether Kafka's brokers answer.
+    kafka: Health,
     orders: Option<Commands<Orders>>,
+}
+
+/// How a service hears of the others' events.
+enum Bus {
+    /// It reads their journals, in these lanes.
+    Journals(Vec<Source>, Lanes),
+    /// It is a consumer of these topics.
+    Kafka(Kafka, Vec<Arc<str>>),
+}
+
+impl Bus {
+    fn topics(&self) -> Vec<Arc<str>> {
+        match self {
+            Self::Journals(sources, _) => sources.iter().map(|source| source.topic.clone()).collect(),
+            Self::Kafka(_, topics) => topics.clone(),
+        }
+    }
 }
 
 /// Tells of a journal that has grown, each in its turn.
@@ -100,46 +120,72 @@ impl Assembly {
             intake: TaskTracker::new(),
             loops: TaskTracker::new(),
             services: vec![],
+            kafka: Health::default(),
             orders: None,
         }
     }
 
-    /// Starts the services that are among the roles.
+    /// Starts what is among the roles.
     pub async fn build(&mut self, stores: &Stores) -> Result<(), StartError> {
         let (orders, orders_bell) = watch::channel(stores.orders.stats().await?.head);
         let (payments, payments_bell) = watch::channel(stores.payments.stats().await?.head);
         let (fulfillment, fulfillment_bell) = watch::channel(stores.fulfillment.stats().await?.head);
         let heads = Heads { orders, payments, fulfillment };
-        let source = |topic: &'static str, store: &Arc<dyn Store>, head: watch::Receiver<u64>| Source {
+        let source = |topic: &'static str, store: &Arc<dyn Store>, head: &watch::Receiver<u64>| Source {
             topic: topic.into(),
             store: store.clone(),
-            head,
+            head: head.clone(),
         };
-        let from_orders = source(events::ORDERS, &stores.orders, orders_bell);
+        let from_orders = source(events::ORDERS, &stores.orders, &orders_bell);
         let from_others = [
-            source(events::PAYMENTS, &stores.payments, payments_bell),
-            source(events::FULFILLMENT, &stores.fulfillment, fulfillment_bell),
+            source(events::PAYMENTS, &stores.payments, &payments_bell),
+            source(events::FULFILLMENT, &stores.fulfillment, &fulfillment_bell),
         ];
         self.ring(stores, &heads);
         let database = stores.database.as_ref();
         if self.roles.has(Role::Orders) {
-            let lanes = self.lanes(database.map(|database| &database.orders));
-            let started =
-                self.service(Orders, &stores.orders, from_others.into(), lanes, heads.orders).await?;
+            let bus = self.bus(from_others.into(), database.map(|database| &database.orders));
+            let started = self.service(Orders, &stores.orders, bus, heads.orders).await?;
             self.sweep(&stores.orders, started.sweeps);
             self.orders = Some(started.commands);
         }
         if self.roles.has(Role::Payments) {
-            let lanes = self.lanes(database.map(|database| &database.payments));
-            let sources = vec![from_orders.clone()];
-            self.service(Payments, &stores.payments, sources, lanes, heads.payments).await?;
+            let bus = self.bus(vec![from_orders.clone()], database.map(|database| &database.payments));
+            self.service(Payments, &stores.payments, bus, heads.payments).await?;
         }
         if self.roles.has(Role::Fulfillment) {
-            let lanes = self.lanes(database.map(|database| &database.fulfillment));
-            self.service(Fulfillment, &stores.fulfillment, vec![from_orders], lanes, heads.fulfillment)
-                .await?;
+            let bus = self.bus(vec![from_orders], database.map(|database| &database.fulfillment));
+            self.service(Fulfillment, &stores.fulfillment, bus, heads.fulfillment).await?;
+        }
+        if let (true, Some(database)) = (self.roles.has(Role::Relay), database) {
+            self.relay(events::ORDERS, &database.orders, orders_bell);
+            self.relay(events::PAYMENTS, &database.payments, payments_bell);
+            self.relay(events::FULFILLMENT, &database.fulfillment, fulfillment_bell);
         }
         Ok(())
+    }
+
+    /// How a service hears of the others' events.
+    fn bus(&self, sources: Vec<Source>, store: Option<&Arc<PostgresStore>>) -> Bus {
+        match self.config.kafka() {
+            Some(kafka) => Bus::Kafka(kafka, sources.into_iter().map(|source| source.topic).collect()),
+            None => Bus::Journals(sources, self.lanes(store)),
+        }
+    }
+
+    /// Forwards a journal to Kafka, or stands by.
+    fn relay(&self, topic: &'static str, store: &Arc<PostgresStore>, head: watch::Receiver<u64>) {
+        let Some(kafka) = self.config.kafka() else { return };
+        let relay = Relay {
+            kafka,
+            topic,
+            store: store.clone(),
+            head,
+            holder: self.holder,
+            clock: self.clock.clone(),
+            health: self.kafka.clone(),
+        };
+        self.intake.spawn(vital("relay", relay.run(self.stop_intake.clone())));
     }
 
     /// Has processes on one database wake each other.
@@ -173,8 +219,7 @@ impl Assembly {
         &mut self,
         logic: L,
         store: &Arc<dyn Store>,
-        sources: Vec<Source>,
-        lanes: Lanes,
+        bus: Bus,
         head: watch::Sender<u64>,
     ) -> Result<Started<L>, StartError> {
         let stats = store.stats().await?;
@@ -209,21 +254,47 @@ impl Assembly {
             services,
             stats.open_orders,
         );
-        let around =
-            Surroundings { store: store.clone(), head, reading, runner: tasks, state: state.clone() };
+        let (settled_to, settled) = mpsc::unbounded_channel();
+        let around = Surroundings {
+            store: store.clone(),
+            head,
+            reading,
+            settled: matches!(bus, Bus::Kafka(..)).then_some(settled_to),
+            runner: tasks,
+            state: state.clone(),
+        };
         self.loops.spawn(vital(L::NAME, service::run(engine, inbox, around, self.stop_loops.clone())));
         self.intake.spawn(vital("task runner", runner.run(self.stop_intake.clone())));
-        let reads = sources.iter().map(|source| source.topic.clone()).collect();
-        for source in sources {
-            let reader = Reader {
-                consumer: store.clone(),
-                lanes: lanes.clone(),
-                reading: readings.clone(),
-                paused: paused.clone(),
-                to: intakes.deliveries.clone(),
-                state: state.clone(),
-            };
-            self.intake.spawn(vital("bus", journal::follow(source, reader, self.stop_intake.clone())));
+        let reads = bus.topics();
+        match bus {
+            Bus::Journals(sources, lanes) => {
+                for source in sources {
+                    let reader = Reader {
+                        consumer: store.clone(),
+                        lanes: lanes.clone(),
+                        reading: readings.clone(),
+                        paused: paused.clone(),
+                        to: intakes.deliveries.clone(),
+                        state: state.clone(),
+                    };
+                    let follow = journal::follow(source, reader, self.stop_intake.clone());
+                    self.intake.spawn(vital("bus", follow));
+                }
+            }
+            Bus::Kafka(kafka, topics) => {
+                let reader = consumer::Reader {
+                    service: L::NAME,
+                    topics,
+                    reading: readings.clone(),
+                    settled,
+                    paused: paused.clone(),
+                    to: intakes.deliveries.clone(),
+                    state: state.clone(),
+                    health: self.kafka.clone(),
+                };
+                let follow = consumer::follow(kafka, reader, self.stop_intake.clone());
+                self.intake.spawn(vital("bus", follow));
+            }
         }
         // Orders takes commands, which nobody pauses.
         let paused = (L::NAME != events::ORDERS).then(|| Arc::new(pause));
@@ -249,10 +320,10 @@ impl Assembly {
     }
 
     /// Looks at the gauges and the free disk now and then. The answer tells whether there is room for new orders.
-    fn watch(&self) -> Arc<AtomicBool> {
+    fn watch(&self, stores: &Stores) -> Arc<AtomicBool> {
         let config = &self.config;
         let enough = Arc::new(AtomicBool::new(has_room(config)));
-        let mut gauges = Gauges::new(self.services.clone(), self.clock.clone());
+        let mut gauges = Gauges::new(self.services.clone(), stores.topics(), self.clock.clone());
         let (config, stop, room) = (config.clone(), self.stop_intake.clone(), enough.clone());
         self.intake.spawn(async move {
             loop {
@@ -272,7 +343,7 @@ impl Assembly {
 
     /// Answers everything from now on.
     pub fn answer(&mut self, serving: &Serving, stores: &Stores, prometheus: Option<PrometheusHandle>) {
-        let enough_disk = self.watch();
+        let enough_disk = self.watch(stores);
         let components = self.components(&enough_disk);
         let api = Arc::new(Api {
             orders: self.orders.clone().unwrap_or_else(Commands::nobody),
@@ -323,6 +394,13 @@ impl Assembly {
         let disk = enough_disk.clone();
         let check = move || State::unless(!disk.load(Ordering::Relaxed), "the disk is nearly full");
         components.push(Component { name: "disk".to_owned(), check: Box::new(check) });
+        if self.config.kafka().is_some() {
+            // Orders are taken without it; everybody else has nothing to do.
+            let (kafka, takes_orders) = (self.kafka.clone(), self.roles.has(Role::Orders));
+            let state = move |trouble| if takes_orders { State::Note(trouble) } else { State::Failing(trouble) };
+            let check = move || kafka.trouble().map_or(State::Well, &state);
+            components.push(Component { name: "kafka".to_owned(), check: Box::new(check) });
+        }
         components.append(&mut self.outside.components);
         components
     }

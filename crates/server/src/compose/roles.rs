@@ -16,6 +16,8 @@ pub enum Role {
     Payments,
     /// Has orders shipped.
     Fulfillment,
+    /// Forwards the journals to Kafka.
+    Relay,
 }
 
 /// The roles of a process.
@@ -24,7 +26,7 @@ pub struct Roles(BTreeSet<Role>);
 
 impl Role {
     /// All there are.
-    pub const ALL: [Self; 3] = [Self::Orders, Self::Payments, Self::Fulfillment];
+    pub const ALL: [Self; 4] = [Self::Orders, Self::Payments, Self::Fulfillment, Self::Relay];
 
     /// Its word on the command line.
     pub const fn as_str(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Role {
             Self::Orders => events::ORDERS,
             Self::Payments => events::PAYMENTS,
             Self::Fulfillment => events::FULFILLMENT,
+            Self::Relay => "relay",
         }
     }
 }
@@ -59,9 +62,9 @@ impl Roles {
         Self(roles.into_iter().collect())
     }
 
-    /// Everything that such a system has.
-    pub fn all(_config: &Config) -> Self {
-        Self::new(Role::ALL)
+    /// Everything that a system with these settings has.
+    pub fn all(config: &Config) -> Self {
+        Self::new(Role::ALL.into_iter().filter(|role| *role != Role::Relay || config.kafka().is_some()))
     }
 
     /// Whether this one is among them.
@@ -74,13 +77,17 @@ impl Roles {
         self.0.iter().any(|role| role.as_str() == service)
     }
 
-    /// Files have one process, which must do everything.
+    /// Files have one process, which must do everything; and without Kafka there is nothing to forward to.
     pub(super) fn check(&self, config: &Config) -> Result<(), StartError> {
-        let missing = Role::ALL.into_iter().find(|role| !self.has(*role));
+        let missing = Self::all(config).0.into_iter().find(|role| !self.has(*role));
         match missing {
             Some(role) if config.postgres().is_none() => {
-                let why = "on files, one process has all roles: leave --role out, or set database.url";
+                let why = "on files, one process has all roles: use `cartwright up`, or set database.url";
                 Err(StartError::Role { role, why })
+            }
+            _ if self.has(Role::Relay) && config.kafka().is_none() => {
+                let why = "without kafka.brokers the services read each other's journals, and nothing is forwarded";
+                Err(StartError::Role { role: Role::Relay, why })
             }
             _ => Ok(()),
         }

@@ -18,6 +18,9 @@ const MAX_TIMEOUT_MS: i64 = 12_000;
 pub const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("data.min_free_mb", 0..=1_000_000_000_000),
     ("database.connections", 2..=1_000),
+    ("kafka.session_timeout_ms", 1_000..=HOUR_MS),
+    ("kafka.partitions", 1..=10_000),
+    ("kafka.replication_factor", -1..=100),
     ("http.max_connections", 1..=1_000_000),
     ("orders.max_open", 1..=1_000_000_000),
     ("idempotency.retention_days", 0..=3_650),
@@ -112,6 +115,15 @@ pub fn check(layers: &mut Layers) {
     });
     check_text(layers, "database.url", database_url);
     check_text(layers, "database.schema", schema);
+    check_text(layers, "kafka.brokers", brokers);
+    for key in ["kafka.topic_prefix", "kafka.group"] {
+        check_text(layers, key, kafka_name);
+    }
+    check_text(layers, "kafka.instance", |name| if name.is_empty() { None } else { kafka_name(name) });
+    if !text(layers, "kafka.brokers").is_empty() && text(layers, "database.url").is_empty() {
+        let what = "kafka.brokers needs database.url: on files, all services are in one process and need no Kafka";
+        layers.complain("kafka.brokers", what.to_owned());
+    }
     check_text(layers, "log.filter", log_filter);
     for (key, words) in WORDS {
         check_text(layers, key, |text| {
@@ -232,6 +244,22 @@ fn database_url(text: &str) -> Option<String> {
         return None;
     }
     PostgresOptions::wrong(text).map(|wrong| format!("{form}: {wrong}"))
+}
+
+fn brokers(text: &str) -> Option<String> {
+    let good = |broker: &str| {
+        let (host, port) = broker.rsplit_once(':').unwrap_or((broker, "9092"));
+        !host.is_empty() && !host.contains(char::is_whitespace) && port.parse::<u16>().is_ok()
+    };
+    let bad = text.split(',').map(str::trim).find(|broker| !good(broker)).filter(|_| !text.is_empty())?;
+    Some(format!("must be addresses such as kafka-1:9092,kafka-2:9092; {bad:?} is none"))
+}
+
+/// What Kafka takes as a part of a name.
+fn kafka_name(text: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let good = !text.is_empty() && text.len() <= 200 && text.chars().all(plain);
+    (!good).then(|| format!("must have letters, digits, '.', '_' and '-' only, at most 200, not {text:?}"))
 }
 
 /// With what follows it must be a name that PostgreSQL does not cut.

@@ -17,6 +17,10 @@ pub const CREATED_TO_SHIPPED: &str = "cartwright_created_to_shipped_seconds";
 pub const BATCH: &str = "cartwright_batch_inputs";
 /// Journal rows that a reader has not settled yet, by reader and topic.
 pub const LAG: &str = "cartwright_lag_events";
+/// What a relay has still to do.
+pub const UNSENT: &str = "cartwright_unsent_events";
+/// Since when.
+pub const OLDEST_UNSENT: &str = "cartwright_oldest_unsent_seconds";
 /// How long the oldest journal row that a reader has not settled has been waiting, by reader and topic.
 pub const OLDEST_UNREAD: &str = "cartwright_oldest_unread_seconds";
 /// Orders that are open, by flow and by the step that is next for them.
@@ -73,6 +77,8 @@ pub fn start() -> Option<PrometheusHandle> {
     describe_histogram!(CREATED_TO_SHIPPED, Unit::Seconds, "From placed to shipped.");
     describe_histogram!(BATCH, "Inputs per batch, by service.");
     describe_gauge!(LAG, "Journal rows that a reader has not settled yet, by reader and topic.");
+    describe_gauge!(UNSENT, "Journal rows that Kafka has not acknowledged yet, by topic.");
+    describe_gauge!(OLDEST_UNSENT, Unit::Seconds, "How long the oldest event that was not sent has waited.");
     describe_gauge!(OPEN_ORDERS, "Orders that are open.");
     describe_gauge!(PARKED, "Events that are parked, by service.");
     describe_gauge!(TASKS, "Tasks in the table, by service.");
@@ -154,9 +160,19 @@ pub fn service(service: &'static str, tasks: u64, parked: u64) {
     gauge!(PARKED, "service" => service).set(parked as f64);
 }
 
-/// Sets how far a reader is behind, and how long its next event has been waiting.
-pub fn lag(reader: &'static str, topic: String, rows: u64, oldest: Duration) {
-    gauge!(LAG, "reader" => reader, "topic" => topic.clone()).set(rows as f64);
+/// Sets how far a reader is behind.
+pub fn lag(reader: &'static str, topic: String, rows: u64) {
+    gauge!(LAG, "reader" => reader, "topic" => topic).set(rows as f64);
+}
+
+/// Sets how much of a journal Kafka has not acknowledged, and how long the oldest event that was not sent has waited.
+pub fn unsent(topic: &'static str, rows: u64, oldest: Duration) {
+    gauge!(UNSENT, "topic" => topic).set(rows as f64);
+    gauge!(OLDEST_UNSENT, "topic" => topic).set(oldest.as_secs_f64());
+}
+
+/// Sets how long the event that a reader reads next has been waiting.
+pub fn oldest_unread(reader: &'static str, topic: String, oldest: Duration) {
     gauge!(OLDEST_UNREAD, "reader" => reader, "topic" => topic).set(oldest.as_secs_f64());
 }
 

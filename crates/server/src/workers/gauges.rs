@@ -25,6 +25,7 @@ const FAR_BEHIND: (u64, Duration) = (10_000, Duration::from_secs(60));
 /// Sets the gauges, look by look.
 pub struct Gauges {
     services: Vec<Handle>,
+    topics: Vec<(&'static str, Arc<dyn Store>)>,
     clock: Arc<dyn Clock>,
     /// Flow and step of what was counted the last time: what is no more is 0 then.
     counted: BTreeSet<(String, &'static str)>,
@@ -33,8 +34,12 @@ pub struct Gauges {
 
 impl Gauges {
     /// Nothing was looked at yet.
-    pub fn new(services: Vec<Handle>, clock: Arc<dyn Clock>) -> Self {
-        Self { services, clock, counted: BTreeSet::new(), count_at: Instant::now() }
+    pub fn new(
+        services: Vec<Handle>,
+        topics: Vec<(&'static str, Arc<dyn Store>)>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { services, topics, clock, counted: BTreeSet::new(), count_at: Instant::now() }
     }
 
     /// Looks at everything. What can't be read keeps the value it had.
@@ -62,13 +67,17 @@ impl Gauges {
     async fn look_at_readers(&self, reader: &Handle) -> Result<(), StoreError> {
         let mut far = None;
         for (topic, position) in reader.read_up_to().await? {
-            let Some(of) = self.services.iter().find(|service| *service.name == *topic) else { continue };
-            let behind = of.store.stats().await?.head.saturating_sub(position);
-            let age = match behind {
-                0 => Duration::ZERO,
-                _ => self.age_of_next(&*of.store, position).await?,
+            let Some((_, of)) = self.topics.iter().find(|(name, _)| **name == *topic) else { continue };
+            let (behind, age) = match reader.state.is_behind(&topic) {
+                Some(behind) => (behind, Duration::ZERO), // counted by Kafka, which knows no age
+                None => {
+                    let behind = of.stats().await?.head.saturating_sub(position);
+                    let age = if behind == 0 { Duration::ZERO } else { self.age_of_next(&**of, position).await? };
+                    metrics::oldest_unread(reader.name, topic.to_string(), age);
+                    (behind, age)
+                }
             };
-            metrics::lag(reader.name, topic.to_string(), behind, age);
+            metrics::lag(reader.name, topic.to_string(), behind);
             if behind > FAR_BEHIND.0 || age > FAR_BEHIND.1 {
                 far = Some(format!("{behind} events of {topic} wait, the oldest for {} s", age.as_secs()));
             }

@@ -14,7 +14,7 @@ use cartwright_core::{
     ports::{Batch, Origin, Parked, Store, StoreError},
     services::{Engine, Logic, StepReport, Unfinished, Unparked},
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -37,6 +37,8 @@ pub struct Surroundings {
     pub head: watch::Sender<u64>,
     /// Makes the bus read anew after a failure.
     pub reading: watch::Sender<u64>,
+    /// Hears what is settled, where somebody else keeps how far we have read.
+    pub settled: Option<mpsc::UnboundedSender<Vec<Origin>>>,
     /// Carries tasks out.
     pub runner: Orders,
     /// Whether the store works, and how many orders are open.
@@ -52,10 +54,20 @@ pub struct ServiceState {
     since: Mutex<Option<Instant>>,
     /// Up to where each source was handled by this process; empty after a failure, until it goes on.
     handled: Mutex<BTreeMap<Arc<str>, u64>>,
-    /// Of each source: the last event that was read for this service, and up to where there is no other.
-    looked: Mutex<BTreeMap<Arc<str>, (Option<u64>, u64)>>,
+    looked: Mutex<BTreeMap<Arc<str>, Looked>>,
+    /// How many events of each source wait, as the source itself counts them.
+    behind: Mutex<BTreeMap<Arc<str>, u64>>,
     /// What there is to say of its reading, when it is far behind.
     lagging: Mutex<Option<String>>,
+}
+
+/// How far a source was looked through.
+#[derive(Clone, Copy)]
+struct Looked {
+    /// The last event that was handed on.
+    last: Option<u64>,
+    /// There is no other up to here.
+    up_to: u64,
 }
 
 impl ServiceState {
@@ -73,7 +85,7 @@ impl ServiceState {
     /// Up to where this process has handled what it reads of each source, as far as it knows.
     pub fn handled(&self) -> BTreeMap<Arc<str>, u64> {
         let mut handled = self.handled.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for (source, (last, looked)) in self.looked.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for (source, Looked { last, up_to: looked }) in self.looked.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let up_to = handled.entry(source.clone()).or_default();
             if last.is_none_or(|last| last <= *up_to) {
                 *up_to = (*up_to).max(*looked);
@@ -85,7 +97,17 @@ impl ServiceState {
     /// A source was read up to here; `last` is the last event of it that was handed on in this reading.
     pub fn looked(&self, source: &Arc<str>, last: Option<u64>, up_to: u64) {
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        looked.insert(source.clone(), (last, up_to));
+        looked.insert(source.clone(), Looked { last, up_to });
+    }
+
+    /// So many events of a source wait.
+    pub fn behind(&self, source: &Arc<str>, events: u64) {
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner).insert(source.clone(), events);
+    }
+
+    /// How many events of this source wait, if the source itself counts them.
+    pub fn is_behind(&self, source: &str) -> Option<u64> {
+        self.behind.lock().unwrap_or_else(PoisonError::into_inner).get(source).copied()
     }
 
     /// Deliveries were settled; in the order of their source. `None`: it is unknown which.
@@ -170,6 +192,10 @@ async fn handle<L: Logic>(engine: &mut Engine<L>, taken: Taken<L>, around: &Surr
     match done {
         Ok(report) => {
             around.state.settled(Some(&report.settled));
+            let mut report = report;
+            if let Some(to) = around.settled.as_ref().filter(|_| !report.settled.is_empty()) {
+                let _ = to.send(std::mem::take(&mut report.settled)); // nobody hears it while we stop
+            }
             settle::<L>(report, &mut replies, &mut words, around);
             true
         }

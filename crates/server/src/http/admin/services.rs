@@ -106,7 +106,10 @@ async fn view(api: &Api, handle: &Handle) -> Result<ServiceView, Problem> {
     let mut reads = Vec::new();
     for (topic, position) in handle.read_up_to().await? {
         let Some((_, of)) = api.topics.iter().find(|(name, _)| **name == *topic) else { continue };
-        let behind = of.stats().await?.head.saturating_sub(position);
+        let behind = match handle.state.is_behind(&topic) {
+            Some(behind) => behind,
+            None => of.stats().await?.head.saturating_sub(position),
+        };
         reads.push(ReadView { topic: topic.to_string(), behind });
     }
     Ok(ServiceView {

@@ -1,0 +1,282 @@
+//! Forwards a service's journal to its topic: in order, without gaps, at least once.
+//!
+//! One process at a time does it for a journal, under a lease. How far it has come is a cursor in the service's own
+//! store: everything up to it is acknowledged by all in-sync replicas. Whatever goes wrong, it begins again there.
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use cartwright_core::{
+    events,
+    ports::{Batch, Clock, Cursor, JournalRow, Store, StoreError},
+};
+use cartwright_store::postgres::{PostgresStore, Scope};
+use futures_util::FutureExt as _;
+use rdkafka::{
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _, PurgeConfig},
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Health, Kafka, MESSAGE_TIMEOUT, health::Watched, topics};
+use crate::{bus::lanes, telemetry::metrics};
+
+/// The name under which a store keeps how far its journal is forwarded.
+pub const CURSOR: &str = "kafka";
+
+/// Journal rows read at once.
+const PAGE: usize = 1_024;
+/// Messages that may wait for their acknowledgement.
+const MAX_UNDER_WAY: usize = 16_384;
+/// How often it is noted how far it has come: after a crash, so much is sent again.
+const NOTE_EVERY: Duration = Duration::from_millis(200);
+/// How long it rests after a failure.
+const REST: Duration = Duration::from_millis(500);
+
+/// A journal, and what it takes to forward it.
+pub struct Relay {
+    /// The brokers.
+    pub kafka: Kafka,
+    /// The topic's short name.
+    pub topic: &'static str,
+    /// Whose journal it is.
+    pub store: Arc<PostgresStore>,
+    /// Rings when it has grown.
+    pub head: watch::Receiver<u64>,
+    /// Names this process.
+    pub holder: Uuid,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where it notes whether the brokers answer.
+    pub health: Health,
+}
+
+/// A lease that is held: its epoch, and whether its holder before may not know yet.
+type Held = Option<(i64, bool)>;
+
+impl Relay {
+    /// Forwards whenever the lease is held here, until told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        let (to, held) = watch::channel(Held::None);
+        let over = CancellationToken::new();
+        let hold = |leases: &[cartwright_store::postgres::Lease]| {
+            let now = leases.first().map(|lease| (lease.epoch, lease.taken_over));
+            to.send_if_modified(|held| {
+                let changed = held.map(|(epoch, _)| epoch) != now.map(|(epoch, _)| epoch);
+                if changed {
+                    *held = now;
+                }
+                changed
+            });
+        };
+        let keep = lanes::keep(&self.store, Scope::Relay, self.holder, 1, hold, over.clone());
+        let forward = async {
+            self.forward_while_held(held, &stop).await;
+            over.cancel(); // only now may somebody else have it
+        };
+        tokio::join!(keep, forward);
+    }
+
+    async fn forward_while_held(&self, mut held: watch::Receiver<Held>, stop: &CancellationToken) {
+        loop {
+            let taken_over = tokio::select! {
+                () = stop.cancelled() => return,
+                held = held.wait_for(Option::is_some) => match held.ok().and_then(|held| *held) {
+                    Some((_, taken_over)) => taken_over,
+                    None => return,
+                },
+            };
+            held.mark_unchanged();
+            let work = async {
+                if taken_over {
+                    // What the one before still had to send has been given up by then.
+                    tokio::time::sleep(MESSAGE_TIMEOUT).await;
+                }
+                self.forward_for_ever().await;
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = held.changed() => tracing::info!(topic = self.topic, "another process forwards this journal"),
+                () = work => {}
+            }
+        }
+    }
+
+    /// Begins again after every failure.
+    async fn forward_for_ever(&self) {
+        loop {
+            topics::ready(&self.kafka, &self.health, &CancellationToken::new()).await;
+            match Sending::begin(self).await {
+                Ok(mut sending) => {
+                    if let Err(error) = sending.run().await {
+                        tracing::warn!(topic = self.topic, %error, "forwarding begins again behind what is acknowledged");
+                    }
+                }
+                Err(error) => tracing::warn!(topic = self.topic, %error, "can't forward the journal; trying again"),
+            }
+            tokio::time::sleep(REST).await;
+        }
+    }
+}
+
+/// Why forwarding stopped.
+#[derive(Debug, thiserror::Error)]
+enum Fall {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    #[error("the producer is gone")]
+    Gone,
+}
+
+/// One go at it, from the cursor on. Dropped, it sends nothing more.
+struct Sending<'a> {
+    relay: &'a Relay,
+    producer: FutureProducer<Watched>,
+    head: watch::Receiver<u64>,
+    name: String,
+    /// Everything up to here is acknowledged.
+    acknowledged: u64,
+    /// The same, as the store knows it.
+    noted: (u64, Instant),
+    /// Everything up to here is on its way.
+    sent: u64,
+    under_way: VecDeque<(u64, DeliveryFuture)>,
+}
+
+impl<'a> Sending<'a> {
+    async fn begin(relay: &'a Relay) -> Result<Self, Fall> {
+        let incarnation = relay.store.incarnation();
+        let ours = |cursor: &Cursor| *cursor.source == *CURSOR && cursor.incarnation == incarnation;
+        let acknowledged =
+            relay.store.cursors().await?.into_iter().find(ours).map_or(0, |cursor| cursor.position);
+        let producer = relay
+            .kafka
+            .client()
+            .set("enable.idempotence", "true") // and so acks=all
+            .set("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string())
+            .set("partitioner", "consistent_random")
+            .set("linger.ms", "1")
+            .set("queue.buffering.max.messages", (2 * MAX_UNDER_WAY).to_string())
+            .create_with_context(Watched(relay.health.clone()))?;
+        Ok(Self {
+            relay,
+            producer,
+            head: relay.head.clone(),
+            name: relay.kafka.topic(relay.topic),
+            acknowledged,
+            noted: (acknowledged, Instant::now()),
+            sent: acknowledged,
+            under_way: VecDeque::new(),
+        })
+    }
+
+    async fn run(&mut self) -> Result<(), Fall> {
+        loop {
+            self.head.borrow_and_update();
+            let rows = match self.under_way.len() {
+                ..MAX_UNDER_WAY => self.relay.store.journal(self.sent, PAGE).await?,
+                _ => vec![],
+            };
+            self.tell_lag(rows.first());
+            let idle = rows.is_empty();
+            for row in rows {
+                self.send(row).await?;
+            }
+            while let Some(heard) = self.heard().now_or_never() {
+                heard?;
+            }
+            if self.noted.1.elapsed() >= NOTE_EVERY {
+                self.note().await?;
+            }
+            if idle {
+                self.wait().await?;
+            }
+        }
+    }
+
+    /// Until there is more to send, or to hear, or to note.
+    async fn wait(&mut self) -> Result<(), Fall> {
+        let note = self.noted.0 < self.acknowledged;
+        let mut head = self.head.clone();
+        tokio::select! {
+            heard = self.heard() => heard,
+            changed = head.changed() => changed.map_err(|_| Fall::Gone),
+            () = tokio::time::sleep(NOTE_EVERY), if note => Ok(()),
+        }
+    }
+
+    /// Waits until the oldest message on its way is acknowledged; for ever, if there is none.
+    async fn heard(&mut self) -> Result<(), Fall> {
+        let Some((position, sent)) = self.under_way.front_mut() else { return std::future::pending().await };
+        sent.await.map_err(|_| Fall::Gone)?.map_err(|(error, _)| error)?;
+        self.acknowledged = *position;
+        self.under_way.pop_front();
+        Ok(())
+    }
+
+    async fn send(&mut self, row: JournalRow) -> Result<(), Fall> {
+        let message = row.message;
+        let mut headers = OwnedHeaders::new_with_capacity(16);
+        for (key, value) in message.headers.iter() {
+            headers = headers.insert(Header { key, value: Some(value) });
+        }
+        let name = if *message.topic == *self.relay.topic {
+            self.name.clone()
+        } else {
+            self.relay.kafka.topic(&message.topic)
+        };
+        let mut record =
+            FutureRecord::to(&name).key(message.key.as_str()).payload(&message.value[..]).headers(headers);
+        loop {
+            match self.producer.send_result(record) {
+                Ok(sent) => {
+                    self.under_way.push_back((row.position, sent));
+                    self.sent = row.position;
+                    return Ok(());
+                }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
+                    record = again;
+                    self.heard().await?;
+                }
+                Err((error, _)) => return Err(error.into()),
+            }
+        }
+    }
+
+    async fn note(&mut self) -> Result<(), Fall> {
+        if self.noted.0 < self.acknowledged {
+            let cursor = Cursor {
+                source: CURSOR.into(),
+                lane: 0,
+                incarnation: self.relay.store.incarnation(),
+                position: self.acknowledged,
+            };
+            self.relay.store.commit(Batch { commits: vec![], cursors: vec![cursor] }).await?;
+        }
+        self.noted = (self.acknowledged, Instant::now());
+        Ok(())
+    }
+
+    /// How much waits to be sent, and since when. `next`: the first row that has not been sent at all.
+    fn tell_lag(&self, next: Option<&JournalRow>) {
+        let head = (*self.head.borrow()).max(next.map_or(0, |row| row.position)).max(self.sent);
+        let oldest = next.and_then(|row| events::decode(&row.message.value).ok());
+        let age = oldest.map_or(Duration::ZERO, |event| self.relay.clock.now().since(event.occurred_at));
+        metrics::unsent(self.relay.topic, head.saturating_sub(self.acknowledged), age);
+    }
+}
+
+impl Drop for Sending<'_> {
+    /// Whoever takes over must not be disturbed by what we had still to send.
+    fn drop(&mut self) {
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+    }
+}

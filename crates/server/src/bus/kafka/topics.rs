@@ -1,0 +1,88 @@
+//! Our topics are made at the start, so that the first event of a fresh cluster waits for nothing.
+
+use std::time::Duration;
+
+use cartwright_core::events;
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    error::{KafkaError, RDKafkaErrorCode},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Create, Health, Kafka, health::Watched};
+
+/// How long the brokers may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The first wait after a failure; it doubles up to the longest.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Waits until all our topics are there, and makes those that are missing if that is ours to do. What is there is taken
+/// as it is.
+pub async fn ready(kafka: &Kafka, health: &Health, stop: &CancellationToken) {
+    let mut wait = FIRST_WAIT;
+    loop {
+        let looked = async {
+            match kafka.create {
+                Some(create) => make(kafka, create).await,
+                None => look(kafka).await,
+            }
+        };
+        let error = tokio::select! {
+            () = stop.cancelled() => return,
+            looked = looked => match looked {
+                Ok(()) => return health.note(None),
+                Err(error) => error,
+            },
+        };
+        tracing::warn!(%error, "waiting for Kafka's topics (settings [kafka]); next look in {wait:?}");
+        health.note(Some(error));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+async fn make(kafka: &Kafka, create: Create) -> Result<(), String> {
+    let admin: AdminClient<Watched> =
+        kafka.client().create_with_context(Watched::default()).map_err(|error| error.to_string())?;
+    let names = events::TOPICS.map(|topic| kafka.topic(topic));
+    let replicas = create.replication;
+    let topic = |name| NewTopic::new(name, create.partitions, TopicReplication::Fixed(replicas));
+    let topics: Vec<NewTopic<'_>> = names.iter().map(|name| topic(name)).collect();
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
+    let made = admin.create_topics(&topics, &options).await.map_err(|error| unreachable(&error))?;
+    for result in made {
+        match result {
+            Ok(name) => tracing::info!(topic = name, partitions = create.partitions, "the topic was made"),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) => return Err(format!("the topic {name} can't be made: {code}")),
+        }
+    }
+    Ok(())
+}
+
+async fn look(kafka: &Kafka) -> Result<(), String> {
+    let kafka = kafka.clone();
+    let looked = tokio::task::spawn_blocking(move || {
+        let admin: AdminClient<DefaultClientContext> =
+            kafka.client().create().map_err(|error| error.to_string())?;
+        for topic in events::TOPICS {
+            let name = kafka.topic(topic);
+            let found = admin.inner().fetch_metadata(Some(&name), PATIENCE).map_err(|error| unreachable(&error))?;
+            let there = found.topics().iter().any(|t| t.name() == name && !t.partitions().is_empty());
+            if !there {
+                return Err(format!("the topic {name} is not there, and kafka.create_topics is off"));
+            }
+        }
+        Ok(())
+    });
+    looked.await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+fn unreachable(error: &KafkaError) -> String {
+    format!("the brokers can't be reached or refuse us: {error}")
+}
