@@ -22,7 +22,9 @@ pub use self::{
 };
 use crate::{
     bus::kafka::{Create, Kafka},
-    providers::SimulatedSettings, telemetry::LogFormat};
+    providers::SimulatedSettings,
+    telemetry::LogFormat,
+};
 
 /// The default file: it documents every setting.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");

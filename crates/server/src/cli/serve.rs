@@ -16,13 +16,11 @@ use crate::{
 
 /// Run some roles of a system on PostgreSQL, with or without Kafka
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Examples:\n  cartwright serve --role orders --listen 0.0.0.0:8080\n  \
+#[command(after_help = "Examples:\n  cartwright serve --role orders --listen 0.0.0.0:8080\n  \
     cartwright serve --role payments,fulfillment,relay --listen 127.0.0.1:8081\n\n\
     Any number of processes may have the same role. Each needs database.url, and kafka.brokers if the services talk\n\
     through Kafka, such as CARTWRIGHT__DATABASE__URL=postgres://user:password@host:5432/shop. They may start in any\n\
-    order: whoever misses a database or a broker waits for it."
-)]
+    order: whoever misses a database or a broker waits for it.")]
 pub struct ServeArgs {
     /// What this process does: orders, payments, fulfillment, relay
     #[arg(long = "role", value_name = "ROLES", required = true, value_delimiter = ',')]

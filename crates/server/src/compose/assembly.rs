@@ -397,7 +397,8 @@ impl Assembly {
         if self.config.kafka().is_some() {
             // Orders are taken without it; everybody else has nothing to do.
             let (kafka, takes_orders) = (self.kafka.clone(), self.roles.has(Role::Orders));
-            let state = move |trouble| if takes_orders { State::Note(trouble) } else { State::Failing(trouble) };
+            let state =
+                move |trouble| if takes_orders { State::Note(trouble) } else { State::Failing(trouble) };
             let check = move || kafka.trouble().map_or(State::Well, &state);
             components.push(Component { name: "kafka".to_owned(), check: Box::new(check) });
         }

@@ -86,7 +86,8 @@ impl Roles {
                 Err(StartError::Role { role, why })
             }
             _ if self.has(Role::Relay) && config.kafka().is_none() => {
-                let why = "without kafka.brokers the services read each other's journals, and nothing is forwarded";
+                let why =
+                    "without kafka.brokers the services read each other's journals, and nothing is forwarded";
                 Err(StartError::Role { role: Role::Relay, why })
             }
             _ => Ok(()),

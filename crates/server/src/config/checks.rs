@@ -121,7 +121,8 @@ pub fn check(layers: &mut Layers) {
     }
     check_text(layers, "kafka.instance", |name| if name.is_empty() { None } else { kafka_name(name) });
     if !text(layers, "kafka.brokers").is_empty() && text(layers, "database.url").is_empty() {
-        let what = "kafka.brokers needs database.url: on files, all services are in one process and need no Kafka";
+        let what =
+            "kafka.brokers needs database.url: on files, all services are in one process and need no Kafka";
         layers.complain("kafka.brokers", what.to_owned());
     }
     check_text(layers, "log.filter", log_filter);

@@ -72,7 +72,8 @@ impl Gauges {
                 Some(behind) => (behind, Duration::ZERO), // counted by Kafka, which knows no age
                 None => {
                     let behind = of.stats().await?.head.saturating_sub(position);
-                    let age = if behind == 0 { Duration::ZERO } else { self.age_of_next(&**of, position).await? };
+                    let age =
+                        if behind == 0 { Duration::ZERO } else { self.age_of_next(&**of, position).await? };
                     metrics::oldest_unread(reader.name, topic.to_string(), age);
                     (behind, age)
                 }

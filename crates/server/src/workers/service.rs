@@ -85,7 +85,9 @@ impl ServiceState {
     /// Up to where this process has handled what it reads of each source, as far as it knows.
     pub fn handled(&self) -> BTreeMap<Arc<str>, u64> {
         let mut handled = self.handled.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for (source, Looked { last, up_to: looked }) in self.looked.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for (source, Looked { last, up_to: looked }) in
+            self.looked.lock().unwrap_or_else(PoisonError::into_inner).iter()
+        {
             let up_to = handled.entry(source.clone()).or_default();
             if last.is_none_or(|last| last <= *up_to) {
                 *up_to = (*up_to).max(*looked);

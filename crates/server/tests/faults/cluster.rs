@@ -113,9 +113,12 @@ impl Cluster {
         .map(|(setting, value)| (setting.to_owned(), value))
         .into();
         for provider in ["payments", "carrier"] {
-            for (setting, value) in
-                [("latency_min_ms", "0"), ("latency_max_ms", "30"), ("failure_rate", "0.05"), ("timeout_rate", "0.02")]
-            {
+            for (setting, value) in [
+                ("latency_min_ms", "0"),
+                ("latency_max_ms", "30"),
+                ("failure_rate", "0.05"),
+                ("timeout_rate", "0.02"),
+            ] {
                 all.push((format!("simulated.{provider}.{setting}"), value.to_owned()));
             }
         }
@@ -197,7 +200,8 @@ impl Cluster {
         while !holds(self) {
             if Instant::now() >= until {
                 let names: Vec<&String> = self.processes.keys().collect();
-                let logs: String = names.iter().map(|name| format!("--- {name}\n{}", self.log_of(name))).collect();
+                let logs: String =
+                    names.iter().map(|name| format!("--- {name}\n{}", self.log_of(name))).collect();
                 panic!("after {LIMIT:?} it does not hold that {what}\n{logs}");
             }
             std::thread::sleep(Duration::from_millis(100));

@@ -89,12 +89,21 @@ fn poison_is_set_aside_with_its_bytes_and_stops_nobody() {
     cluster.start_all();
     let large = vec![b'x'; 5 * 1024 * 1024];
     let newer = br#"{"eventId":"0192f3a1-7b1c-7000-8000-000000000001","eventType":"StepRequestedV9","eventVersion":9}"#;
-    let poison: [(&str, &[u8]); 4] =
-        [("not JSON", b"{nonsense"), ("another type", b"[1,2]"), ("a newer version", newer), ("5 MB", &large)];
+    let poison: [(&str, &[u8]); 4] = [
+        ("not JSON", b"{nonsense"),
+        ("another type", b"[1,2]"),
+        ("a newer version", newer),
+        ("5 MB", &large),
+    ];
     allow_large(&cluster.topic("orders"));
     for (what, bytes) in poison {
         let id = format!("poison {what}");
-        produce(&cluster.topic("orders"), &id, &[("eventType", "StepRequestedV1"), ("who", "a stranger")], bytes);
+        produce(
+            &cluster.topic("orders"),
+            &id,
+            &[("eventType", "StepRequestedV1"), ("who", "a stranger")],
+            bytes,
+        );
     }
     cluster.load(300, 150).finish();
     cluster.verify();
@@ -103,13 +112,17 @@ fn poison_is_set_aside_with_its_bytes_and_stops_nobody() {
     });
     let parked = cluster.json("payments", "/v1/admin/parked");
     for (what, bytes) in poison {
-        let one = parked["parked"].as_array().unwrap().iter().find(|p| p["order"] == format!("poison {what}"));
+        let one =
+            parked["parked"].as_array().unwrap().iter().find(|p| p["order"] == format!("poison {what}"));
         let one = one.unwrap_or_else(|| panic!("{what} is not parked: {parked:#}"));
         assert!(one["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{one:#}");
         let id = one["id"].as_str().unwrap();
         let shown = cluster.json("payments", &format!("/v1/admin/parked/payments/{id}"));
         let headers = shown["headers"].as_array().unwrap();
-        assert!(headers.iter().any(|header| header["name"] == "who" && header["value"] == "a stranger"), "{what}");
+        assert!(
+            headers.iter().any(|header| header["name"] == "who" && header["value"] == "a stranger"),
+            "{what}"
+        );
         assert_eq!(shown["size"].as_u64().unwrap(), bytes.len() as u64, "{what}");
     }
 }

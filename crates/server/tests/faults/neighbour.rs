@@ -20,19 +20,21 @@ fn a_neighbour_with_plain_kafka_reads_a_request_and_answers_it() {
         cluster.spawn(role, role);
     }
     cluster.wait_until_ready();
-    let order = r#"{"customer":{"id":"c-1"},"currency":"USD","lines":[{"sku":"a","quantity":2,"unitPrice":500}]}"#;
+    let order =
+        r#"{"customer":{"id":"c-1"},"currency":"USD","lines":[{"sku":"a","quantity":2,"unitPrice":500}]}"#;
     let (status, placed) = cluster.ask("orders", "POST", "/v1/orders", order).unwrap();
     assert_eq!(status, 201, "{placed}");
     let id = serde_json::from_str::<Value>(&placed).unwrap()["id"].as_str().unwrap().to_owned();
 
     // Headers, key and value, as they lie in the topic.
     let read = console_consumer(&cluster.topic("orders"), 2);
-    let line = read.lines().find(|line| line.contains("eventType:StepRequestedV1")).expect("the step is asked for");
+    let line =
+        read.lines().find(|line| line.contains("eventType:StepRequestedV1")).expect("the step is asked for");
     let fields: Vec<&str> = line.split('\t').collect();
     assert_eq!(fields[1], id, "the key is the order");
     assert!(fields[0].contains("ce_type:") && fields[0].contains("correlationId:"), "{line}");
     let request: Value = serde_json::from_str(fields[2]).unwrap();
-    assert_eq!(request["payload"]["kind"], "pay", "{request:#}");
+    assert_eq!(request["payload"]["work"]["kind"], "pay", "{request:#}");
 
     let answer = json!({
         "eventId": "0192f3a1-7b1c-7000-8000-00000000000f",
@@ -45,7 +47,7 @@ fn a_neighbour_with_plain_kafka_reads_a_request_and_answers_it() {
         "actor": {"type": "service", "id": "the old payments"},
         "payload": {
             "orderId": id,
-            "paymentId": "0192f3a1-7b1c-7000-8000-00000000000e",
+            "paymentId": request["payload"]["work"]["paymentId"],
             "step": request["payload"]["step"],
             "outcome": "done",
             "amount": 1_000,
@@ -66,7 +68,7 @@ fn console_consumer(topic: &str, messages: u32) -> String {
     let output = java("org.apache.kafka.tools.consumer.ConsoleConsumer")
         .args(["--bootstrap-server", &servers::broker(), "--topic", topic, "--from-beginning"])
         .args(["--max-messages", &messages.to_string(), "--timeout-ms", "60000"])
-        .args(["--formatter-property", "print.key=true", "--formatter-property", "print.headers=true"])
+        .args(["--property", "print.key=true", "--property", "print.headers=true"])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -77,7 +79,7 @@ fn console_consumer(topic: &str, messages: u32) -> String {
 fn console_producer(topic: &str, line: &str) {
     let mut producer = java("org.apache.kafka.tools.ConsoleProducer")
         .args(["--bootstrap-server", &servers::broker(), "--topic", topic])
-        .args(["--reader-property", "parse.key=true", "--reader-property", "parse.headers=true"])
+        .args(["--property", "parse.key=true", "--property", "parse.headers=true"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()

@@ -125,7 +125,8 @@ fn database_restarted(bus: Bus) {
     load.wait_for_more(200);
     Server::Postgres.stop();
     cluster.until("orders are refused with a word about when to come again", |cluster| {
-        let order = r#"{"customer":{"id":"c"},"currency":"USD","lines":[{"sku":"a","quantity":1,"unitPrice":1}]}"#;
+        let order =
+            r#"{"customer":{"id":"c"},"currency":"USD","lines":[{"sku":"a","quantity":1,"unitPrice":1}]}"#;
         cluster.ask("orders", "POST", "/v1/orders", order).is_some_and(|(status, _)| status == 503)
     });
     Server::Postgres.start();
@@ -155,7 +156,9 @@ fn roles_may_start_before_their_database_and_their_broker() {
     }
     for role in ["orders", "payments", "fulfillment", "relay"] {
         cluster.until(&format!("{role} says what it waits for"), |cluster| {
-            cluster.get(role, "/health/ready").is_some_and(|(status, body)| status == 503 && body.contains("database"))
+            cluster
+                .get(role, "/health/ready")
+                .is_some_and(|(status, body)| status == 503 && body.contains("database"))
         });
     }
     Server::Postgres.start();
@@ -163,7 +166,9 @@ fn roles_may_start_before_their_database_and_their_broker() {
         cluster.get("orders", "/health/ready").is_some_and(|(status, _)| status == 200)
     });
     cluster.until("payments waits for the broker", |cluster| {
-        cluster.get("payments", "/health/ready").is_some_and(|(status, body)| status == 503 && body.contains("broker"))
+        cluster
+            .get("payments", "/health/ready")
+            .is_some_and(|(status, body)| status == 503 && body.contains("broker"))
     });
     let load = cluster.load(100, 100);
     load.finish();

@@ -8,7 +8,7 @@ use std::{
 };
 
 const POSTGRES_PORT: &str = "25433";
-const KAFKA_PORT: &str = "29093";
+const KAFKA_PORT: &str = "29192";
 
 /// One of the servers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,9 @@ pub fn kafka_libs() -> PathBuf {
 }
 
 fn home() -> PathBuf {
-    env::var_os("CARTWRIGHT_SERVERS").map_or_else(|| PathBuf::from("/var/tmp/cartwright-servers"), PathBuf::from).join("faults")
+    env::var_os("CARTWRIGHT_SERVERS")
+        .map_or_else(|| PathBuf::from("/var/tmp/cartwright-servers"), PathBuf::from)
+        .join("faults")
 }
 
 fn xtask(args: &[&str]) -> String {

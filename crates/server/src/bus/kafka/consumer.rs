@@ -135,8 +135,10 @@ impl Reading {
         }
         let consumer: BaseConsumer<Watch> = config.create_with_context(watch)?;
         let cluster = consumer.client().fetch_cluster_id(SEEK).unwrap_or_default();
-        let incarnations =
-            names.iter().map(|(name, topic)| (topic.clone(), derive_uuid("topic", &[&cluster, name]))).collect();
+        let incarnations = names
+            .iter()
+            .map(|(name, topic)| (topic.clone(), derive_uuid("topic", &[&cluster, name])))
+            .collect();
         let topics: Vec<&str> = names.keys().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
         let number = *reader.reading.borrow();
@@ -263,7 +265,8 @@ impl Reading {
         }
         // Again each time while it rests: partitions may have come since.
         let assigned = self.consumer.assignment();
-        let asked = assigned.and_then(|all| if rests { self.consumer.pause(&all) } else { self.consumer.resume(&all) });
+        let asked = assigned
+            .and_then(|all| if rests { self.consumer.pause(&all) } else { self.consumer.resume(&all) });
         match asked {
             Ok(()) => self.resting = rests,
             Err(error) => tracing::debug!(%error, "can't pause or resume reading"),
@@ -311,7 +314,11 @@ impl ClientContext for Watch {
         self.health.look(&statistics);
         for (name, topic) in &self.names {
             let Some(counted) = statistics.topics.get(name) else { continue };
-            let behind = counted.partitions.values().map(|partition| partition.consumer_lag_stored.max(0)).sum::<i64>();
+            let behind = counted
+                .partitions
+                .values()
+                .map(|partition| partition.consumer_lag_stored.max(0))
+                .sum::<i64>();
             self.state.behind(topic, behind.cast_unsigned());
             metrics::lag(self.service, topic.to_string(), behind.cast_unsigned());
         }

@@ -5,11 +5,7 @@ use std::{
     time::Duration,
 };
 
-use rdkafka::{
-    ClientContext, Statistics,
-    config::RDKafkaLogLevel,
-    error::KafkaError,
-};
+use rdkafka::{ClientContext, Statistics, config::RDKafkaLogLevel, error::KafkaError};
 
 /// How often clients look.
 pub const LOOK: Duration = Duration::from_secs(2);

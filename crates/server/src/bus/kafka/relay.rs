@@ -118,7 +118,9 @@ impl Relay {
                         tracing::warn!(topic = self.topic, %error, "forwarding begins again behind what is acknowledged");
                     }
                 }
-                Err(error) => tracing::warn!(topic = self.topic, %error, "can't forward the journal; trying again"),
+                Err(error) => {
+                    tracing::warn!(topic = self.topic, %error, "can't forward the journal; trying again")
+                }
             }
             tokio::time::sleep(REST).await;
         }

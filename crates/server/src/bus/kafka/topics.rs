@@ -72,7 +72,8 @@ async fn look(kafka: &Kafka) -> Result<(), String> {
             kafka.client().create().map_err(|error| error.to_string())?;
         for topic in events::TOPICS {
             let name = kafka.topic(topic);
-            let found = admin.inner().fetch_metadata(Some(&name), PATIENCE).map_err(|error| unreachable(&error))?;
+            let found =
+                admin.inner().fetch_metadata(Some(&name), PATIENCE).map_err(|error| unreachable(&error))?;
             let there = found.topics().iter().any(|t| t.name() == name && !t.partitions().is_empty());
             if !there {
                 return Err(format!("the topic {name} is not there, and kafka.create_topics is off"));
