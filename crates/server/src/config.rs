@@ -1,6 +1,7 @@
 //! Settings: the documented default file < a file of the user's < the environment < flags.
 
 mod checks;
+mod kafka;
 mod layers;
 mod providers;
 
@@ -17,14 +18,11 @@ use serde::{Deserialize, Serialize};
 
 use self::layers::Layers;
 pub use self::{
+    kafka::KafkaSettings,
     layers::{Origin, Setting, Wrong, is_secret},
     providers::{Breaker, Provider, ProviderKind, Secret},
 };
-use crate::{
-    bus::kafka::{Create, Kafka},
-    providers::SimulatedSettings,
-    telemetry::LogFormat,
-};
+use crate::{bus::kafka::Kafka, providers::SimulatedSettings, telemetry::LogFormat};
 
 /// The default file: it documents every setting.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -86,28 +84,6 @@ pub struct Database {
     pub schema: String,
     /// Connections to each store.
     pub connections: usize,
-}
-
-/// `[kafka]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct KafkaSettings {
-    /// Where they are; empty: there is no Kafka.
-    pub brokers: String,
-    /// What the topics' names begin with.
-    pub topic_prefix: String,
-    /// What the groups' names begin with.
-    pub group: String,
-    /// A lasting name of this process; empty: none.
-    pub instance: String,
-    /// Milliseconds.
-    pub session_timeout_ms: u64,
-    /// Whether missing topics are made.
-    pub create_topics: bool,
-    /// Partitions of topics that are made.
-    pub partitions: i32,
-    /// Brokers that keep each of them.
-    pub replication_factor: i32,
 }
 
 /// `[http]`
@@ -316,17 +292,7 @@ impl Config {
 
     /// Kafka, if the services talk through it.
     pub fn kafka(&self) -> Option<Kafka> {
-        let kafka = &self.kafka;
-        let create = Create { partitions: kafka.partitions, replication: kafka.replication_factor };
-        (!kafka.brokers.is_empty()).then(|| Kafka {
-            brokers: kafka.brokers.clone(),
-            topic_prefix: kafka.topic_prefix.clone(),
-            group: kafka.group.clone(),
-            instance: Some(kafka.instance.clone()).filter(|instance| !instance.is_empty()),
-            session_timeout: Duration::from_millis(kafka.session_timeout_ms),
-            create: kafka.create_topics.then_some(create),
-            security: vec![],
-        })
+        (!self.kafka.brokers.is_empty()).then(|| self.kafka.client())
     }
 
     /// The settings of the services.

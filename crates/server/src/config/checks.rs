@@ -71,6 +71,8 @@ const ORDERED: &[(&str, &str)] = &[
 pub const WORDS: &[(&str, &[&str])] = &[
     ("payments.provider", &["simulated", HTTP]),
     ("carrier.provider", &["simulated", HTTP]),
+    ("kafka.tls", &["off", "verify"]),
+    ("kafka.sasl", &["none", "plain", "scram-sha-256", "scram-sha-512"]),
     ("log.format", &["auto", "text", "json"]),
 ];
 
@@ -120,6 +122,20 @@ pub fn check(layers: &mut Layers) {
         check_text(layers, key, kafka_name);
     }
     check_text(layers, "kafka.instance", |name| if name.is_empty() { None } else { kafka_name(name) });
+    check_text(layers, "kafka.ca_file", |file| {
+        let missing = !file.is_empty() && !std::path::Path::new(file).is_file();
+        missing.then(|| format!("names no file that is there: {file:?}"))
+    });
+    if text(layers, "kafka.sasl") != "none" {
+        for key in ["kafka.user", "kafka.password"] {
+            if text(layers, key).is_empty() {
+                layers.complain(
+                    key,
+                    format!("{key} must be given for kafka.sasl = {:?}", text(layers, "kafka.sasl")),
+                );
+            }
+        }
+    }
     if !text(layers, "kafka.brokers").is_empty() && text(layers, "database.url").is_empty() {
         let what =
             "kafka.brokers needs database.url: on files, all services are in one process and need no Kafka";

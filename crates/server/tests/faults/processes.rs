@@ -176,3 +176,27 @@ fn roles_may_start_before_their_database_and_their_broker() {
     cluster.wait_until_ready();
     cluster.verify();
 }
+
+#[test]
+fn what_an_operator_switches_counts_in_every_process() {
+    let mut cluster = Cluster::new(Bus::Journals);
+    cluster.start_all();
+    let put = |cluster: &Cluster, path: &str, body: &str| {
+        let (status, answer) = cluster.ask("orders", "PUT", path, body).unwrap();
+        assert_eq!(status, 200, "{answer}");
+    };
+    let provider =
+        |cluster: &Cluster, name: &str| cluster.json(name, "/v1/admin/providers")["payments"].clone();
+    put(&cluster, "/v1/admin/providers/payments", r#"{"enabled":false}"#);
+    cluster.until("payments has heard of it", |cluster| provider(cluster, "payments")["enabled"] == false);
+    cluster.signal("payments", "KILL");
+    cluster.restart("payments");
+    cluster.wait_until_ready();
+    assert_eq!(provider(&cluster, "payments")["enabled"], false, "and it stays so");
+    put(&cluster, "/v1/admin/simulated/payments", r#"{"mode":"decline"}"#);
+    put(&cluster, "/v1/admin/providers/payments", r#"{"enabled":true}"#);
+    cluster.until("payments is told to decline", |cluster| {
+        cluster.json("payments", "/v1/admin/simulated")["payments"]["mode"] == "decline"
+    });
+    cluster.until("payments has heard of it", |cluster| provider(cluster, "payments")["enabled"] == true);
+}

@@ -119,6 +119,9 @@ CREATE TABLE cursor (
     PRIMARY KEY (source, lane)
 ) WITH (fillfactor = 50);
 
+-- What processes share and no order is about: how operators have switched the providers.
+CREATE TABLE note (name text PRIMARY KEY, value text NOT NULL);
+
 -- Who of several processes does a thing that only one may do at a time, and until when: `scope` says what ('bus': read
 -- for this service; 'relay': forward its journal), `lane` which part of it. By the database's clock, so that no process
 -- need trust another one's. `epoch` counts the changes of hands.

@@ -73,6 +73,31 @@ impl PostgresStore {
         self.origin
     }
 
+    /// Keeps a text under a name, in place of what was kept there; for what processes share and no order is about.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn note(&self, name: &str, text: &str) -> Result<(), StoreError> {
+        let note = async |client: Client| {
+            let put =
+                "INSERT INTO note VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+            client.execute(put, &[&name, &text]).await.map(drop)
+        };
+        self.read(note).await
+    }
+
+    /// What was kept under this name.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn noted(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let noted = async |client: Client| {
+            let row = client.query_opt("SELECT value FROM note WHERE name = $1", &[&name]).await?;
+            row.map(|row| row.try_get(0)).transpose()
+        };
+        self.read(noted).await
+    }
+
     async fn client(&self) -> Result<Client, StoreError> {
         self.pool.get().await.map_err(|error| match &error {
             PoolError::Backend(error) => store_error(error),
