@@ -24,7 +24,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the whole system on embedded parts
+    /// Run the whole system in one process
     Up(up::UpArgs),
     /// Run some roles of a system on PostgreSQL, with or without Kafka
     Serve(serve::ServeArgs),
