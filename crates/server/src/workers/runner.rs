@@ -153,10 +153,28 @@ impl Runner {
                 },
             }
         }
+        self.give_back().await;
         while !self.under_way.is_empty() {
             match done.recv().await {
-                Some(id) => self.finish(&id),
-                None => return,
+                Some(id) => self.under_way.remove(&id),
+                None => break,
+            };
+        }
+        self.give_back().await; // what was handed over meanwhile
+    }
+
+    /// Ends the leases of what was not begun, so that other processes take it at once and need not wait for their end.
+    async fn give_back(&mut self) {
+        while let Ok(handed) = self.from.try_recv() {
+            self.take(handed);
+        }
+        self.held.store(MAX_TASKS, Ordering::Relaxed); // no room any more: nothing else is leased for us
+        let mut left = self.schedule.take_all();
+        left.retain(|task| !self.under_way.contains(&task.id));
+        for part in left.chunks(CLAIM) {
+            if let Err(error) = self.store.give_back(part).await {
+                tracing::debug!(%error, "leases of tasks can't be given back; they end by themselves");
+                return;
             }
         }
     }

@@ -8,11 +8,13 @@
 //! * [`open`](PostgresStore::open) … connections, migrations, the schema's identity.
 //! * `batch` … a batch as the function's arrays; the function itself is in `migrations/postgres`.
 //! * `leases` … which process does what only one may; [`bell`] … wakes processes when others have committed.
+//! * [`inspect`](inspect()) … a look at a database that changes nothing.
 //! * `reads`, `lists` … the reads; `codec` … values and errors.
 
 mod batch;
 pub mod bell;
 mod codec;
+mod inspect;
 mod leases;
 mod lists;
 mod open;
@@ -38,6 +40,7 @@ use self::{
     codec::{integer, is_passing, limit as sql_limit, store_error},
 };
 pub use self::{
+    inspect::{InspectedStore, Inspection, inspect, place},
     leases::{Lease, Scope},
     open::{DatabaseError, PostgresOptions},
 };
@@ -197,6 +200,10 @@ impl Store for PostgresStore {
         limit: usize,
     ) -> Result<Vec<Task>, StoreError> {
         self.read(async |client| reads::claim(&client, now, lease_until, limit).await).await
+    }
+
+    async fn give_back(&self, tasks: &[Task]) -> Result<(), StoreError> {
+        self.read(async |client| reads::give_back(&client, tasks).await).await
     }
 
     async fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<SavedAnswer>>, StoreError> {

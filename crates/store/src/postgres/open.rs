@@ -13,7 +13,7 @@ mod migrations {
 }
 
 /// The newest schema that this binary knows: the number of its last migration.
-const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
 
 /// Which database, and how.
 #[derive(Clone, Debug)]
