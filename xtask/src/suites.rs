@@ -1,5 +1,5 @@
 //! `cargo xtask test`: the dependency directions, servers, one build, every test, those from end to end on every stack,
-//! some minutes of the simulator.
+//! faults of a system of many processes, some minutes of the simulator.
 
 use std::{
     io::{BufRead, BufReader, Write, pipe},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What the end-to-end tests run on beside files, on which `cargo test` runs them with all the others.
-const STACKS: [&str; 1] = ["postgres"];
+const STACKS: [&str; 2] = ["postgres", "kafka"];
 
 /// What tells these tests where they run.
 const STACK: &str = "CARTWRIGHT_TEST_STACK";
@@ -26,6 +26,10 @@ const STACK: &str = "CARTWRIGHT_TEST_STACK";
 /// Where these tests are, and those of them that are about files alone.
 const END_TO_END: (&str, &str) = ("crates/server", "all");
 const ABOUT_FILES: &str = "embedded::";
+
+/// The tests that stop and kill servers of their own: one at a time.
+const FAULTS: [&str; 6] =
+    ["test", "--package=cartwright", "--test=faults", "--profile=ci", "--", "--test-threads=1"];
 
 /// What tests that drive the real program read; without it they take the one that cargo built beside them.
 const PROGRAM: &str = "CARTWRIGHT_BIN";
@@ -60,6 +64,9 @@ pub fn run(args: &TestArgs) -> Result<bool, Failure> {
             parts.extend(run_on(stack, built, program, &servers, &args.args)?);
         }
         if args.args.is_empty() {
+            let mut faults = cargo(&FAULTS);
+            faults.env_remove(STACK);
+            parts.extend(read_tests(faults, "faults", program, &servers, Reading::default())?);
             let began = Instant::now();
             let well = sim::run_fresh(path_of(built, sim::PROGRAM)?, args.sim)?;
             parts.push(Part::chore("simulator", began.elapsed(), well));

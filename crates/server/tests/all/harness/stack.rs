@@ -5,6 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+};
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
@@ -15,6 +20,8 @@ pub enum Stack {
     Embedded,
     /// PostgreSQL, without Kafka.
     Postgres,
+    /// PostgreSQL and Kafka.
+    Kafka,
 }
 
 impl Stack {
@@ -22,7 +29,8 @@ impl Stack {
         match std::env::var("CARTWRIGHT_TEST_STACK").as_deref() {
             Err(_) | Ok("embedded") => Self::Embedded,
             Ok("postgres") => Self::Postgres,
-            Ok(other) => panic!("CARTWRIGHT_TEST_STACK must be embedded or postgres, not {other:?}"),
+            Ok("kafka") => Self::Kafka,
+            Ok(other) => panic!("CARTWRIGHT_TEST_STACK must be embedded, postgres or kafka, not {other:?}"),
         }
     }
 
@@ -36,6 +44,15 @@ impl Stack {
         match self {
             Self::Embedded => vec![],
             Self::Postgres => vec![("database.url", database()), ("database.schema", schema(dir))],
+            Self::Kafka => vec![
+                ("database.url", database()),
+                ("database.schema", schema(dir)),
+                ("kafka.brokers", brokers()),
+                ("kafka.topic_prefix", schema(dir)),
+                ("kafka.group", schema(dir)),
+                ("kafka.session_timeout_ms", "6000".to_owned()),
+                ("kafka.partitions", "2".to_owned()),
+            ],
         }
     }
 
@@ -50,6 +67,10 @@ impl Stack {
         match self {
             Self::Embedded => {}
             Self::Postgres => clear_schemas(&schema(dir)),
+            Self::Kafka => {
+                clear_schemas(&schema(dir));
+                clear_topics(&schema(dir));
+            }
         }
     }
 }
@@ -89,6 +110,13 @@ fn database() -> String {
     )
 }
 
+/// The broker of the tests. One that is not there is a failure.
+fn brokers() -> String {
+    std::env::var("CARTWRIGHT_TEST_KAFKA").expect(
+        "CARTWRIGHT_TEST_KAFKA names no broker: `cargo xtask servers up` starts one, `cargo xtask test` does so itself",
+    )
+}
+
 /// Schemas of its own for each directory, so that a system finds its own again.
 pub fn schema(dir: &Path) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
@@ -117,5 +145,19 @@ fn clear_schemas(schema: &str) {
     // A test that has failed must be able to say so.
     if let Ok(Err(error)) = cleared.join() {
         eprintln!("the schemas {schema}_* stay in the database: {error}");
+    }
+}
+
+fn clear_topics(prefix: &str) {
+    let topics = ["orders", "payments", "fulfillment"].map(|topic| format!("{prefix}.{topic}.v1"));
+    let cleared = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", brokers()).create().unwrap();
+        let names = topics.each_ref().map(String::as_str);
+        runtime.block_on(admin.delete_topics(&names, &AdminOptions::new())).map(drop)
+    });
+    if let Ok(Err(error)) = cleared.join() {
+        eprintln!("topics stay in the broker: {error}");
     }
 }
