@@ -194,6 +194,66 @@ fn secrets_are_taken_as_they_are_and_never_shown() {
     assert!(error.contains("payments.token must be text") && !error.contains("4711"), "{error}");
 }
 
+/// A file that holds a secret, and its name.
+fn kept(secret: &[u8]) -> (tempfile::NamedTempFile, String) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(secret).unwrap();
+    let name = file.path().display().to_string();
+    (file, name)
+}
+
+#[test]
+fn a_secret_may_be_in_a_file_that_a_variable_names() {
+    let (_url, url) = kept(b"postgres://shop:pa55@db.example/shop\n");
+    let (_token, token) = kept(b" tok 1 \r\n");
+    let variables =
+        [("CARTWRIGHT__DATABASE__URL_FILE", &*url), ("cartwright__PAYMENTS__TOKEN_FILE", &*token)];
+    let effective = read("[payments]\ntoken = 'of the file of settings'", &variables, &[]).unwrap();
+    assert_eq!(effective.config.database.url.expose(), "postgres://shop:pa55@db.example/shop");
+    assert_eq!(effective.config.payments.http().token, " tok 1 ", "only the end of the line is cut");
+    let url_setting = effective.settings.iter().find(|setting| setting.key == "database.url").unwrap();
+    let from = format!("file {url} (environment variable CARTWRIGHT__DATABASE__URL_FILE)");
+    assert_eq!(url_setting.origin.to_string(), from);
+    assert!(!format!("{effective:?}").contains("pa55"), "{effective:?}");
+}
+
+#[test]
+fn a_secret_that_its_file_does_not_give_is_named_with_variable_file_and_reason() {
+    let name = "CARTWRIGHT__PAYMENTS__TOKEN_FILE";
+    let (_empty, empty) = kept(b"\n");
+    let (_bytes, bytes) = kept(b"s3cret\xff");
+    let (_large, large) = kept(&vec![b'x'; 100_000]);
+    for (file, why) in [
+        ("/nowhere/token", "can't be read (No such file or directory"),
+        ("/", "can't be read (Is a directory"),
+        ("", "can't be read (No such file or directory"),
+        (&empty, "is empty"),
+        (&bytes, "is not text in UTF-8"),
+        (&large, "holds more than 65536 bytes"),
+    ] {
+        let error = read("", &[(name, file)], &[]).unwrap_err();
+        let says = format!(
+            "environment variable {name}: the file {file:?}, which should hold payments.token, {why}"
+        );
+        assert!(error.contains(&says), "{error}\n  must say: {says}");
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+    let (_good, good) = kept(b"s3cret");
+    for itself in ["CARTWRIGHT__PAYMENTS__TOKEN", "cartwright__payments__token"] {
+        let error = read("", &[(name, &good), (itself, "an0ther")], &[]).unwrap_err();
+        assert!(error.contains(&format!("payments.token is also given by {itself}")), "{error}");
+        assert!(!error.contains("s3cret") && !error.contains("an0ther"), "{error}");
+    }
+    for (variable, says) in [
+        ("CARTWRIGHT__HTTP__LISTEN_FILE", "http.listen is no secret: only secrets can be given as files"),
+        ("CARTWRIGHT__DATABASE__PASSWORD_FILE", "there is no setting database.password_file"),
+        ("CARTWRIGHT_DATABASE_URL_FILE", "did you mean CARTWRIGHT__DATABASE__URL_FILE?"),
+    ] {
+        let error = read("", &[(variable, &good)], &[]).unwrap_err();
+        assert!(error.contains(says), "{error}\n  must say: {says}");
+    }
+}
+
 #[test]
 fn secrets_are_told_by_their_names() {
     for secret in ["payments.token", "admin.api_keys", "a.PASSWORD", "x-secret", "Authorization"] {
