@@ -255,6 +255,71 @@ fn a_secret_that_its_file_does_not_give_is_named_with_variable_file_and_reason()
 }
 
 #[test]
+fn a_wrong_url_of_a_database_is_refused_without_showing_it() {
+    for (url, says) in [
+        ("postgres://shop:s3cret@db:port/x", "port"),
+        ("postgres://shop:s3cret@", "it names no host"),
+        ("postgres://shop:x@s3cret@db/x", "percent-encoded"),
+        ("postgres://shop:x@y/s3cret@db/x", "percent-encoded"),
+        ("host=db password=x s3cret=1", "percent-encoded"),
+        ("host=db password=x s3cret", "must be a PostgreSQL URL"),
+        ("mysql://shop:s3cret@db", "must be a PostgreSQL URL"),
+        ("postgres://shop:s3cret@db/x?sslmode=verify-full", "database.tls"),
+        ("postgres://shop:s3cret@db/x?sslrootcert=/x", "database.ca_file"),
+    ] {
+        let (_file, file) = kept(url.as_bytes());
+        for variable in [("CARTWRIGHT__DATABASE__URL", url), ("CARTWRIGHT__DATABASE__URL_FILE", &file)] {
+            let error = read("", &[variable], &[]).expect_err(url);
+            assert!(
+                error.contains("database.url must be a PostgreSQL URL") && error.contains(says),
+                "{url}: {error}"
+            );
+            assert!(!error.contains("s3"), "{url}: {error}");
+        }
+    }
+}
+
+#[test]
+fn how_a_database_is_encrypted_must_not_contradict_itself() {
+    let url = ("database.url", "postgres://shop@db/x");
+    let config = read("", &[], &[url]).unwrap().config;
+    assert_eq!(config.postgres().unwrap().tls, PostgresTls::Prefer);
+    let (_ca, ca) = kept(b"-----BEGIN CERTIFICATE-----");
+    let verify = [url, ("database.tls", "verify"), ("database.ca_file", &ca)];
+    let config = read("", &[], &verify).unwrap().config;
+    let verify = PostgresTls::Verify { ca_file: Some(ca.clone().into()) };
+    assert_eq!(config.postgres().unwrap().tls, verify);
+    let disabled = ("database.url", "postgres://shop@db/x?sslmode=disable");
+    let required = ("database.url", "postgres://shop@db/x?sslmode=require");
+    for (settings, says) in [
+        (
+            &[url, ("database.tls", "always")][..],
+            "database.tls must be one of off, prefer, verify, not \"always\"",
+        ),
+        (&[url, ("database.ca_file", &ca)], "database.ca_file is used with database.tls = \"verify\" only"),
+        (
+            &[url, ("database.tls", "verify"), ("database.ca_file", "/nowhere.pem")],
+            "database.ca_file (/nowhere.pem) can't be read",
+        ),
+        (
+            &[disabled, ("database.tls", "verify")],
+            "database.url says sslmode=disable, but database.tls is \"verify\"",
+        ),
+        (
+            &[required, ("database.tls", "off")],
+            "database.url says sslmode=require, but database.tls is \"off\"",
+        ),
+    ] {
+        let error = read("", &[], settings).unwrap_err();
+        assert!(error.contains(says), "{error}\n  must say: {says}");
+    }
+    assert!(
+        read("", &[], &[disabled]).is_ok() && read("", &[], &[required]).is_ok(),
+        "the url may say more than the default"
+    );
+}
+
+#[test]
 fn secrets_are_told_by_their_names() {
     for secret in ["payments.token", "admin.api_keys", "a.PASSWORD", "x-secret", "Authorization"] {
         assert!(is_secret(secret), "{secret}");

@@ -5,7 +5,7 @@
 //! their order is the order of commits. A batch has an id; whoever lost its connection before it heard what became of
 //! one asks again under the same id.
 //!
-//! * [`open`](PostgresStore::open) … connections, migrations, the schema's identity.
+//! * [`open`](PostgresStore::open) … connections, migrations, the schema's identity; `url`, `tls` … how to get there.
 //! * `batch` … a batch as the function's arrays; the function itself is in `migrations/postgres`.
 //! * `leases` … which process does what only one may; [`bell`] … wakes processes when others have committed.
 //! * `reads`, `lists` … the reads; `codec` … values and errors.
@@ -17,6 +17,8 @@ mod leases;
 mod lists;
 mod open;
 mod reads;
+mod tls;
+mod url;
 
 use std::{fmt, future::Future, time::Duration};
 
@@ -40,6 +42,7 @@ use self::{
 pub use self::{
     leases::{Lease, Scope},
     open::{DatabaseError, PostgresOptions},
+    tls::PostgresTls,
 };
 use crate::StoreKind;
 

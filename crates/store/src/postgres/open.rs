@@ -1,11 +1,17 @@
 //! Opening a schema: connections, migrations, its identity.
 
+use std::fmt;
+
 use cartwright_core::domain::ids::derive_uuid;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config, Socket};
 use uuid::Uuid;
 
-use super::codec::is_passing;
+use super::{
+    codec::{is_passing, says},
+    tls::{Encrypted, PostgresTls, Tls, trouble},
+    url,
+};
 use crate::StoreKind;
 
 mod migrations {
@@ -16,7 +22,7 @@ mod migrations {
 const SCHEMA: u32 = 1;
 
 /// Which database, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database`, or the `key=value` form of libpq.
     pub url: String,
@@ -24,16 +30,19 @@ pub struct PostgresOptions {
     pub schema: String,
     /// Connections of this process to each service's store, at most.
     pub connections: usize,
+    /// How connections are encrypted.
+    pub tls: PostgresTls,
 }
 
-impl PostgresOptions {
-    /// What is wrong with a URL, if it can't be one.
-    pub fn wrong(url: &str) -> Option<String> {
-        match url.parse::<Config>() {
-            Ok(config) if config.get_hosts().is_empty() => Some("it names no host".to_owned()),
-            Ok(_) => None,
-            Err(error) => Some(error.to_string()),
-        }
+/// The url may hold a password.
+impl fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url: _, schema, connections, tls } = self;
+        f.debug_struct("PostgresOptions")
+            .field("schema", schema)
+            .field("connections", connections)
+            .field("tls", tls)
+            .finish_non_exhaustive()
     }
 }
 
@@ -42,7 +51,10 @@ impl PostgresOptions {
 pub enum DatabaseError {
     /// The address is none.
     #[error("the database's url can't be read: {0}")]
-    Url(tokio_postgres::Error),
+    Url(String),
+    /// It can't be spoken to as we are to speak to it: encrypted or not, checked or not.
+    #[error("{0}")]
+    Tls(String),
     /// It does not answer, or it refuses us.
     #[error("the database can't be reached or refuses us: {}", says(.0))]
     Unreachable(tokio_postgres::Error),
@@ -101,12 +113,21 @@ pub(super) fn schema_of(options: &PostgresOptions, kind: StoreKind) -> String {
     format!("{}_{kind}", options.schema)
 }
 
-fn says(error: &tokio_postgres::Error) -> String {
-    match (error.as_db_error(), std::error::Error::source(error)) {
-        (Some(db), _) => db.to_string(),
-        (None, Some(source)) => format!("{error}: {source}"),
-        (None, None) => error.to_string(),
-    }
+/// A connection, and what drives it.
+pub(super) async fn connect(
+    options: &PostgresOptions,
+) -> Result<(Client, tokio_postgres::Connection<Socket, Encrypted<Socket>>), DatabaseError> {
+    let (config, tls) = config(options)?;
+    config.connect(tls).await.map_err(|error| match trouble(&options.tls, &error) {
+        Some(trouble) => DatabaseError::Tls(trouble),
+        None => DatabaseError::Unreachable(error),
+    })
+}
+
+fn config(options: &PostgresOptions) -> Result<(Config, Tls), DatabaseError> {
+    let config = url::read(options).map_err(DatabaseError::Url)?;
+    let tls = Tls::new(&options.tls, config.get_ssl_negotiation()).map_err(DatabaseError::Tls)?;
+    Ok((config, tls))
 }
 
 /// Connections to the schema, its incarnation and its origin.
@@ -114,21 +135,21 @@ pub(super) async fn open(
     kind: StoreKind,
     options: &PostgresOptions,
 ) -> Result<(Pool, Uuid, Uuid), DatabaseError> {
-    let config = config(options)?;
     let schema = schema_of(options, kind);
-    let (mut client, connection) = config.connect(NoTls).await.map_err(DatabaseError::Unreachable)?;
+    let (mut client, connection) = connect(options).await?;
     let driver = tokio::spawn(connection);
     let identity = prepare(&mut client, kind, &schema).await;
     drop(client);
     let _ = driver.await; // its errors are those of the statements above
     let (incarnation, origin) = identity?;
+    let (config, tls) = config(options)?;
     let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let session = session(&schema);
     let set_up = Hook::async_fn(move |client, _| {
         let session = session.clone();
         Box::pin(async move { client.batch_execute(&session).await.map_err(HookError::Backend) })
     });
-    let pool = Pool::builder(Manager::from_config(config, NoTls, manager))
+    let pool = Pool::builder(Manager::from_config(config, tls, manager))
         .max_size(options.connections)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(std::time::Duration::from_secs(10)))
@@ -137,17 +158,6 @@ pub(super) async fn open(
         .build()
         .map_err(|error| DatabaseError::Corrupt { schema, reason: error.to_string() })?;
     Ok((pool, incarnation, origin))
-}
-
-pub(super) fn config(options: &PostgresOptions) -> Result<Config, DatabaseError> {
-    let mut config: Config = options.url.parse().map_err(DatabaseError::Url)?;
-    if config.get_application_name().is_none() {
-        config.application_name("cartwright");
-    }
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(std::time::Duration::from_secs(5));
-    }
-    Ok(config)
 }
 
 /// What every connection begins with. Answers must be durable whatever the server's default; and a list that nobody

@@ -7,6 +7,7 @@ mod postgres;
 mod postgres_leases;
 mod postgres_proxy;
 mod postgres_services;
+mod postgres_tls;
 mod power;
 mod simulated;
 mod sqlite;

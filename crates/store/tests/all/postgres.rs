@@ -3,7 +3,7 @@
 use cartwright_core::ports::{Batch, Commit, Cursor, Guard, HistoryEntry, OrderColumns, Outcome, Store};
 use cartwright_store::{
     StoreKind,
-    postgres::{PostgresOptions, PostgresStore},
+    postgres::{PostgresOptions, PostgresStore, PostgresTls},
 };
 use cartwright_testkit::{
     build::{batch, columns, commit, id, message, placed},
@@ -32,7 +32,12 @@ pub fn options() -> PostgresOptions {
     let url = std::env::var("CARTWRIGHT_TEST_POSTGRES").expect(
         "CARTWRIGHT_TEST_POSTGRES names no server: `cargo xtask servers up` starts one, `cargo xtask test` does so itself",
     );
-    PostgresOptions { url, schema: format!("test_{}", Uuid::now_v7().simple()), connections: 8 }
+    PostgresOptions {
+        url,
+        schema: format!("test_{}", Uuid::now_v7().simple()),
+        connections: 8,
+        tls: PostgresTls::Prefer,
+    }
 }
 
 pub async fn open(kind: StoreKind, options: &PostgresOptions) -> PostgresStore {
