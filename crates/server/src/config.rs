@@ -349,6 +349,7 @@ fn flag_of(key: &str) -> &str {
     match key {
         "data.dir" => "--data",
         "http.listen" => "--listen",
+        "database.url" => "--to",
         other => other,
     }
 }

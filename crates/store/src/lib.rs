@@ -4,9 +4,11 @@
 //! * [`sqlite`]: one file per service, for a single process.
 //! * [`postgres`]: one schema per service, for any number of processes.
 //! * [`backup`]: copies of a data directory, and data directories of copies.
+//! * [`copy`](mod@copy): from files into a database.
 #![deny(missing_docs)]
 
 pub mod backup;
+pub mod copy;
 mod cursors;
 mod data_dir;
 mod open_error;
@@ -29,6 +31,13 @@ pub enum StoreKind {
     /// The fulfillment service.
     Fulfillment,
 }
+
+/// The services' files in a data directory, and in a backup.
+pub(crate) const STORES: [(StoreKind, &str); 3] = [
+    (StoreKind::Orders, "orders.db"),
+    (StoreKind::Payments, "payments.db"),
+    (StoreKind::Fulfillment, "fulfillment.db"),
+];
 
 impl StoreKind {
     /// The service's name, as in its topic.

@@ -8,6 +8,7 @@ mod api;
 pub mod backup;
 pub mod completions;
 pub mod config;
+pub mod copy;
 pub mod doctor;
 pub mod events;
 mod ids;

@@ -16,6 +16,7 @@ mod garbage;
 mod harness;
 mod keys;
 mod lists;
+mod moving;
 mod operations;
 mod parked;
 mod placing;

@@ -7,7 +7,7 @@ use cartwright_core::ports::{Headers, PAGE_BYTES, StoreError, Stored};
 use tokio_postgres::{Row, error::SqlState};
 
 /// A text as PostgreSQL takes it: it knows no NUL.
-pub(super) fn clean(text: &str) -> Cow<'_, str> {
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 

@@ -39,6 +39,10 @@ use self::{
     batch::Arrays,
     codec::{integer, is_passing, limit as sql_limit, store_error},
 };
+pub(crate) use self::{
+    codec::clean,
+    open::{COPYING, connect, prepare, quoted, schema_of, schema_version},
+};
 pub use self::{
     leases::{Lease, Scope},
     open::{DatabaseError, PostgresOptions},

@@ -21,6 +21,9 @@ mod migrations {
 /// The newest schema that this binary knows: the number of its last migration.
 const SCHEMA: u32 = 1;
 
+/// In `meta` while a copy fills the schema.
+pub(crate) const COPYING: &str = "copying";
+
 /// Which database, and how.
 #[derive(Clone)]
 pub struct PostgresOptions {
@@ -71,6 +74,15 @@ pub enum DatabaseError {
         /// The oldest version that a binary must know to use it.
         oldest_binary: u32,
     },
+    /// A copy into it was cut off, or is under way.
+    #[error(
+        "the schema {schema} holds a copy of a data directory that is not finished: let `cartwright copy` end, or run it \
+         again; nothing can start on a part of a system"
+    )]
+    Unfinished {
+        /// Which schema of the database.
+        schema: String,
+    },
     /// The schema belongs to another service.
     #[error(
         "the schema {schema} is the store of the service `{found}`, not of `{wanted}`: check the database's url"
@@ -109,12 +121,12 @@ impl DatabaseError {
 }
 
 /// The schema of a service's store.
-pub(super) fn schema_of(options: &PostgresOptions, kind: StoreKind) -> String {
+pub(crate) fn schema_of(options: &PostgresOptions, kind: StoreKind) -> String {
     format!("{}_{kind}", options.schema)
 }
 
 /// A connection, and what drives it.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     options: &PostgresOptions,
 ) -> Result<(Client, tokio_postgres::Connection<Socket, Encrypted<Socket>>), DatabaseError> {
     let (config, tls) = config(options)?;
@@ -138,7 +150,14 @@ pub(super) async fn open(
     let schema = schema_of(options, kind);
     let (mut client, connection) = connect(options).await?;
     let driver = tokio::spawn(connection);
-    let identity = prepare(&mut client, kind, &schema).await;
+    let identity = async {
+        let identity = prepare(&mut client, kind, &schema).await?;
+        match meta(&client, COPYING).await? {
+            None => Ok(identity),
+            Some(_) => Err(DatabaseError::Unfinished { schema: schema.clone() }),
+        }
+    };
+    let identity = identity.await;
     drop(client);
     let _ = driver.await; // its errors are those of the statements above
     let (incarnation, origin) = identity?;
@@ -170,11 +189,17 @@ fn session(schema: &str) -> String {
     )
 }
 
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-async fn prepare(client: &mut Client, kind: StoreKind, schema: &str) -> Result<(Uuid, Uuid), DatabaseError> {
+/// Makes the schema ours, or sees that it is, and says its incarnation and its origin. The connection holds a lock until
+/// it ends, and has the schema as its own.
+pub(crate) async fn prepare(
+    client: &mut Client,
+    kind: StoreKind,
+    schema: &str,
+) -> Result<(Uuid, Uuid), DatabaseError> {
     let unreachable = DatabaseError::Unreachable;
     // Several processes may start at the same time.
     let lock = format!("cartwright schema {schema}");
@@ -197,11 +222,8 @@ async fn migrate(client: &mut Client, schema: &str) -> Result<(), DatabaseError>
         .await
         .map_err(DatabaseError::Unreachable)?;
     if row.get::<_, bool>(0) {
-        let number = async |name: &str| {
-            let found = meta(client, name).await?;
-            Ok::<_, DatabaseError>(found.and_then(|text| text.parse::<u32>().ok()).unwrap_or(0))
-        };
-        let (found, oldest_binary) = (number("schema").await?, number("oldest_binary").await?);
+        let found = meta_number(client, "schema").await?;
+        let oldest_binary = meta_number(client, "oldest_binary").await?;
         if oldest_binary > SCHEMA {
             return Err(DatabaseError::Newer { schema: schema.to_owned(), found, oldest_binary });
         }
@@ -268,6 +290,15 @@ async fn renew(client: &mut Client, place: &str) -> Result<(), tokio_postgres::E
     }
     change.execute("UPDATE meta SET value = $1 WHERE name = 'place'", &[&place]).await?;
     change.commit().await
+}
+
+/// The version of the connection's schema, and the newest that this binary knows.
+pub(crate) async fn schema_version(client: &Client) -> Result<(u32, u32), DatabaseError> {
+    Ok((meta_number(client, "schema").await?, SCHEMA))
+}
+
+async fn meta_number(client: &Client, name: &str) -> Result<u32, DatabaseError> {
+    Ok(meta(client, name).await?.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
 async fn meta(client: &Client, name: &str) -> Result<Option<String>, DatabaseError> {

@@ -56,6 +56,15 @@ pub(super) fn prepare(path: &Path, kind: StoreKind, options: &SqliteOptions) -> 
     Ok(Opened { conn, incarnation, origin, head })
 }
 
+/// Brings a file that nobody uses to the state in which a start finds it; also says what it was first.
+pub(crate) fn settle(
+    path: &Path,
+    kind: StoreKind,
+    options: &SqliteOptions,
+) -> Result<(Connection, Uuid), OpenError> {
+    prepare(path, kind, options).map(|opened| (opened.conn, opened.origin))
+}
+
 /// A connection for the writer or the checkpointer.
 pub(super) fn connect(path: &Path, options: &SqliteOptions) -> rusqlite::Result<Connection> {
     let conn = connect_plain(path, options)?;
@@ -75,7 +84,7 @@ pub(super) fn connect(path: &Path, options: &SqliteOptions) -> rusqlite::Result<
 }
 
 /// A connection that can't write.
-pub(super) fn connect_reader(path: &Path, options: &SqliteOptions) -> rusqlite::Result<Connection> {
+pub(crate) fn connect_reader(path: &Path, options: &SqliteOptions) -> rusqlite::Result<Connection> {
     // Not opened read-only: such a connection can't make the -shm file when it is the first.
     let conn = connect_plain(path, options)?;
     conn.pragma_update(None, "query_only", true)?;
