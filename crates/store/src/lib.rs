@@ -4,7 +4,7 @@
 //! * [`sqlite`]: one file per service, for a single process.
 //! * [`postgres`]: one schema per service, for any number of processes.
 //! * [`backup`]: copies of a data directory, and data directories of copies.
-//! * [`copy`](mod@copy): from files into a database.
+//! * [`copy`](mod@copy): from files into a database. [`upgrade`]: what a newer binary changes in either.
 #![deny(missing_docs)]
 
 pub mod backup;
@@ -14,6 +14,7 @@ mod data_dir;
 mod open_error;
 pub mod postgres;
 pub mod sqlite;
+pub mod upgrade;
 
 pub use cursors::{CursorMismatch, check_cursors};
 pub use data_dir::{DataDir, Holder};

@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod events;
 mod ids;
 pub mod load;
+pub mod migrate;
 mod obstacles;
 pub mod orders;
 mod out;

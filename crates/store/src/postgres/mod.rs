@@ -41,7 +41,7 @@ use self::{
 };
 pub(crate) use self::{
     codec::clean,
-    open::{COPYING, connect, prepare, quoted, schema_of, schema_version},
+    open::{COPYING, connect, plan, prepare, quoted, schema_of, schema_version},
 };
 pub use self::{
     leases::{Lease, Scope},

@@ -12,7 +12,10 @@ use super::{
     tls::{Encrypted, PostgresTls, Tls, trouble},
     url,
 };
-use crate::StoreKind;
+use crate::{
+    StoreKind,
+    upgrade::{Found, Plan},
+};
 
 mod migrations {
     refinery::embed_migrations!("migrations/postgres");
@@ -20,6 +23,9 @@ mod migrations {
 
 /// The newest schema that this binary knows: the number of its last migration.
 const SCHEMA: u32 = 1;
+
+/// What a binary must know to use that schema, as the migrations say.
+const OLDEST_BINARY: u32 = 1;
 
 /// In `meta` while a copy fills the schema.
 pub(crate) const COPYING: &str = "copying";
@@ -216,12 +222,35 @@ pub(crate) async fn prepare(
     identify(client, kind, schema).await
 }
 
+/// What opening a service's schema would change; changes nothing.
+pub(crate) async fn plan(kind: StoreKind, options: &PostgresOptions) -> Result<Plan, DatabaseError> {
+    let schema = schema_of(options, kind);
+    let (client, connection) = connect(options).await?;
+    tokio::spawn(connection); // ends with the client, and its errors are those of the statements
+    let mut found = None;
+    if is_there(&client, &schema).await? {
+        let own = format!("SET search_path TO {}", quoted(&schema));
+        client.batch_execute(&own).await.map_err(DatabaseError::Unreachable)?;
+        if let Some(found) = meta(&client, "kind").await?.filter(|found| found != kind.as_str()) {
+            return Err(DatabaseError::OtherKind { schema, found, wanted: kind });
+        }
+        let number = async |name| meta_number(&client, name).await;
+        found =
+            Some(Found { schema: number("schema").await?, oldest_binary: number("oldest_binary").await? });
+    }
+    let all = migrations::migrations::runner().get_migrations().clone();
+    let all = all.into_iter().map(|one| (one.version().cast_unsigned(), one.to_string()));
+    Ok(Plan::new(kind, schema, found, (SCHEMA, OLDEST_BINARY), all))
+}
+
+async fn is_there(client: &Client, schema: &str) -> Result<bool, DatabaseError> {
+    let select = "SELECT to_regclass(quote_ident($1) || '.meta') IS NOT NULL";
+    let row = client.query_one(select, &[&schema]).await.map_err(DatabaseError::Unreachable)?;
+    Ok(row.get(0))
+}
+
 async fn migrate(client: &mut Client, schema: &str) -> Result<(), DatabaseError> {
-    let row = client
-        .query_one("SELECT to_regclass(quote_ident($1) || '.meta') IS NOT NULL", &[&schema])
-        .await
-        .map_err(DatabaseError::Unreachable)?;
-    if row.get::<_, bool>(0) {
+    if is_there(client, schema).await? {
         let found = meta_number(client, "schema").await?;
         let oldest_binary = meta_number(client, "oldest_binary").await?;
         if oldest_binary > SCHEMA {

@@ -12,3 +12,4 @@ mod postgres_tls;
 mod power;
 mod simulated;
 mod sqlite;
+mod upgrades;
