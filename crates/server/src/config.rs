@@ -13,7 +13,7 @@ use std::{
 };
 
 use cartwright_core::services::{RetryPolicy, Settings};
-use cartwright_store::postgres::PostgresOptions;
+use cartwright_store::postgres::{PostgresOptions, PostgresTls};
 use serde::{Deserialize, Serialize};
 
 use self::layers::Layers;
@@ -84,6 +84,22 @@ pub struct Database {
     pub schema: String,
     /// Connections to each store.
     pub connections: usize,
+    /// How they are encrypted.
+    pub tls: DatabaseTls,
+    /// Whose certificates are good; empty: as the system says.
+    pub ca_file: PathBuf,
+}
+
+/// How connections to the database are encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatabaseTls {
+    /// Not at all.
+    Off,
+    /// If the server offers it; unchecked.
+    Prefer,
+    /// Always, and only to the server that its certificate says.
+    Verify,
 }
 
 /// `[http]`
@@ -287,6 +303,14 @@ impl Config {
             url: self.database.url.expose().to_owned(),
             schema: self.database.schema.clone(),
             connections: self.database.connections,
+            tls: match self.database.tls {
+                DatabaseTls::Off => PostgresTls::Off,
+                DatabaseTls::Prefer => PostgresTls::Prefer,
+                DatabaseTls::Verify => {
+                    let file = Some(self.database.ca_file.clone());
+                    PostgresTls::Verify { ca_file: file.filter(|file| !file.as_os_str().is_empty()) }
+                }
+            },
         })
     }
 
@@ -335,6 +359,7 @@ fn flag_of(key: &str) -> &str {
     match key {
         "data.dir" => "--data",
         "http.listen" => "--listen",
+        "database.url" => "--to",
         other => other,
     }
 }

@@ -9,7 +9,7 @@ use cartwright_core::{
 };
 use cartwright_store::{
     StoreKind,
-    postgres::{PostgresOptions, PostgresStore},
+    postgres::{PostgresOptions, PostgresStore, PostgresTls},
 };
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let (url, schema) = (args.next().ok_or("a url")?, args.next().ok_or("a schema")?);
     let seconds = args.next().and_then(|text| text.parse().ok()).unwrap_or(5);
-    let options = PostgresOptions { url, schema, connections: 2 };
+    let options = PostgresOptions { url, schema, connections: 2, tls: PostgresTls::default() };
     let store = PostgresStore::open(StoreKind::Orders, &options).await?;
     let (began, mut orders) = (Instant::now(), 0_u64);
     while began.elapsed() < Duration::from_secs(seconds) {

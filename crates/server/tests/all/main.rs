@@ -20,6 +20,7 @@ mod parked;
 mod placing;
 mod providers;
 mod restarts;
+mod secrets;
 mod signals;
 mod story;
 mod telemetry;

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio_postgres::{Client, Config, NoTls, config::Host};
+use tokio_postgres::{Client, Config, config::Host};
 use uuid::Uuid;
 
 use super::{
     DatabaseError, PostgresOptions,
-    open::{SCHEMA, config, quoted, schema_of},
+    open::{SCHEMA, connect, quoted, schema_of},
 };
 use crate::StoreKind;
 
@@ -66,7 +66,7 @@ pub fn place(options: &PostgresOptions) -> String {
 /// # Errors
 /// [`DatabaseError`], as opening it would say.
 pub async fn inspect(options: &PostgresOptions) -> Result<Inspection, DatabaseError> {
-    let (client, connection) = config(options)?.connect(NoTls).await.map_err(DatabaseError::Unreachable)?;
+    let (client, connection) = connect(options).await?;
     let driver = tokio::spawn(connection);
     let looked = look(&client, options).await;
     drop(client);
@@ -146,7 +146,12 @@ mod tests {
     #[test]
     fn a_place_is_shown_without_its_secrets() {
         let place = |url: &str| {
-            place(&PostgresOptions { url: url.to_owned(), schema: "cartwright".to_owned(), connections: 2 })
+            place(&PostgresOptions {
+                url: url.to_owned(),
+                schema: "cartwright".to_owned(),
+                connections: 2,
+                tls: crate::postgres::PostgresTls::default(),
+            })
         };
         assert_eq!(place("postgres://shop:s3cret@db.example:5433/orders"), "db.example:5433/orders");
         assert_eq!(place("host=a,b port=1 dbname=x user=u password=s3cret"), "a:1,b:1/x");

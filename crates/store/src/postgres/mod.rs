@@ -5,7 +5,7 @@
 //! their order is the order of commits. A batch has an id; whoever lost its connection before it heard what became of
 //! one asks again under the same id.
 //!
-//! * [`open`](PostgresStore::open) … connections, migrations, the schema's identity.
+//! * [`open`](PostgresStore::open) … connections, migrations, the schema's identity; `url`, `tls` … how to get there.
 //! * `batch` … a batch as the function's arrays; the function itself is in `migrations/postgres`.
 //! * `leases` … which process does what only one may; [`bell`] … wakes processes when others have committed.
 //! * [`inspect`](inspect()) … a look at a database that changes nothing.
@@ -19,6 +19,8 @@ mod leases;
 mod lists;
 mod open;
 mod reads;
+mod tls;
+mod url;
 
 use std::{fmt, future::Future, time::Duration};
 
@@ -39,10 +41,15 @@ use self::{
     batch::Arrays,
     codec::{integer, is_passing, limit as sql_limit, store_error},
 };
+pub(crate) use self::{
+    codec::clean,
+    open::{COPYING, connect, plan, prepare, quoted, schema_of, schema_version},
+};
 pub use self::{
     inspect::{InspectedStore, Inspection, inspect, place},
     leases::{Lease, Scope},
     open::{DatabaseError, PostgresOptions},
+    tls::PostgresTls,
 };
 use crate::StoreKind;
 

@@ -5,7 +5,7 @@ use cartwright_core::ports::{
 };
 use cartwright_store::{
     StoreKind,
-    postgres::{PostgresOptions, PostgresStore},
+    postgres::{PostgresOptions, PostgresStore, PostgresTls},
 };
 use cartwright_testkit::{
     build::{at, batch, columns, commit, id, message, placed, task},
@@ -34,7 +34,12 @@ pub fn options() -> PostgresOptions {
     let url = std::env::var("CARTWRIGHT_TEST_POSTGRES").expect(
         "CARTWRIGHT_TEST_POSTGRES names no server: `cargo xtask servers up` starts one, `cargo xtask test` does so itself",
     );
-    PostgresOptions { url, schema: format!("test_{}", Uuid::now_v7().simple()), connections: 8 }
+    PostgresOptions {
+        url,
+        schema: format!("test_{}", Uuid::now_v7().simple()),
+        connections: 8,
+        tls: PostgresTls::Prefer,
+    }
 }
 
 pub async fn open(kind: StoreKind, options: &PostgresOptions) -> PostgresStore {

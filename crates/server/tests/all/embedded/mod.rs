@@ -5,6 +5,8 @@ mod backup;
 mod disk;
 mod doctor;
 mod files;
+mod migrating;
+mod moving;
 
 use crate::harness::Stack;
 

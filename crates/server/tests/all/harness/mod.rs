@@ -29,7 +29,7 @@ use uuid::Uuid;
 
 use self::stores::Stores;
 pub use self::{
-    stack::{Home, Stack, program},
+    stack::{Home, Stack, database, program},
     stores::{Cell, Tables},
 };
 

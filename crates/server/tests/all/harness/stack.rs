@@ -104,7 +104,7 @@ impl Drop for Home {
 }
 
 /// The database server of the tests. One that is not there is a failure.
-fn database() -> String {
+pub fn database() -> String {
     std::env::var("CARTWRIGHT_TEST_POSTGRES").expect(
         "CARTWRIGHT_TEST_POSTGRES names no server: `cargo xtask servers up` starts one, `cargo xtask test` does so itself",
     )

@@ -71,7 +71,7 @@ impl Stores {
                 file.busy_timeout(LIMIT).unwrap();
                 Tables(Kind::File(file))
             }
-            Stack::Postgres => Tables(Kind::Schema(self.client(service).await)),
+            Stack::Postgres | Stack::Kafka => Tables(Kind::Schema(self.client(service).await)),
         }
     }
 
@@ -134,7 +134,7 @@ pub async fn take(from: &Path, to: &Path, service: &str) {
             let file = format!("{service}.db");
             std::fs::copy(from.join(&file), to.join(&file)).unwrap();
         }
-        Stack::Postgres => {
+        Stack::Postgres | Stack::Kafka => {
             let (from, to) = (schema(from), schema(to));
             let take = format!(
                 "SET client_min_messages TO warning; DROP SCHEMA \"{to}_{service}\" CASCADE;
