@@ -23,7 +23,7 @@ const TOPICS: [&str; 3] = ["orders", "payments", "fulfillment"];
 fn the_broker_may_be_away_and_orders_are_taken_meanwhile() {
     let mut cluster = Cluster::new(Bus::Kafka);
     cluster.start_all();
-    let load = cluster.load(3_000, 100);
+    let mut load = cluster.load(3_000, 100);
     load.wait_for_more(200);
     Server::Kafka.stop();
     let before = load.answered();
@@ -39,7 +39,7 @@ fn the_broker_may_be_away_and_orders_are_taken_meanwhile() {
 fn the_broker_may_be_killed() {
     let mut cluster = Cluster::new(Bus::Kafka);
     cluster.start_all();
-    let load = cluster.load(1_500, 100);
+    let mut load = cluster.load(1_500, 100);
     load.wait_for_more(200);
     Server::Kafka.kill();
     load.wait_for_more(50);
@@ -52,7 +52,7 @@ fn the_broker_may_be_killed() {
 fn topics_may_be_deleted_and_made_again() {
     let mut cluster = Cluster::new(Bus::Kafka);
     cluster.start_all();
-    let load = cluster.load(1_500, 100);
+    let mut load = cluster.load(1_500, 100);
     load.wait_for_more(200);
     delete(&TOPICS.map(|topic| cluster.topic(topic)));
     load.finish();

@@ -341,6 +341,13 @@ BEGIN
 END;
 $$;
 
+-- Takes a run of order numbers; its first. Nobody waits until that is durable: whoever uses one of them does so in a later
+-- transaction, which is durable only together with this one.
+CREATE FUNCTION reserve_numbers(how_many bigint) RETURNS bigint LANGUAGE sql AS $$
+    SELECT set_config('synchronous_commit', 'off', true);
+    UPDATE numbers SET number = number + how_many RETURNING number - how_many + 1;
+$$;
+
 -- Renews the leases of a process, takes those that are its share and free, and gives up those that are not. The lanes
 -- go round among the living members of a scope, in the order of their ids. `fresh`: the lane had another holder before,
 -- who had not given it up.

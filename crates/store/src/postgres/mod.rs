@@ -269,9 +269,7 @@ impl Store for PostgresStore {
 
     async fn reserve_numbers(&self, count: u32) -> Result<u64, StoreError> {
         let reserve = async |client: Client| {
-            let reserve = client
-                .prepare_cached("UPDATE numbers SET number = number + $1 RETURNING number - $1 + 1")
-                .await?;
+            let reserve = client.prepare_cached("SELECT reserve_numbers($1)").await?;
             let row = client.query_one(&reserve, &[&integer(u64::from(count))]).await?;
             row.try_get::<_, i64>(0)
         };
