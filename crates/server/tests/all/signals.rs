@@ -11,7 +11,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::harness::{Home, Shop, Stack, program, small_with, wait_until};
+use crate::harness::{Home, Shop, Stack, end_leases, program, small_with, wait_until};
 
 #[tokio::test]
 async fn a_second_signal_stops_at_once_and_nothing_is_lost() {
@@ -33,6 +33,7 @@ async fn a_second_signal_stops_at_once_and_nothing_is_lost() {
     wait_until("it is gone", async || server.borrow_mut().try_wait().unwrap().is_some()).await;
     assert!(!says(home.path(), "still under way"), "it did not wait for the call");
 
+    end_leases(home.path(), "payments").await;
     let shop = Shop::on(home).await;
     let id = placed["id"].as_str().unwrap();
     assert_eq!(shop.finish(id).await["status"], "completed");

@@ -134,8 +134,11 @@ impl Told {
             .unwrap();
         let url = format!("http://127.0.0.1:{port}");
         let told = Self { program, home, url };
-        wait_until("it listens", async || reqwest::get(format!("{}/health/ready", told.url)).await.is_ok())
-            .await;
+        let ready = async || {
+            let answer = reqwest::get(format!("{}/health/ready", told.url)).await;
+            answer.is_ok_and(|answer| answer.status() == 200)
+        };
+        wait_until("it is ready", ready).await;
         told
     }
 

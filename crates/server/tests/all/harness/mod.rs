@@ -30,7 +30,7 @@ use uuid::Uuid;
 use self::stores::Stores;
 pub use self::{
     stack::{Home, Stack, database, program},
-    stores::{Cell, Tables},
+    stores::{Cell, Tables, end_leases},
 };
 
 /// What must come true within it. Generous: it only decides how long a broken system keeps us waiting.

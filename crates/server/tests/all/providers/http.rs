@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::fake::{Act, Fake};
-use crate::harness::{Setting, Shop, Stack, program, small, small_with, text, wait_until};
+use crate::harness::{Setting, Shop, Stack, end_leases, program, small, small_with, text, wait_until};
 use cartwright_server::config::Config;
 
 async fn shop_with(fake: &Fake, more: &[Setting]) -> Shop {
@@ -214,7 +214,11 @@ async fn a_call_lost_in_a_crash_is_looked_up_also_after_a_hold() {
     wait_until("the call is under way", async || fake.requests("POST authorize").len() == 1).await;
     shop.stop().await;
     // It waits for the call no longer than it must, but the call goes on in this process until it is over.
-    wait_until("the call has let go", async || cartwright_store::DataDir::lock(shop.dir()).is_ok()).await;
+    wait_until("the call has let go", async || {
+        Stack::here().is_shared() || cartwright_store::DataDir::lock(shop.dir()).is_ok()
+    })
+    .await;
+    end_leases(shop.dir(), "payments").await;
     let off = [("payments.enabled", "false"), ("providers.held_back_ms", "20")];
     shop.restart(&fake.settings(&off)).await;
     shop.wait_for(&id, "held back", |order| order["waitingFor"]["reason"].is_string()).await;
