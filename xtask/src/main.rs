@@ -3,6 +3,7 @@
 
 mod bench;
 mod cargo;
+mod deploy;
 mod directions;
 #[cfg(test)]
 mod guarantees;
@@ -34,7 +35,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Check the dependency directions, build everything once, run every test
+    /// Check the dependency directions and the files of `deploy`, build everything once, run every test
     Test(suites::TestArgs),
     /// Check the formatting, and let clippy look at everything
     Lint,

@@ -1,5 +1,5 @@
-//! `cargo xtask test`: the dependency directions, servers, one build, every test, those from end to end on every stack,
-//! faults of a system of many processes, some minutes of the simulator.
+//! `cargo xtask test`: the dependency directions, the files of `deploy`, servers, one build, every test, those from end to
+//! end on every stack, faults of a system of many processes, some minutes of the simulator.
 
 use std::{
     io::{BufRead, BufReader, Write, pipe},
@@ -13,7 +13,7 @@ use clap::Args;
 use crate::{
     Failure,
     cargo::{Built, build, cargo, path_of, root, tests_of},
-    directions, servers, sim,
+    deploy, directions, servers, sim,
     table::{table, text},
 };
 
@@ -49,7 +49,7 @@ pub struct TestArgs {
 /// # Errors
 /// Cargo can't be run, or a server that tests need can't be started.
 pub fn run(args: &TestArgs) -> Result<bool, Failure> {
-    let mut parts = vec![check_directions()?];
+    let mut parts = vec![check_directions()?, check_deploy()?];
     let began = Instant::now();
     let servers = servers::for_tests()?; // before the build, so that what is missing is known at once
     parts.push(Part::chore("servers", began.elapsed(), true));
@@ -100,6 +100,15 @@ fn check_directions() -> Result<Part, Failure> {
         eprintln!("wrong direction: {line}");
     }
     Ok(Part::chore("dependency directions", began.elapsed(), wrong.is_empty()))
+}
+
+fn check_deploy() -> Result<Part, Failure> {
+    let began = Instant::now();
+    let wrong = deploy::check()?;
+    for line in &wrong {
+        eprintln!("wrong in what is deployed: {line}");
+    }
+    Ok(Part::chore("deployment files", began.elapsed(), wrong.is_empty()))
 }
 
 fn run_tests(program: &Path, servers: &[(&str, String)], args: &[String]) -> Result<Vec<Part>, Failure> {
