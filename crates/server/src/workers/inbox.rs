@@ -119,12 +119,26 @@ pub struct Deliveries {
 impl Deliveries {
     /// Waits for room and hands a delivery in; `false` if nobody takes any more.
     pub async fn send(&self, read: Read) -> bool {
-        let Delivery { key, headers, value, .. } = &read.delivery;
-        let bytes = (key.len() + headers.as_bytes().len() + value.len()).min(MAX_DELIVERY_BYTES);
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let Ok(room) = self.room.clone().acquire_many_owned(permits).await else { return false };
+        let Ok(room) = self.room.clone().acquire_many_owned(size(&read)).await else { return false };
         self.to.send((read, room)).await.is_ok()
     }
+
+    /// Hands a delivery in if there is room for it just now; else gives it back.
+    ///
+    /// # Errors
+    /// There is no room, or nobody takes any more.
+    #[expect(clippy::result_large_err, reason = "what is given back is what was given")]
+    pub fn try_send(&self, read: Read) -> Result<(), Read> {
+        let Ok(room) = self.room.clone().try_acquire_many_owned(size(&read)) else { return Err(read) };
+        self.to.try_send((read, room)).map_err(|error| error.into_inner().0)
+    }
+}
+
+/// What a delivery takes of [`MAX_DELIVERY_BYTES`].
+fn size(read: &Read) -> u32 {
+    let Delivery { key, headers, value, .. } = &read.delivery;
+    let bytes = (key.len() + headers.as_bytes().len() + value.len()).min(MAX_DELIVERY_BYTES);
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 /// The ends where others hand in.

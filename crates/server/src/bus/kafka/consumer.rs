@@ -22,11 +22,7 @@ use rdkafka::{
     error::{KafkaError, KafkaResult},
     message::{BorrowedMessage, Headers as _},
 };
-use tokio::{
-    runtime::Handle,
-    sync::{mpsc, watch},
-    time::timeout,
-};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -39,6 +35,10 @@ use crate::{
 
 /// How long the thread waits for a message, or for room, before it looks at everything else.
 const POLL: Duration = Duration::from_millis(50);
+/// How often it is looked again for room in the inbox, and after what time each,
+const PATIENCE: u32 = 250;
+/// before partitions are paused: what was read ahead of them has to be read again.
+const NAP: Duration = Duration::from_millis(2);
 /// How long the brokers may take to let us read from elsewhere.
 const SEEK: Duration = Duration::from_secs(5);
 
@@ -68,15 +68,24 @@ pub async fn follow(kafka: Kafka, reader: Reader, stop: CancellationToken) {
     if stop.is_cancelled() {
         return;
     }
-    let handle = Handle::current();
-    let thread = tokio::task::spawn_blocking(move || match Reading::begin(&kafka, reader, handle) {
-        Ok(reading) => reading.run(&stop),
-        Err(error) => tracing::error!(%error, "the consumer can't be made: check the settings [kafka]"),
+    // The thread ends with this future, also when that is dropped.
+    let over = stop.child_token();
+    let _guard = over.clone().drop_guard();
+    let (ended, end) = oneshot::channel();
+    let health = reader.health.clone();
+    let thread = std::thread::Builder::new().name(format!("read-{}", reader.service)).spawn(move || {
+        match Reading::begin(&kafka, reader) {
+            Ok(reading) => reading.run(&over),
+            Err(error) => {
+                tracing::error!(%error, "the consumer can't be made: check the settings [kafka]");
+                health.note(Some(error.to_string()));
+            }
+        }
+        let _ = ended.send(()); // nobody waits for it any more
     });
-    if let Err(error) = thread.await
-        && let Ok(panic) = error.try_into_panic()
-    {
-        std::panic::resume_unwind(panic);
+    match thread {
+        Ok(_) => assert!(end.await.is_ok(), "the thread that reads from Kafka panicked"),
+        Err(error) => tracing::error!(%error, "no thread can be had to read from Kafka"),
     }
 }
 
@@ -94,7 +103,6 @@ struct Reading {
     names: BTreeMap<String, Topic>,
     incarnations: BTreeMap<Topic, Uuid>,
     reader: Reader,
-    handle: Handle,
     /// The reading that deliveries belong to now.
     number: u64,
     places: BTreeMap<Place, Partition>,
@@ -105,7 +113,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn begin(kafka: &Kafka, reader: Reader, handle: Handle) -> KafkaResult<Self> {
+    fn begin(kafka: &Kafka, reader: Reader) -> KafkaResult<Self> {
         let watch = Watch {
             service: reader.service,
             names: reader.topics.iter().map(|topic| (kafka.topic(topic), topic.clone())).collect(),
@@ -147,7 +155,6 @@ impl Reading {
             names,
             incarnations,
             reader,
-            handle,
             number,
             places: BTreeMap::new(),
             waiting: VecDeque::new(),
@@ -159,7 +166,7 @@ impl Reading {
         while !stop.is_cancelled() {
             self.note_settled();
             self.begin_anew();
-            self.hand_on();
+            self.hand_on(stop);
             let rests = !self.waiting.is_empty() || *self.reader.paused.borrow();
             self.rest(rests);
             // Also while it rests: whoever does not poll is taken for dead.
@@ -200,21 +207,28 @@ impl Reading {
         Some(Read { reading: self.number, delivery })
     }
 
-    /// Sends what waits, as far as there is room.
-    fn hand_on(&mut self) {
-        while let Some(read) = self.waiting.front() {
+    /// Hands on what waits, as far as there is room, for which it waits a little.
+    fn hand_on(&mut self, stop: &CancellationToken) {
+        let mut patience = PATIENCE;
+        while let Some(read) = self.waiting.pop_front() {
             if *self.reader.paused.borrow() {
-                return;
+                return self.waiting.push_front(read);
             }
             let Origin { source, lane, position } = read.delivery.origin.clone();
-            let read = Read { reading: read.reading, delivery: read.delivery.clone() };
-            let sent = self.handle.block_on(timeout(POLL, self.reader.to.send(read)));
-            if sent.is_err() {
-                return; // no room
+            match self.reader.to.try_send(read) {
+                Ok(()) => {
+                    let place = (source, lane.cast_signed());
+                    self.places.entry(place).or_insert(Partition { settled: position.cast_signed() });
+                }
+                Err(read) => {
+                    self.waiting.push_front(read);
+                    patience = patience.saturating_sub(1);
+                    if patience == 0 || stop.is_cancelled() {
+                        return;
+                    }
+                    std::thread::sleep(NAP);
+                }
             }
-            let place = (source, lane.cast_signed());
-            self.places.entry(place).or_insert(Partition { settled: position.cast_signed() });
-            self.waiting.pop_front();
         }
     }
 
