@@ -32,6 +32,8 @@ pub struct Built {
     pub name: String,
     /// Where it is.
     pub path: PathBuf,
+    /// The directory of its package, if it holds tests.
+    tests_of: Option<PathBuf>,
 }
 
 /// Runs `cargo build` with these arguments; its messages are shown as they come. `None` if it failed.
@@ -55,12 +57,26 @@ pub fn build(args: &[&str]) -> Result<Option<Vec<Built>>, Failure> {
 /// # Errors
 /// It is not among them.
 pub fn path_of<'a>(built: &'a [Built], name: &str) -> Result<&'a Path, Failure> {
-    let found = built.iter().find(|program| program.name == name);
+    let found = built.iter().find(|program| program.name == name && program.tests_of.is_none());
     found.map(|program| program.path.as_path()).ok_or_else(|| format!("cargo built no program {name}").into())
+}
+
+/// The program with the integration tests `name` of the package in this directory of the workspace.
+///
+/// # Errors
+/// It is not among those that were built.
+pub fn tests_of<'a>(built: &'a [Built], package: &str, name: &str) -> Result<&'a Path, Failure> {
+    let is_it = |program: &&Built| {
+        program.name == name && program.tests_of.as_ref().is_some_and(|dir| dir.ends_with(package))
+    };
+    let found = built.iter().find(is_it).map(|program| program.path.as_path());
+    found.ok_or_else(|| format!("cargo built no tests {name} of {package}").into())
 }
 
 #[derive(Deserialize)]
 struct Message {
+    #[serde(default)]
+    manifest_path: Option<PathBuf>,
     #[serde(default)]
     target: Option<Target>,
     #[serde(default)]
@@ -81,10 +97,9 @@ struct Profile {
 
 fn program_in(message: &str) -> Option<Built> {
     let message: Message = serde_json::from_str(message).ok()?;
-    if message.profile?.test {
-        return None;
-    }
-    Some(Built { name: message.target?.name, path: message.executable? })
+    let dir = message.manifest_path.and_then(|manifest| Some(manifest.parent()?.to_owned()));
+    let tests_of = if message.profile?.test { Some(dir?) } else { None };
+    Some(Built { name: message.target?.name, path: message.executable?, tests_of })
 }
 
 #[cfg(test)]
@@ -95,12 +110,15 @@ mod tests {
     fn programs_are_told_from_libraries_and_tests() {
         let message = |test: bool, executable: &str| {
             format!(
-                r#"{{"reason":"compiler-artifact","target":{{"name":"cartwright","kind":["bin"]}},"profile":{{"test":{test}}},"executable":{executable}}}"#
+                r#"{{"reason":"compiler-artifact","manifest_path":"/w/crates/server/Cargo.toml","target":{{"name":"cartwright","kind":["bin"]}},"profile":{{"test":{test}}},"executable":{executable}}}"#
             )
         };
-        let built = program_in(&message(false, r#""/t/cartwright""#)).unwrap();
-        assert_eq!((built.name.as_str(), built.path), ("cartwright", PathBuf::from("/t/cartwright")));
-        assert!(program_in(&message(true, r#""/t/cartwright-1f""#)).is_none());
+        let tests = program_in(&message(true, r#""/t/cartwright-1f""#)).unwrap();
+        let program = program_in(&message(false, r#""/t/cartwright""#)).unwrap();
+        let built = [tests, program];
+        assert_eq!(path_of(&built, "cartwright").unwrap(), Path::new("/t/cartwright"));
+        assert_eq!(tests_of(&built, "server", "cartwright").unwrap(), Path::new("/t/cartwright-1f"));
+        assert!(tests_of(&built, "store", "cartwright").is_err());
         assert!(program_in(&message(false, "null")).is_none());
         assert!(program_in(r#"{"reason":"build-finished","success":true}"#).is_none());
     }

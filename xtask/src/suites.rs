@@ -1,8 +1,10 @@
-//! `cargo xtask test`: the dependency directions, the files of `deploy`, servers, one build, every test, some minutes of the simulator.
+//! `cargo xtask test`: the dependency directions, the files of `deploy`, servers, one build, every test, those from end to
+//! end on every stack, faults of a system of many processes, some minutes of the simulator.
 
 use std::{
     io::{BufRead, BufReader, Write, pipe},
     path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -10,10 +12,24 @@ use clap::Args;
 
 use crate::{
     Failure,
-    cargo::{build, cargo, path_of},
+    cargo::{Built, build, cargo, path_of, root, tests_of},
     deploy, directions, servers, sim,
     table::{table, text},
 };
+
+/// What the end-to-end tests run on beside files, on which `cargo test` runs them with all the others.
+const STACKS: [&str; 2] = ["postgres", "kafka"];
+
+/// What tells these tests where they run.
+const STACK: &str = "CARTWRIGHT_TEST_STACK";
+
+/// Where these tests are, and those of them that are about files alone.
+const END_TO_END: (&str, &str) = ("crates/server", "all");
+const ABOUT_FILES: &str = "embedded::";
+
+/// The tests that stop and kill servers of their own: one at a time.
+const FAULTS: [&str; 6] =
+    ["test", "--package=cartwright", "--test=faults", "--profile=ci", "--", "--test-threads=1"];
 
 /// What tests that drive the real program read; without it they take the one that cargo built beside them.
 const PROGRAM: &str = "CARTWRIGHT_BIN";
@@ -42,8 +58,15 @@ pub fn run(args: &TestArgs) -> Result<bool, Failure> {
     let built = build(&everything)?;
     parts.push(Part::chore("build", began.elapsed(), built.is_some()));
     if let Some(built) = &built {
-        parts.extend(run_tests(path_of(built, "cartwright")?, &servers, &args.args)?);
+        let program = path_of(built, "cartwright")?;
+        parts.extend(run_tests(program, &servers, &args.args)?);
+        for stack in STACKS {
+            parts.extend(run_on(stack, built, program, &servers, &args.args)?);
+        }
         if args.args.is_empty() {
+            let mut faults = cargo(&FAULTS);
+            faults.env_remove(STACK);
+            parts.extend(read_tests(faults, "faults", program, &servers, Reading::default())?);
             let began = Instant::now();
             let well = sim::run_fresh(path_of(built, sim::PROGRAM)?, args.sim)?;
             parts.push(Part::chore("simulator", began.elapsed(), well));
@@ -89,13 +112,55 @@ fn check_deploy() -> Result<Part, Failure> {
 }
 
 fn run_tests(program: &Path, servers: &[(&str, String)], args: &[String]) -> Result<Vec<Part>, Failure> {
-    let (output, errors) = pipe()?; // both in one, since the headings come by the one and the results by the other
     let mut command = cargo(&["test", "--workspace", "--profile", "ci", "--no-fail-fast"]);
-    command.args(args).env(PROGRAM, program).envs(servers.iter().map(|(name, url)| (name, url)));
+    command.args(args).env_remove(STACK);
+    read_tests(command, "cargo test", program, servers, Reading::default())
+}
+
+/// Runs the end-to-end tests once more, on another stack. What is left out is left out by its name.
+fn run_on(
+    stack: &str,
+    built: &[Built],
+    program: &Path,
+    servers: &[(&str, String)],
+    args: &[String],
+) -> Result<Vec<Part>, Failure> {
+    let name = format!("end to end on {stack}");
+    let Some(args) = for_tests(args) else {
+        println!("\n{name}: not run, as cargo was told which tests are meant");
+        return Ok(vec![]);
+    };
+    println!("\n{name}, without {ABOUT_FILES}");
+    let (package, tests) = END_TO_END;
+    let mut command = Command::new(tests_of(built, package, tests)?);
+    command.args(args).args(["--skip", ABOUT_FILES]).current_dir(root().join(package)).env(STACK, stack);
+    let reading = Reading { under_way: Some((name.clone(), Instant::now())), ..Reading::default() };
+    read_tests(command, &name, program, servers, reading)
+}
+
+/// What was meant for the tests themselves; nothing, if some of it is cargo's to understand.
+fn for_tests(args: &[String]) -> Option<Vec<&str>> {
+    let (for_cargo, rest) = match args.iter().position(|arg| arg == "--") {
+        Some(end) => (&args[..end], &args[end + 1..]),
+        None => (args, &[][..]),
+    };
+    let is_flag = |arg: &String| arg.starts_with('-');
+    (!for_cargo.iter().any(is_flag)).then(|| for_cargo.iter().chain(rest).map(String::as_str).collect())
+}
+
+/// Runs a command, shows what it says, and reads results from it.
+fn read_tests(
+    mut command: Command,
+    name: &str,
+    program: &Path,
+    servers: &[(&str, String)],
+    mut reading: Reading,
+) -> Result<Vec<Part>, Failure> {
+    let (output, errors) = pipe()?; // both in one, since the headings come by the one and the results by the other
+    command.env(PROGRAM, program).envs(servers.iter().map(|(name, url)| (name, url)));
     command.stdout(errors.try_clone()?).stderr(errors);
     let mut child = command.spawn()?;
     drop(command); // it holds the writing ends of the pipe
-    let mut reading = Reading::default();
     let mut lines = BufReader::new(output);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {
@@ -106,7 +171,7 @@ fn run_tests(program: &Path, servers: &[(&str, String)], args: &[String]) -> Res
     let well = child.wait()?.success();
     let mut parts = reading.end(Instant::now());
     if !well && parts.iter().all(|part| part.failed == 0) {
-        parts.push(Part::chore("cargo test", Duration::ZERO, false));
+        parts.push(Part::chore(name, Duration::ZERO, false));
     }
     Ok(parts)
 }
@@ -229,6 +294,17 @@ test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
             ]
         );
         assert!(!conclude(&parts));
+    }
+
+    #[test]
+    fn tests_are_picked_by_name_on_every_stack() {
+        let picked = |args: &[&str]| {
+            let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+            for_tests(&args).map(|args| args.into_iter().map(str::to_owned).collect::<Vec<_>>())
+        };
+        assert_eq!(picked(&[]).unwrap(), [] as [&str; 0]);
+        assert_eq!(picked(&["cancel", "--", "--nocapture"]).unwrap(), ["cancel", "--nocapture"]);
+        assert_eq!(picked(&["-p", "cartwright-core"]), None);
     }
 
     #[test]

@@ -82,6 +82,12 @@ pub trait Store: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Task>, StoreError>;
 
+    /// Ends the leases of these tasks, as far as they are still the ones that the tasks say: whoever leaves gives back
+    /// what was not begun. A store that one process has for itself forgets all leases when it is opened.
+    async fn give_back(&self, _tasks: &[Task]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// The answers saved for these keys, in the order asked.
     async fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<SavedAnswer>>, StoreError>;
 

@@ -196,7 +196,11 @@ pub async fn start_with(
     let serving = Serving::start(config, Listeners::bind(config).await?, &stop_intake);
     let stores = Stores::open(config, options, &serving).await?;
     let open_orders = stores.orders.stats().await?.open_orders;
-    let outside = Outside::open(config, stores.system, open_orders)?;
+    let outside = {
+        let (config, database, system) = (config.clone(), stores.database.clone(), stores.system);
+        let open = move || Outside::open(&config, database.as_ref(), system, open_orders);
+        tokio::task::spawn_blocking(open).await.map_err(std::io::Error::from).map_err(LedgerError::from)??
+    };
     let told = outside.controls.told();
     let held = outside.held.iter().cloned().chain(paused(config, roles)).collect();
     let mut assembly = Assembly::new(config, roles, outside, stop_intake);

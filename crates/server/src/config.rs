@@ -1,6 +1,7 @@
 //! Settings: the documented default file < a file of the user's < the environment < flags.
 
 mod checks;
+mod kafka;
 mod layers;
 mod providers;
 
@@ -12,19 +13,16 @@ use std::{
 };
 
 use cartwright_core::services::{RetryPolicy, Settings};
-use cartwright_store::postgres::PostgresOptions;
+use cartwright_store::postgres::{PostgresOptions, PostgresTls};
 use serde::{Deserialize, Serialize};
 
 use self::layers::Layers;
 pub use self::{
+    kafka::KafkaSettings,
     layers::{Origin, Setting, Wrong, is_secret},
     providers::{Breaker, Provider, ProviderKind, Secret},
 };
-use crate::{
-    bus::kafka::{Create, Kafka},
-    providers::SimulatedSettings,
-    telemetry::LogFormat,
-};
+use crate::{bus::kafka::Kafka, providers::SimulatedSettings, telemetry::LogFormat};
 
 /// The default file: it documents every setting.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -86,28 +84,22 @@ pub struct Database {
     pub schema: String,
     /// Connections to each store.
     pub connections: usize,
+    /// How they are encrypted.
+    pub tls: DatabaseTls,
+    /// Whose certificates are good; empty: as the system says.
+    pub ca_file: PathBuf,
 }
 
-/// `[kafka]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct KafkaSettings {
-    /// Where they are; empty: there is no Kafka.
-    pub brokers: String,
-    /// What the topics' names begin with.
-    pub topic_prefix: String,
-    /// What the groups' names begin with.
-    pub group: String,
-    /// A lasting name of this process; empty: none.
-    pub instance: String,
-    /// Milliseconds.
-    pub session_timeout_ms: u64,
-    /// Whether missing topics are made.
-    pub create_topics: bool,
-    /// Partitions of topics that are made.
-    pub partitions: i32,
-    /// Brokers that keep each of them.
-    pub replication_factor: i32,
+/// How connections to the database are encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatabaseTls {
+    /// Not at all.
+    Off,
+    /// If the server offers it; unchecked.
+    Prefer,
+    /// Always, and only to the server that its certificate says.
+    Verify,
 }
 
 /// `[http]`
@@ -311,22 +303,20 @@ impl Config {
             url: self.database.url.expose().to_owned(),
             schema: self.database.schema.clone(),
             connections: self.database.connections,
+            tls: match self.database.tls {
+                DatabaseTls::Off => PostgresTls::Off,
+                DatabaseTls::Prefer => PostgresTls::Prefer,
+                DatabaseTls::Verify => {
+                    let file = Some(self.database.ca_file.clone());
+                    PostgresTls::Verify { ca_file: file.filter(|file| !file.as_os_str().is_empty()) }
+                }
+            },
         })
     }
 
     /// Kafka, if the services talk through it.
     pub fn kafka(&self) -> Option<Kafka> {
-        let kafka = &self.kafka;
-        let create = Create { partitions: kafka.partitions, replication: kafka.replication_factor };
-        (!kafka.brokers.is_empty()).then(|| Kafka {
-            brokers: kafka.brokers.clone(),
-            topic_prefix: kafka.topic_prefix.clone(),
-            group: kafka.group.clone(),
-            instance: Some(kafka.instance.clone()).filter(|instance| !instance.is_empty()),
-            session_timeout: Duration::from_millis(kafka.session_timeout_ms),
-            create: kafka.create_topics.then_some(create),
-            security: vec![],
-        })
+        (!self.kafka.brokers.is_empty()).then(|| self.kafka.client())
     }
 
     /// The settings of the services.
@@ -369,6 +359,7 @@ fn flag_of(key: &str) -> &str {
     match key {
         "data.dir" => "--data",
         "http.listen" => "--listen",
+        "database.url" => "--to",
         other => other,
     }
 }

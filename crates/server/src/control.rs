@@ -140,6 +140,9 @@ pub trait Steering: Send + Sync {
     /// # Errors
     /// Why it goes on as before.
     async fn behave(&self, wish: BehaviourWish) -> Result<Behaviour, BehaveError>;
+
+    /// Has what it was told in another process count here, too.
+    async fn look_again(&self);
 }
 
 /// Why a simulated provider goes on as before.

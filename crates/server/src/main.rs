@@ -6,8 +6,8 @@ mod help_tests;
 use std::process::ExitCode;
 
 use cartwright_server::cli::{
-    EXIT_CODES, backup, completions, config, doctor, events, load, orders, parked, providers, serve,
-    services, simulate, topics, up, verify, waiting,
+    EXIT_CODES, backup, completions, config, copy, doctor, events, load, migrate, orders, parked, providers,
+    serve, services, simulate, topics, up, verify, waiting,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -24,7 +24,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the whole system on embedded parts
+    /// Run the whole system in one process
     Up(up::UpArgs),
     /// Run some roles of a system on PostgreSQL, with or without Kafka
     Serve(serve::ServeArgs),
@@ -50,6 +50,10 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Make a new data directory of a backup
     Restore(backup::RestoreArgs),
+    /// Move a stopped system from its data directory into a database
+    Copy(copy::CopyArgs),
+    /// Bring files or database up to what this binary needs, or show what that would change
+    Migrate(migrate::MigrateArgs),
     /// Compare answered orders, stored orders and the providers' ledger
     Verify(verify::VerifyArgs),
     /// Look at everything that a system needs, and say what to do where it is not well
@@ -74,6 +78,8 @@ async fn main() -> ExitCode {
         Command::Waiting(args) => waiting::run(args).await,
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
+        Command::Copy(args) => copy::run(args).await,
+        Command::Migrate(args) => migrate::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Events(args) => events::run(args).await,

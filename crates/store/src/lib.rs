@@ -4,14 +4,17 @@
 //! * [`sqlite`]: one file per service, for a single process.
 //! * [`postgres`]: one schema per service, for any number of processes.
 //! * [`backup`]: copies of a data directory, and data directories of copies.
+//! * [`copy`](mod@copy): from files into a database. [`upgrade`]: what a newer binary changes in either.
 #![deny(missing_docs)]
 
 pub mod backup;
+pub mod copy;
 mod cursors;
 mod data_dir;
 mod open_error;
 pub mod postgres;
 pub mod sqlite;
+pub mod upgrade;
 
 pub use cursors::{CursorMismatch, check_cursors};
 pub use data_dir::{DataDir, Holder};
@@ -29,6 +32,13 @@ pub enum StoreKind {
     /// The fulfillment service.
     Fulfillment,
 }
+
+/// The services' files in a data directory, and in a backup.
+pub(crate) const STORES: [(StoreKind, &str); 3] = [
+    (StoreKind::Orders, "orders.db"),
+    (StoreKind::Payments, "payments.db"),
+    (StoreKind::Fulfillment, "fulfillment.db"),
+];
 
 impl StoreKind {
     /// The service's name, as in its topic.

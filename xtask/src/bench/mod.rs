@@ -5,9 +5,11 @@
 //! * `limit` … the limit below us: the same rows without HTTP, decisions or events.
 //! * `system` … Cartwright itself, started as users start it and driven by its own load generator.
 //! * `many` … with many orders in its stores.
+//! * `distributed` … on PostgreSQL and Kafka.
 
 mod bare;
 mod client;
+mod distributed;
 mod limit;
 mod load;
 mod many;
@@ -66,6 +68,9 @@ pub struct BenchArgs {
     /// Print the figures as JSON (the table goes to stderr then)
     #[arg(long)]
     json: bool,
+    /// The figures of a system on PostgreSQL and Kafka instead, with servers of our own
+    #[arg(long, conflicts_with_all = ["only", "seeded"])]
+    distributed: bool,
     /// Only these parts (a and b come along where others are compared to them)
     #[arg(long, value_enum, value_delimiter = ',', ignore_case = true)]
     only: Vec<Part>,
@@ -117,10 +122,11 @@ pub fn run(args: &BenchArgs) -> Result<bool, Failure> {
         xtask,
         data: data.path(),
         times: Times::new(args.quick),
+        quick: args.quick,
         only: args.only.clone(),
         given: args.seeded.clone(),
     };
-    let report = bench.measure()?;
+    let report = if args.distributed { bench.distributed()? } else { bench.measure()? };
     if args.json {
         eprintln!("{}", report.table());
         println!("{}", report.json()?);
@@ -184,6 +190,7 @@ struct Bench<'a> {
     xtask: PathBuf,
     data: &'a Path,
     times: Times,
+    quick: bool,
     only: Vec<Part>,
     given: Option<PathBuf>,
 }

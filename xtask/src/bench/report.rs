@@ -21,6 +21,8 @@ pub struct Report {
 pub enum Asked {
     /// It is only there to be compared with.
     Nothing,
+    /// At least this figure.
+    AtLeast(f64),
     /// At most this figure.
     AtMost(f64),
     /// At least this ratio.
@@ -121,6 +123,7 @@ impl Asked {
     fn is_met(self, value: f64, ratio: f64) -> Option<bool> {
         match self {
             Self::Nothing => None,
+            Self::AtLeast(figure) => Some(value >= figure),
             Self::AtMost(figure) => Some(value <= figure),
             Self::Ratio(least) => Some(ratio >= least),
             Self::RatioAtMost(most) => Some(ratio <= most),
@@ -132,6 +135,7 @@ impl Asked {
     fn text(self, unit: &str, to: &str) -> String {
         match self {
             Self::Nothing => String::new(),
+            Self::AtLeast(figure) => format!("≥ {} {unit}", number(figure)),
             Self::AtMost(figure) => format!("≤ {} {unit}", number(figure)),
             Self::Ratio(ratio) => format!("≥ {} {to}", number(ratio)),
             Self::RatioAtMost(ratio) => format!("≤ {} {to}", number(ratio)),

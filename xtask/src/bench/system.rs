@@ -46,6 +46,27 @@ impl Server {
         })
     }
 
+    /// A process with these roles of a system whose settings say where its database is.
+    ///
+    /// # Errors
+    /// It can't be started; the failure holds what it said.
+    pub fn roles(
+        program: &Path,
+        dir: &Path,
+        roles: &str,
+        settings: &[(String, String)],
+    ) -> Result<Self, Failure> {
+        fs::create_dir_all(dir)?;
+        let log = dir.join(LOG);
+        let mut command = Command::new(program);
+        command.args(["serve", "--role", roles, "--listen", "127.0.0.1:0", "--data"]).arg(dir.join("data"));
+        command.envs(settings.iter().cloned()).stderr(File::create(&log)?);
+        Self::start(command).map_err(|error| {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            format!("cartwright serve --role {roles}: {error}\n{said}").into()
+        })
+    }
+
     /// The handler that stores nothing.
     ///
     /// # Errors
@@ -126,10 +147,11 @@ impl Memory {
     }
 }
 
-/// The server's URL in a line that names its API: `  API        http://127.0.0.1:8080/v1/orders`.
+/// The server's URL in a line that names its API, or its health: `  API        http://127.0.0.1:8080/v1/orders`.
 fn url_in(line: &str) -> Option<String> {
-    let url = line.trim_start().strip_prefix("API")?.trim();
-    Some(url.strip_suffix("/v1/orders")?.to_owned())
+    let line = line.trim_start();
+    let named = |name: &str, path| Some(line.strip_prefix(name)?.trim().strip_suffix(path)?.to_owned());
+    named("API", "/v1/orders").or_else(|| named("Health", "/health/ready"))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     ops::Range,
     sync::Arc,
+    time::Duration,
 };
 
 pub use self::report::{StepReport, Unfinished};
@@ -27,6 +28,13 @@ use crate::{
         StoreError, Task,
     },
 };
+
+/// Order numbers that one of several processes takes at once.
+const NUMBERS_AT_ONCE: u64 = 256;
+/// So many more orders may be opened, and it need not be known exactly how many are open,
+const MUCH_ROOM: u64 = 100_000;
+/// but as they were counted within this time.
+const COUNTED_FOR: Duration = Duration::from_millis(500);
 
 /// What a service handles.
 pub enum Input<C> {
@@ -70,6 +78,8 @@ pub struct Engine<L: Logic> {
     open_orders: u64,
     /// Whether that may be wrong by now: a step failed, and what it wrote is unknown.
     recount: bool,
+    /// When the store was asked for it.
+    counted_at: Option<Timestamp>,
     /// Orders made in the round under way, before they count as open.
     admitted: u64,
 }
@@ -107,6 +117,7 @@ impl<L: Logic> Engine<L> {
             saved: BTreeMap::new(),
             open_orders,
             recount: false,
+            counted_at: None,
             admitted: 0,
         }
     }
@@ -161,7 +172,7 @@ impl<L: Logic> Engine<L> {
             }
             let creating = pending.iter().filter(|i| items[**i].creates).count();
             self.reserve_numbers(creating).await?;
-            self.recount(creating).await?;
+            self.recount(creating, now).await?;
             let mut works = self.load(&mut items, &pending, &conflicted).await?;
             let mut answers: HashMap<usize, L::Answer> = HashMap::new();
             self.admitted = 0;
@@ -217,13 +228,16 @@ impl<L: Logic> Engine<L> {
     async fn reserve_numbers(&mut self, wanted: usize) -> Result<(), StoreError> {
         let left = self.numbers.end - self.numbers.start;
         let Some(more) = (wanted as u64).checked_sub(left).filter(|more| *more > 0) else { return Ok(()) };
-        let first = self.store.reserve_numbers(u32::try_from(more).unwrap_or(u32::MAX)).await?;
-        if left == 0 {
-            self.numbers = first..first + more;
-        } else if first == self.numbers.end {
-            self.numbers.end += more;
-        } else {
-            // Another process took some in between. A run is used whole, so that numbers rise.
+        // Where others take numbers, too, a run for some batches at once.
+        let run = if self.settings.exclusive { more } else { (wanted as u64).max(NUMBERS_AT_ONCE) };
+        let first = self.store.reserve_numbers(u32::try_from(run).unwrap_or(u32::MAX)).await?;
+        if left > 0 && first == self.numbers.end {
+            self.numbers.end += run;
+            return Ok(());
+        }
+        self.numbers = first..first + run;
+        if run < wanted as u64 {
+            // A run is used whole, so that numbers rise.
             let first = self.store.reserve_numbers(u32::try_from(wanted).unwrap_or(u32::MAX)).await?;
             self.numbers = first..first + wanted as u64;
         }
@@ -231,10 +245,16 @@ impl<L: Logic> Engine<L> {
     }
 
     /// Asks the store how many orders are open, where this process can't know: others open and end orders, too, or a
-    /// commit of its own may stand that it has not heard of.
-    async fn recount(&mut self, creating: usize) -> Result<(), StoreError> {
-        if creating > 0 && (self.recount || !self.settings.exclusive) {
+    /// commit of its own may stand that it has not heard of. With much room left, what was heard a moment ago will do.
+    async fn recount(&mut self, creating: usize, now: Timestamp) -> Result<(), StoreError> {
+        if creating == 0 || (self.settings.exclusive && !self.recount) {
+            return Ok(());
+        }
+        let room = self.settings.max_open_orders.saturating_sub(self.open_orders);
+        let heard_just_now = self.counted_at.is_some_and(|at| at <= now && now < at.plus(COUNTED_FOR));
+        if self.recount || !heard_just_now || room < MUCH_ROOM {
             self.open_orders = self.store.stats().await?.open_orders;
+            self.counted_at = Some(now);
             self.recount = false;
         }
         Ok(())

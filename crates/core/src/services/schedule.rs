@@ -58,6 +58,12 @@ impl Schedule {
         None
     }
 
+    /// Hands out everything at hand, whether it is due or not.
+    pub fn take_all(&mut self) -> Vec<Task> {
+        self.heap.clear();
+        self.tasks.drain().map(|(_, (_, task))| task).collect()
+    }
+
     /// When the next task is due. May be early, never late.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.heap.peek().map(|Reverse((due, _, _))| *due)
@@ -102,5 +108,8 @@ mod tests {
         let order: Vec<_> = std::iter::from_fn(|| schedule.pop_due(at)).map(|t| (t.id, t.attempts)).collect();
         assert_eq!(order, [("b".to_owned(), 0), ("a".to_owned(), 1)]);
         assert!(schedule.is_empty());
+        schedule.put(task("d", 20, 0));
+        assert_eq!(schedule.pop_due(at), None);
+        assert_eq!((schedule.take_all().len(), schedule.next_due()), (1, None));
     }
 }

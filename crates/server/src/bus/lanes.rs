@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Lanes of a journal that several processes read; more processes than that are not helped by it.
-const LANES: u32 = 12;
+pub const LANES: u32 = 12;
 /// How long a lease lasts; by then whoever froze or died is replaced.
 pub const LEASE: Duration = Duration::from_secs(6);
 /// How often it is renewed.

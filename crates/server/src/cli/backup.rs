@@ -13,6 +13,7 @@ use super::{
     exit, out,
     style::{Paint, align_right, count, table},
 };
+use crate::config::Config;
 
 /// Order numbers that a restore leaves out, unless told otherwise: as many as a busy day has orders.
 const SKIP_NUMBERS: u64 = 100_000;
@@ -57,6 +58,15 @@ pub struct RestoreArgs {
 
 /// Runs `cartwright backup`.
 pub fn backup(args: &BackupArgs) -> ExitCode {
+    if let Some(database) = database() {
+        let error = format!(
+            "the stores are in a database (setting database.url), not in files: back it up with pg_dump, all schemas \
+             {database}_* in one dump, so that they are of one moment. To copy a data directory all the same, unset \
+             CARTWRIGHT__DATABASE__URL"
+        );
+        eprintln!("{} {error}", Paint::stderr().red("error:"));
+        return exit::FAILED.into();
+    }
     let bar = bar(args.json);
     let made =
         backup::back_up(&args.data, &args.to, env!("CARGO_PKG_VERSION"), |progress| show(&bar, progress));
@@ -88,6 +98,12 @@ pub fn restore(args: &RestoreArgs) -> ExitCode {
     let made = backup::restore(&asked, |progress| show(&bar, progress));
     bar.finish_and_clear();
     report(made, args.json, |manifest| restored(manifest, &args.data))
+}
+
+/// What the names of the schemas begin with, if the environment names a database.
+fn database() -> Option<String> {
+    let options = Config::read(None, &[]).ok()?.postgres()?;
+    Some(options.schema)
 }
 
 fn restored(manifest: &Manifest, data: &Path) -> String {

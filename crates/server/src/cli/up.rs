@@ -1,4 +1,4 @@
-//! `cartwright up`: the whole system in one process on embedded parts.
+//! `cartwright up`: the whole system in one process, on files or on a database.
 
 use std::{io::Write, process::ExitCode};
 
@@ -11,12 +11,12 @@ use super::{
     style::Paint,
 };
 use crate::{
-    compose::{self, Held, System},
+    compose::{self, Held, Role, System},
     control::Mode,
     telemetry,
 };
 
-/// Run the whole system on embedded parts
+/// Run the whole system in one process
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  cartwright up\n  cartwright up --data ./shop --listen 127.0.0.1:9000\n  \
@@ -70,8 +70,18 @@ pub async fn until_stopped(system: System) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Where things are, and a first order ready to paste.
+/// Where things are, and a first order ready to paste, where orders are taken.
 fn welcome(system: &System) {
+    if !system.roles.has(Role::Orders) {
+        let (address, roles) = (system.address, &system.roles);
+        let _ = writeln!(
+            std::io::stdout(),
+            "{} is up: {roles}.\n\n  Health     http://{address}/health/ready\n  Metrics    http://{address}/metrics\n  Data       {}",
+            Paint::stdout().bold("Cartwright"),
+            place(system),
+        );
+        return;
+    }
     let address = system.address;
     let usual = address.ip().is_loopback() && address.port() == 8080;
     let elsewhere = if usual { String::new() } else { format!(" --server http://{address}") };
@@ -101,11 +111,22 @@ fn welcome(system: &System) {
          \n\
          or: cartwright orders place --sample --watch{elsewhere}",
         Paint::stdout().bold("Cartwright"),
-        system.data.display(),
+        place(system),
         simulated(system.simulated),
         told(&system.told, &undone_at),
         held(&system.held, &operator),
     );
+}
+
+/// Where its data is.
+fn place(system: &System) -> String {
+    let files = system.data.display();
+    match &system.schema {
+        None => files.to_string(),
+        Some(schema) => {
+            format!("the database's schemas {schema}_*; the simulated providers' ledger in {files}")
+        }
+    }
 }
 
 /// What is only played.

@@ -143,6 +143,10 @@ impl Assembly {
         ];
         self.ring(stores, &heads);
         let database = stores.database.as_ref();
+        if database.is_some() {
+            let (follow, stop) = (self.outside.follow_others(), self.stop_intake.clone());
+            self.intake.spawn(vital("switches", until(stop, follow)));
+        }
         if self.roles.has(Role::Orders) {
             let bus = self.bus(from_others.into(), database.map(|database| &database.orders));
             let started = self.service(Orders, &stores.orders, bus, heads.orders).await?;
@@ -198,12 +202,7 @@ impl Assembly {
             rope(StoreKind::Fulfillment, &heads.fulfillment),
         ];
         let (ring, stop) = (ring(database.options.clone(), ropes, LOOK_UNTOLD), self.stop_intake.clone());
-        self.intake.spawn(vital("bell", async move {
-            tokio::select! {
-                () = ring => {}
-                () = stop.cancelled() => {}
-            }
-        }));
+        self.intake.spawn(vital("bell", until(stop, ring)));
     }
 
     /// What a service reads of its sources here: all, or what it holds leases of.
@@ -404,6 +403,14 @@ impl Assembly {
         }
         components.append(&mut self.outside.components);
         components
+    }
+}
+
+/// What goes on until told to stop.
+async fn until(stop: CancellationToken, part: impl Future<Output = ()> + Send) {
+    tokio::select! {
+        () = part => {}
+        () = stop.cancelled() => {}
     }
 }
 

@@ -1,23 +1,28 @@
 //! The outside world, as the settings describe it: who takes the money and who carries the goods, each behind a gate.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use cartwright_core::{
     ports::{Carrier, PaymentProvider},
     services::Providers,
 };
+use cartwright_store::postgres::PostgresStore;
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use super::{Held, StartError};
+use super::{Held, StartError, stores::Database};
 use crate::{
     config::{Config, Provider},
     control::{Control, Controls, Scenarios, Steering},
     http::{Component, State},
     providers::{
-        Endpoint, Gate, Gated, HttpCarrier, HttpPayments, Kind, Ledger, SimulatedCarrier, SimulatedPayments,
-        Switches, ledger, simulated::SCENARIOS,
+        Endpoint, Gate, Gated, HttpCarrier, HttpPayments, Kept, Kind, Ledger, SimulatedCarrier,
+        SimulatedPayments, SwitchError, Switches, ledger, simulated::SCENARIOS,
     },
 };
+
+/// How often it is looked for what operators have done in other processes.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Everything about providers that the rest of the system is given.
 pub struct Outside {
@@ -31,13 +36,51 @@ pub struct Outside {
     pub held: Vec<Held>,
     /// The scenarios that orders may ask for.
     pub scenarios: Scenarios,
+    switches: Arc<Switches>,
+    gates: [Arc<Gate>; 2],
+}
+
+/// How operators have switched the providers, where all processes of a system find it.
+struct InDatabase {
+    store: Arc<PostgresStore>,
+    runtime: Handle,
+}
+
+/// Under which name.
+const NOTE: &str = "providers";
+
+impl Kept for InDatabase {
+    fn read(&self) -> Result<Option<Vec<u8>>, SwitchError> {
+        Ok(self.runtime.block_on(self.store.noted(NOTE))?.map(String::into_bytes))
+    }
+
+    fn write(&self, text: &[u8]) -> Result<(), SwitchError> {
+        Ok(self.runtime.block_on(self.store.note(NOTE, &String::from_utf8_lossy(text)))?)
+    }
+
+    fn place(&self) -> String {
+        "the table `note` in the schema of orders".to_owned()
+    }
 }
 
 impl Outside {
     /// Opens the ledger if it is needed, for this system, and checks the addresses; calls nobody. With so many orders
     /// open, the providers must be those that worked on them so far.
-    pub fn open(config: &Config, system: Uuid, open_orders: u64) -> Result<Self, StartError> {
-        let switches = Arc::new(Switches::open(&config.data.dir)?);
+    /// Blocks.
+    pub fn open(
+        config: &Config,
+        database: Option<&Database>,
+        system: Uuid,
+        open_orders: u64,
+    ) -> Result<Self, StartError> {
+        let switches = match database {
+            None => Switches::open(&config.data.dir)?,
+            Some(database) => {
+                let (store, runtime) = (database.orders.clone(), Handle::current());
+                Switches::kept_in(Box::new(InDatabase { store, runtime }))?
+            }
+        };
+        let switches = Arc::new(switches);
         same_kind("payments", &config.payments, &switches, open_orders)?;
         same_kind("carrier", &config.carrier, &switches, open_orders)?;
         let any_simulated = config.payments.is_simulated() || config.carrier.is_simulated();
@@ -55,6 +98,8 @@ impl Outside {
         let held = held.into_iter().filter_map(|(name, provider)| held_back(name, provider, &switches));
         Ok(Self {
             held: held.collect(),
+            switches: switches.clone(),
+            gates: [to_payments.clone(), to_carrier.clone()],
             controls: Controls {
                 payments: control(&to_payments, payments_steering),
                 carrier: control(&to_carrier, carrier_steering),
@@ -72,6 +117,32 @@ impl Outside {
                 carrier: Arc::new(Gated::new(carrier, to_carrier)),
             },
         })
+    }
+}
+
+impl Outside {
+    /// Has what operators do in other processes count here, too; for ever.
+    pub fn follow_others(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (switches, gates) = (self.switches.clone(), self.gates.clone());
+        let controls = [&self.controls.payments, &self.controls.carrier];
+        let steered: Vec<_> = controls.iter().filter_map(|control| control.simulated.clone()).collect();
+        async move {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                for steered in &steered {
+                    steered.look_again().await;
+                }
+                let looked = {
+                    let switches = switches.clone();
+                    tokio::task::spawn_blocking(move || switches.look_again()).await
+                };
+                match looked {
+                    Ok(Ok(())) => gates.iter().for_each(|gate| gate.look_again()),
+                    Ok(Err(error)) => tracing::debug!(%error, "can't look how the providers are switched"),
+                    Err(_) => return, // we are stopping
+                }
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive, time::Duration};
 
-use cartwright_store::postgres::PostgresOptions;
+use cartwright_store::postgres::{PostgresOptions, PostgresTls};
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
@@ -71,11 +71,17 @@ const ORDERED: &[(&str, &str)] = &[
 pub const WORDS: &[(&str, &[&str])] = &[
     ("payments.provider", &["simulated", HTTP]),
     ("carrier.provider", &["simulated", HTTP]),
+    ("kafka.tls", &["off", "verify"]),
+    ("kafka.sasl", &["none", "plain", "scram-sha-256", "scram-sha-512"]),
+    ("database.tls", &["off", "prefer", VERIFY]),
     ("log.format", &["auto", "text", "json"]),
 ];
 
 /// The word for a provider that answers over HTTP.
 const HTTP: &str = "http";
+
+/// The word for connections to a database that is checked.
+const VERIFY: &str = "verify";
 
 /// Services that can be paused.
 const PAUSABLE: [&str; 2] = ["payments", "fulfillment"];
@@ -120,6 +126,20 @@ pub fn check(layers: &mut Layers) {
         check_text(layers, key, kafka_name);
     }
     check_text(layers, "kafka.instance", |name| if name.is_empty() { None } else { kafka_name(name) });
+    check_text(layers, "kafka.ca_file", |file| {
+        let missing = !file.is_empty() && !std::path::Path::new(file).is_file();
+        missing.then(|| format!("names no file that is there: {file:?}"))
+    });
+    if text(layers, "kafka.sasl") != "none" {
+        for key in ["kafka.user", "kafka.password"] {
+            if text(layers, key).is_empty() {
+                layers.complain(
+                    key,
+                    format!("{key} must be given for kafka.sasl = {:?}", text(layers, "kafka.sasl")),
+                );
+            }
+        }
+    }
     if !text(layers, "kafka.brokers").is_empty() && text(layers, "database.url").is_empty() {
         let what =
             "kafka.brokers needs database.url: on files, all services are in one process and need no Kafka";
@@ -133,6 +153,7 @@ pub fn check(layers: &mut Layers) {
     }
     paused(layers);
     same_address(layers);
+    database_tls(layers);
     for name in ["payments", "carrier"] {
         provider(layers, name);
     }
@@ -191,6 +212,31 @@ fn same_address(layers: &mut Layers) {
             text(layers, "http.listen"),
         );
         layers.complain("admin.listen", what);
+    }
+}
+
+/// What the database's url, its encryption and its authorities say must agree.
+fn database_tls(layers: &mut Layers) {
+    let (key, word) = ("database.ca_file", text(layers, "database.tls").to_owned());
+    let file = text(layers, key).to_owned();
+    if !file.is_empty() && word != VERIFY {
+        layers.complain(
+            key,
+            format!("{key} is used with database.tls = \"{VERIFY}\" only, not with \"{word}\""),
+        );
+    } else if !file.is_empty()
+        && let Err(error) = std::fs::read(&file)
+    {
+        layers.complain(key, format!("{key} ({file}) can't be read: {error}"));
+    }
+    let tls = match word.as_str() {
+        "off" => PostgresTls::Off,
+        VERIFY => PostgresTls::Verify { ca_file: None },
+        _ => PostgresTls::Prefer,
+    };
+    if let Some(said) = PostgresOptions::contradiction(text(layers, "database.url"), &tls) {
+        let what = format!("database.url says {said}, but database.tls is {word:?}: one of them must change");
+        layers.complain("database.tls", what);
     }
 }
 

@@ -7,6 +7,8 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
+    fs::File,
+    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -39,6 +41,12 @@ const OTHER_VARIABLES: [&str; 12] = [
 /// What Kubernetes tells every container about a service that is called `cartwright`.
 const KUBERNETES: [&str; 2] = ["CARTWRIGHT_SERVICE_", "CARTWRIGHT_PORT"];
 
+/// What stands behind a variable whose value is the name of a file that holds a secret.
+const FILE_SUFFIX: &str = "_FILE";
+
+/// The largest file that is taken for a secret.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
 /// A name so much like another is taken for a slip.
 const LIKENESS: f64 = 0.6;
 
@@ -54,6 +62,8 @@ pub enum Origin {
     File(PathBuf, usize),
     /// A variable of the environment.
     Environment(String),
+    /// A file with a secret, which a variable of the environment names.
+    SecretFile(String, PathBuf),
     /// A flag.
     Flag(String),
 }
@@ -65,6 +75,9 @@ impl fmt::Display for Origin {
             Self::File(file, 0) => write!(f, "{}", file.display()),
             Self::File(file, line) => write!(f, "{}:{line}", file.display()),
             Self::Environment(variable) => write!(f, "environment variable {variable}"),
+            Self::SecretFile(variable, file) => {
+                write!(f, "file {} (environment variable {variable})", file.display())
+            }
             Self::Flag(flag) => write!(f, "flag {flag}"),
         }
     }
@@ -80,7 +93,7 @@ pub struct Wrong {
 }
 
 /// A setting in effect.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Setting {
     /// Its whole key, such as `http.listen`.
     pub key: String,
@@ -88,6 +101,19 @@ pub struct Setting {
     pub value: Value,
     /// Where it was set.
     pub origin: Origin,
+}
+
+/// Without what is nobody's business: a secret, and what names of the user's own stand for.
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Setting");
+        shown.field("key", &self.key).field("origin", &self.origin);
+        match &self.value {
+            Value::Table(names) => shown.field("names", &names.keys().collect::<Vec<_>>()).finish(),
+            _ if is_secret(&self.key) => shown.finish_non_exhaustive(),
+            value => shown.field("value", value).finish(),
+        }
+    }
 }
 
 impl Setting {
@@ -162,10 +188,17 @@ impl Layers {
     /// Lays the environment over what there is. Names are taken in any case, as long as they begin like ours.
     pub fn environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
         let variables: BTreeMap<String, String> = variables.into_iter().collect();
+        let given: HashMap<String, String> =
+            variables.keys().map(|variable| (variable.to_ascii_uppercase(), variable.clone())).collect();
         for (variable, value) in variables {
             let name = variable.to_ascii_uppercase();
             if let Some(rest) = name.strip_prefix(PREFIX) {
                 let key = rest.to_lowercase().replace("__", ".");
+                if let Some(secret) = self.kept_in_file(&key) {
+                    let itself = name.strip_suffix(FILE_SUFFIX).and_then(|itself| given.get(itself));
+                    self.secret_file(&secret, &variable, &value, itself);
+                    continue;
+                }
                 self.set_text(&key, &value, Origin::Environment(variable));
             } else if let Some(rest) = name.strip_prefix(FAMILY).filter(|_| !is_other(&name)) {
                 let what = match self.variable_like(rest) {
@@ -229,6 +262,26 @@ impl Layers {
     /// A setting by its key.
     pub fn get(&self, key: &str) -> Option<&Setting> {
         self.settings.iter().find(|setting| setting.key == key)
+    }
+
+    /// The setting whose value is in the file that the variable of this key names.
+    fn kept_in_file(&self, key: &str) -> Option<String> {
+        let of = key.strip_suffix(&FILE_SUFFIX.to_lowercase())?;
+        (self.get(key).is_none() && self.get(of).is_some()).then(|| of.to_owned())
+    }
+
+    /// Lays what is in a file over a secret setting; `itself` is the variable that holds the same secret, if there is one.
+    fn secret_file(&mut self, key: &str, variable: &str, file: &str, itself: Option<&String>) {
+        let taken = match itself {
+            _ if !is_secret(key) => Err(format!("{key} is no secret: only secrets can be given as files")),
+            Some(itself) => Err(format!("{key} is also given by {itself}: take one of them away")),
+            None => read_secret(Path::new(file))
+                .map_err(|why| format!("the file {file:?}, which should hold {key}, {why}")),
+        };
+        match taken {
+            Ok(secret) => self.set_text(key, &secret, Origin::SecretFile(variable.to_owned(), file.into())),
+            Err(what) => self.wrong.push(Wrong { origin: Origin::Environment(variable.to_owned()), what }),
+        }
     }
 
     fn set_text(&mut self, key: &str, text: &str, origin: Origin) {
@@ -295,8 +348,11 @@ impl Layers {
     /// The variable that was probably meant, whatever its underscores; `rest` is what follows after `CARTWRIGHT_`.
     fn variable_like(&self, rest: &str) -> Option<String> {
         let plain = |text: &str| text.to_lowercase().replace(['.', '_'], "");
-        let settings = self.settings.iter().map(|setting| {
-            (plain(&setting.key), format!("{PREFIX}{}", setting.key.to_uppercase().replace('.', "__")))
+        let variable = |key: &str| format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"));
+        let settings = self.settings.iter().flat_map(|Setting { key, .. }| {
+            let in_file = is_secret(key).then(|| format!("{}{FILE_SUFFIX}", variable(key)));
+            let itself = (plain(key), variable(key));
+            [Some(itself), in_file.map(|name| (plain(key) + "file", name))].into_iter().flatten()
         });
         let server = (plain("SERVER"), SERVER_VARIABLE.to_owned());
         settings
@@ -311,6 +367,22 @@ impl Layers {
 /// How alike two names are: from 0, nothing in common, to 1, the same.
 fn alike(one: &str, other: &str) -> f64 {
     strsim::normalized_damerau_levenshtein(one, other)
+}
+
+/// What a file holds, without the end of its last line; or why that can't be had.
+fn read_secret(file: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(MAX_SECRET_BYTES + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(read) if read as u64 > MAX_SECRET_BYTES => {
+            return Err(format!("holds more than {MAX_SECRET_BYTES} bytes"));
+        }
+        Ok(_) => {}
+        Err(error) => return Err(format!("can't be read ({error})")),
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "is not text in UTF-8".to_owned())?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() { Err("is empty".to_owned()) } else { Ok(secret.to_owned()) }
 }
 
 fn is_other(variable: &str) -> bool {

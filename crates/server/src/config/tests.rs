@@ -194,6 +194,131 @@ fn secrets_are_taken_as_they_are_and_never_shown() {
     assert!(error.contains("payments.token must be text") && !error.contains("4711"), "{error}");
 }
 
+/// A file that holds a secret, and its name.
+fn kept(secret: &[u8]) -> (tempfile::NamedTempFile, String) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(secret).unwrap();
+    let name = file.path().display().to_string();
+    (file, name)
+}
+
+#[test]
+fn a_secret_may_be_in_a_file_that_a_variable_names() {
+    let (_url, url) = kept(b"postgres://shop:pa55@db.example/shop\n");
+    let (_token, token) = kept(b" tok 1 \r\n");
+    let variables =
+        [("CARTWRIGHT__DATABASE__URL_FILE", &*url), ("cartwright__PAYMENTS__TOKEN_FILE", &*token)];
+    let effective = read("[payments]\ntoken = 'of the file of settings'", &variables, &[]).unwrap();
+    assert_eq!(effective.config.database.url.expose(), "postgres://shop:pa55@db.example/shop");
+    assert_eq!(effective.config.payments.http().token, " tok 1 ", "only the end of the line is cut");
+    let url_setting = effective.settings.iter().find(|setting| setting.key == "database.url").unwrap();
+    let from = format!("file {url} (environment variable CARTWRIGHT__DATABASE__URL_FILE)");
+    assert_eq!(url_setting.origin.to_string(), from);
+    assert!(!format!("{effective:?}").contains("pa55"), "{effective:?}");
+}
+
+#[test]
+fn a_secret_that_its_file_does_not_give_is_named_with_variable_file_and_reason() {
+    let name = "CARTWRIGHT__PAYMENTS__TOKEN_FILE";
+    let (_empty, empty) = kept(b"\n");
+    let (_bytes, bytes) = kept(b"s3cret\xff");
+    let (_large, large) = kept(&vec![b'x'; 100_000]);
+    for (file, why) in [
+        ("/nowhere/token", "can't be read (No such file or directory"),
+        ("/", "can't be read (Is a directory"),
+        ("", "can't be read (No such file or directory"),
+        (&empty, "is empty"),
+        (&bytes, "is not text in UTF-8"),
+        (&large, "holds more than 65536 bytes"),
+    ] {
+        let error = read("", &[(name, file)], &[]).unwrap_err();
+        let says = format!(
+            "environment variable {name}: the file {file:?}, which should hold payments.token, {why}"
+        );
+        assert!(error.contains(&says), "{error}\n  must say: {says}");
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+    let (_good, good) = kept(b"s3cret");
+    for itself in ["CARTWRIGHT__PAYMENTS__TOKEN", "cartwright__payments__token"] {
+        let error = read("", &[(name, &good), (itself, "an0ther")], &[]).unwrap_err();
+        assert!(error.contains(&format!("payments.token is also given by {itself}")), "{error}");
+        assert!(!error.contains("s3cret") && !error.contains("an0ther"), "{error}");
+    }
+    for (variable, says) in [
+        ("CARTWRIGHT__HTTP__LISTEN_FILE", "http.listen is no secret: only secrets can be given as files"),
+        ("CARTWRIGHT__DATABASE__PASSWORD_FILE", "there is no setting database.password_file"),
+        ("CARTWRIGHT_DATABASE_URL_FILE", "did you mean CARTWRIGHT__DATABASE__URL_FILE?"),
+    ] {
+        let error = read("", &[(variable, &good)], &[]).unwrap_err();
+        assert!(error.contains(says), "{error}\n  must say: {says}");
+    }
+}
+
+#[test]
+fn a_wrong_url_of_a_database_is_refused_without_showing_it() {
+    for (url, says) in [
+        ("postgres://shop:s3cret@db:port/x", "port"),
+        ("postgres://shop:s3cret@", "it names no host"),
+        ("postgres://shop:x@s3cret@db/x", "percent-encoded"),
+        ("postgres://shop:x@y/s3cret@db/x", "percent-encoded"),
+        ("host=db password=x s3cret=1", "percent-encoded"),
+        ("host=db password=x s3cret", "must be a PostgreSQL URL"),
+        ("mysql://shop:s3cret@db", "must be a PostgreSQL URL"),
+        ("postgres://shop:s3cret@db/x?sslmode=verify-full", "database.tls"),
+        ("postgres://shop:s3cret@db/x?sslrootcert=/x", "database.ca_file"),
+    ] {
+        let (_file, file) = kept(url.as_bytes());
+        for variable in [("CARTWRIGHT__DATABASE__URL", url), ("CARTWRIGHT__DATABASE__URL_FILE", &file)] {
+            let error = read("", &[variable], &[]).expect_err(url);
+            assert!(
+                error.contains("database.url must be a PostgreSQL URL") && error.contains(says),
+                "{url}: {error}"
+            );
+            assert!(!error.contains("s3"), "{url}: {error}");
+        }
+    }
+}
+
+#[test]
+fn how_a_database_is_encrypted_must_not_contradict_itself() {
+    let url = ("database.url", "postgres://shop@db/x");
+    let config = read("", &[], &[url]).unwrap().config;
+    assert_eq!(config.postgres().unwrap().tls, PostgresTls::Prefer);
+    let (_ca, ca) = kept(b"-----BEGIN CERTIFICATE-----");
+    let verify = [url, ("database.tls", "verify"), ("database.ca_file", &ca)];
+    let config = read("", &[], &verify).unwrap().config;
+    let verify = PostgresTls::Verify { ca_file: Some(ca.clone().into()) };
+    assert_eq!(config.postgres().unwrap().tls, verify);
+    let disabled = ("database.url", "postgres://shop@db/x?sslmode=disable");
+    let required = ("database.url", "postgres://shop@db/x?sslmode=require");
+    for (settings, says) in [
+        (
+            &[url, ("database.tls", "always")][..],
+            "database.tls must be one of off, prefer, verify, not \"always\"",
+        ),
+        (&[url, ("database.ca_file", &ca)], "database.ca_file is used with database.tls = \"verify\" only"),
+        (
+            &[url, ("database.tls", "verify"), ("database.ca_file", "/nowhere.pem")],
+            "database.ca_file (/nowhere.pem) can't be read",
+        ),
+        (
+            &[disabled, ("database.tls", "verify")],
+            "database.url says sslmode=disable, but database.tls is \"verify\"",
+        ),
+        (
+            &[required, ("database.tls", "off")],
+            "database.url says sslmode=require, but database.tls is \"off\"",
+        ),
+    ] {
+        let error = read("", &[], settings).unwrap_err();
+        assert!(error.contains(says), "{error}\n  must say: {says}");
+    }
+    assert!(
+        read("", &[], &[disabled]).is_ok() && read("", &[], &[required]).is_ok(),
+        "the url may say more than the default"
+    );
+}
+
 #[test]
 fn secrets_are_told_by_their_names() {
     for secret in ["payments.token", "admin.api_keys", "a.PASSWORD", "x-secret", "Authorization"] {

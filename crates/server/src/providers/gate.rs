@@ -15,7 +15,7 @@ use cartwright_core::ports::{
 use super::{
     breaker::{Breaker, BreakerSettings, Pass},
     pace::{Pace, Queue},
-    switches::{Switched, Switches},
+    switches::{SwitchError, Switched, Switches},
 };
 use crate::{
     control::{BreakerState, HeldBy, ProviderState, Switch, SwitchWish},
@@ -44,6 +44,8 @@ pub struct Gate {
 }
 
 struct Inner {
+    /// As it was switched when it was last looked at.
+    switched: Switched,
     enabled: bool,
     pace: Pace,
     breaker: Breaker,
@@ -51,12 +53,25 @@ struct Inner {
     under_way: u64,
 }
 
+impl Inner {
+    fn switch(&mut self, enabled: bool, rate: Option<Option<f64>>) {
+        let now = Instant::now();
+        self.enabled = enabled;
+        if let Some(rate) = rate {
+            self.pace = Pace::new(rate, now);
+        }
+        self.queue.clear(now);
+    }
+}
+
 impl Gate {
     /// The gate of the provider called `name`.
     pub fn new(name: &'static str, settings: GateSettings, switches: Arc<Switches>) -> Arc<Self> {
         let now = Instant::now();
-        let Switched { enabled, rate, .. } = switches.of(name);
+        let switched = switches.of(name);
+        let Switched { enabled, rate, .. } = switched;
         let inner = Inner {
+            switched,
             enabled: enabled && settings.at_start.enabled,
             pace: Pace::new(rate.or(settings.at_start.rate).flatten(), now),
             breaker: Breaker::new(settings.breaker),
@@ -69,6 +84,17 @@ impl Gate {
         }
         metrics::breaker(name, inner.breaker.state());
         Arc::new(Self { name, provider: settings.provider, switches, inner: Arc::new(Mutex::new(inner)) })
+    }
+
+    /// Has what another process has switched count here, too, once the switches were looked at again.
+    pub fn look_again(&self) {
+        let now = self.switches.of(self.name);
+        let mut inner = self.inner();
+        let before = std::mem::replace(&mut inner.switched, now);
+        if (before.enabled, before.rate) != (now.enabled, now.rate) {
+            tracing::warn!(provider = self.name, enabled = now.enabled, "was switched in another process");
+            inner.switch(now.enabled, now.rate);
+        }
     }
 
     /// What is wrong with the provider, if anything is.
@@ -84,7 +110,7 @@ impl Gate {
     fn admit(self: &Arc<Self>, call: &'static str) -> Result<Ticket, HeldBack> {
         let now = Instant::now();
         let mut inner = self.inner();
-        let Inner { enabled, pace, breaker, queue, under_way } = &mut *inner;
+        let Inner { enabled, pace, breaker, queue, under_way, .. } = &mut *inner;
         let held = |by: HeldBy, wait: Duration, wished: bool| {
             Err(HeldBack { reason: by.reason(self.name), wait, wished })
         };
@@ -133,14 +159,10 @@ impl Switch for Gate {
         // In one go, which goes on if the caller goes away: file and memory must not disagree.
         let set = move || {
             switches.set(name, wish.enabled, wish.rate, || {
-                let now = Instant::now();
-                let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
-                inner.enabled = wish.enabled;
-                if let Some(rate) = wish.rate {
-                    inner.pace = Pace::new(rate, now);
-                }
-                inner.queue.clear(now);
-            })
+                inner.lock().unwrap_or_else(PoisonError::into_inner).switch(wish.enabled, wish.rate);
+            })?;
+            inner.lock().unwrap_or_else(PoisonError::into_inner).switched = switches.of(name);
+            Ok::<_, SwitchError>(())
         };
         let written = tokio::task::spawn_blocking(set).await;
         written.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;

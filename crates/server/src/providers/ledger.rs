@@ -241,6 +241,15 @@ impl Ledger {
         self.send(|reply| Call::Note { name, text, reply }).await
     }
 
+    /// What is noted under this name now, by whichever process.
+    ///
+    /// # Errors
+    /// [`LedgerError::NoAnswer`] when it could not be read.
+    pub async fn noted_now(&self, name: &str) -> Result<Option<String>, LedgerError> {
+        let name = name.to_owned();
+        self.send(|reply| Call::Noted { name, reply }).await
+    }
+
     /// What was noted under this name when the ledger was opened.
     pub fn noted(&self, name: &str) -> Option<&str> {
         self.inner.notes.get(name).map(String::as_str)
@@ -296,6 +305,7 @@ enum Call {
     Operation(Operation, oneshot::Sender<Answer>),
     Undo(Undo, oneshot::Sender<UndoAnswer>),
     Note { name: String, text: String, reply: oneshot::Sender<()> },
+    Noted { name: String, reply: oneshot::Sender<Option<String>> },
 }
 
 /// An answer that may go out once its transaction is durable.
@@ -303,6 +313,7 @@ enum Ready {
     Operation(Answer, oneshot::Sender<Answer>),
     Undo(UndoAnswer, oneshot::Sender<UndoAnswer>),
     Note(oneshot::Sender<()>),
+    Noted(Option<String>, oneshot::Sender<Option<String>>),
 }
 
 struct Writer {
@@ -345,6 +356,7 @@ impl Writer {
                     note(&transaction, &name, &text)?;
                     Ready::Note(reply)
                 }
+                Call::Noted { name, reply } => Ready::Noted(noted(&transaction, &name)?, reply),
             });
         }
         transaction.commit()?;
@@ -359,6 +371,7 @@ impl Ready {
             Self::Operation(answer, reply) => drop(reply.send(answer)),
             Self::Undo(answer, reply) => drop(reply.send(answer)),
             Self::Note(reply) => drop(reply.send(())),
+            Self::Noted(text, reply) => drop(reply.send(text)),
         }
     }
 }
@@ -391,6 +404,11 @@ fn note(file: &Connection, name: &str, text: &str) -> rusqlite::Result<()> {
         file.prepare_cached("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2")?;
     note.execute([name, text])?;
     Ok(())
+}
+
+fn noted(file: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    let mut noted = file.prepare_cached("SELECT value FROM meta WHERE name = ?1")?;
+    noted.query_row([name], |row| row.get(0)).optional()
 }
 
 fn operate(file: &Connection, now: i64, call: Operation) -> rusqlite::Result<Answer> {

@@ -16,5 +16,5 @@ pub use self::{
     http::{Endpoint, HttpCarrier, HttpPayments, HttpSettings, UrlError},
     ledger::{Ledger, LedgerError},
     simulated::{SimulatedCarrier, SimulatedPayments, SimulatedSettings},
-    switches::{Kind, SwitchError, Switches},
+    switches::{Kept, Kind, SwitchError, Switches},
 };

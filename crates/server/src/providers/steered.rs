@@ -21,6 +21,8 @@ pub struct Steered {
     name: &'static str,
     base: SimulatedSettings,
     now: Arc<RwLock<Arc<Mood>>>,
+    /// What it was told last, as the ledger has it.
+    told: Arc<RwLock<Option<String>>>,
     /// Held while somebody tells it something, so that what is noted last also counts.
     ledger: Arc<Mutex<Ledger>>,
 }
@@ -50,7 +52,8 @@ impl Steered {
             tracing::warn!(provider = name, mode = mood.mode.as_str(), "the simulated provider is not up");
         }
         let now = Arc::new(RwLock::new(Arc::new(mood)));
-        Arc::new(Self { name, base, now, ledger: Arc::new(Mutex::new(ledger)) })
+        let told = Arc::new(RwLock::new(ledger.noted(name).map(str::to_owned)));
+        Arc::new(Self { name, base, now, told, ledger: Arc::new(Mutex::new(ledger)) })
     }
 
     /// How it takes a call that comes now.
@@ -78,11 +81,13 @@ impl Steering for Steered {
         settings.check().map_err(BehaveError::Wrong)?;
         let text = serde_json::to_string(&wish).map_err(|error| BehaveError::NotNoted(error.to_string()))?;
         let mood = Arc::new(Mood { mode: wish.mode, settings });
-        let (name, now, ledger) = (self.name, self.now.clone(), self.ledger.clone());
+        let (name, now, last) = (self.name, self.now.clone(), self.told.clone());
+        let ledger = self.ledger.clone();
         // In a task of its own, which goes on if the caller goes away: ledger and memory must not disagree.
         let noted = tokio::spawn(async move {
             let ledger = ledger.lock().await;
-            ledger.note(name, text).await.map_err(|error| error.to_string())?;
+            ledger.note(name, text.clone()).await.map_err(|error| error.to_string())?;
+            *last.write().unwrap_or_else(PoisonError::into_inner) = Some(text);
             *now.write().unwrap_or_else(PoisonError::into_inner) = mood;
             Ok(())
         });
@@ -95,6 +100,21 @@ impl Steering for Steered {
             "the simulated provider behaves otherwise"
         );
         Ok(self.behaviour())
+    }
+
+    async fn look_again(&self) {
+        let ledger = self.ledger.lock().await;
+        let Ok(Some(text)) = ledger.noted_now(self.name).await else { return };
+        let mut last = self.told.write().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref() == Some(&text) {
+            return;
+        }
+        if let Ok(wish) = serde_json::from_str::<BehaviourWish>(&text) {
+            let mood = Mood { mode: wish.mode, settings: told(&self.base, &wish) };
+            *self.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(mood);
+            tracing::warn!(provider = self.name, mode = wish.mode.as_str(), "was told so in another process");
+        }
+        *last = Some(text);
     }
 }
 

@@ -1,4 +1,5 @@
-//! How the providers were switched, in a small file beside the stores: a restart turns nothing on again.
+//! How the providers were switched, kept in a small file beside the stores, or in the database that many processes
+//! share: a restart turns nothing on again.
 
 use std::{
     collections::BTreeMap,
@@ -8,6 +9,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use cartwright_core::ports::StoreError;
 use serde::{Deserialize, Serialize};
 
 /// The name of the file in the data directory.
@@ -53,16 +55,34 @@ impl Default for Switched {
     }
 }
 
-/// The file.
+/// How all of them were switched.
 pub struct Switches {
-    dir: PathBuf,
+    kept: Box<dyn Kept>,
     all: Mutex<BTreeMap<String, Switched>>,
 }
 
-/// Why the file can't be used.
+/// Where it is kept. Both calls block.
+pub trait Kept: Send + Sync {
+    /// What is kept; `None`: nothing yet.
+    ///
+    /// # Errors
+    /// It can't be read.
+    fn read(&self) -> Result<Option<Vec<u8>>, SwitchError>;
+
+    /// Keeps this from now on, durably.
+    ///
+    /// # Errors
+    /// It can't be written; then what was kept stays.
+    fn write(&self, text: &[u8]) -> Result<(), SwitchError>;
+
+    /// What it is called in messages.
+    fn place(&self) -> String;
+}
+
+/// Why it can't be known, or not be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum SwitchError {
-    /// It can't be read or written.
+    /// The file can't be read or written.
     #[error("{path}: {source}")]
     File {
         /// Which.
@@ -70,33 +90,47 @@ pub enum SwitchError {
         /// Why.
         source: io::Error,
     },
+    /// The database can't be read or written.
+    #[error(transparent)]
+    Database(#[from] StoreError),
     /// It holds something else.
     #[error(
-        "{path} says how the providers were switched, but can't be read: {source}. Mend it, or delete it: then the settings [payments] and [carrier] count"
+        "{place} says how the providers were switched, but can't be read: {source}. Mend it, or delete it: then the settings [payments] and [carrier] count"
     )]
     Content {
-        /// Which.
-        path: PathBuf,
+        /// What.
+        place: String,
         /// Why.
         source: serde_json::Error,
     },
 }
 
 impl Switches {
-    /// Reads the file in this directory. Where there is none, nobody has switched anything.
+    /// Reads the file in this directory. Where there is none, nobody has switched anything. Blocks.
     ///
     /// # Errors
     /// When it can't be read: it may say that a provider is off.
     pub fn open(dir: &Path) -> Result<Self, SwitchError> {
-        let path = dir.join(FILE_NAME);
-        let all = match fs::read(&path) {
-            Ok(bytes) => {
-                serde_json::from_slice(&bytes).map_err(|source| SwitchError::Content { path, source })?
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(source) => return Err(SwitchError::File { path, source }),
-        };
-        Ok(Self { dir: dir.to_owned(), all: Mutex::new(all) })
+        Self::kept_in(Box::new(InFile { dir: dir.to_owned() }))
+    }
+
+    /// Reads what is kept elsewhere. Blocks.
+    ///
+    /// # Errors
+    /// When it can't be read: it may say that a provider is off.
+    pub fn kept_in(kept: Box<dyn Kept>) -> Result<Self, SwitchError> {
+        let all = read(&*kept)?;
+        Ok(Self { kept, all: Mutex::new(all) })
+    }
+
+    /// Looks whether another process has switched something. Blocks.
+    ///
+    /// # Errors
+    /// When it can't be read: everything stays as it is.
+    pub fn look_again(&self) -> Result<(), SwitchError> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        *all = read(&*self.kept)?;
+        Ok(())
     }
 
     /// How this provider was switched.
@@ -138,23 +172,58 @@ impl Switches {
         have_it_count: impl FnOnce(),
     ) -> Result<(), SwitchError> {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut next = all.clone();
+        let mut next = read(&*self.kept)?; // another process may have switched the other provider
         change(next.entry(provider.to_owned()).or_default());
-        let path = self.dir.join(FILE_NAME);
-        self.write(&next).map_err(|source| SwitchError::File { path, source })?;
+        let text = serde_json::to_vec_pretty(&next)
+            .map_err(|source| SwitchError::Content { place: self.kept.place(), source })?;
+        self.kept.write(&text)?;
         *all = next;
         have_it_count();
         Ok(())
     }
+}
+
+fn read(kept: &dyn Kept) -> Result<BTreeMap<String, Switched>, SwitchError> {
+    let Some(text) = kept.read()? else { return Ok(BTreeMap::new()) };
+    serde_json::from_slice(&text).map_err(|source| SwitchError::Content { place: kept.place(), source })
+}
+
+/// A file in the data directory.
+struct InFile {
+    dir: PathBuf,
+}
+
+impl InFile {
+    fn path(&self) -> PathBuf {
+        self.dir.join(FILE_NAME)
+    }
 
     /// A new file in the place of the old one: a crash leaves the one or the other.
-    fn write(&self, all: &BTreeMap<String, Switched>) -> io::Result<()> {
+    fn replace(&self, text: &[u8]) -> io::Result<()> {
         let new = self.dir.join(format!("{FILE_NAME}.new"));
         let mut file = File::create(&new)?;
-        file.write_all(&serde_json::to_vec_pretty(all)?)?;
+        file.write_all(text)?;
         file.sync_all()?;
-        fs::rename(&new, self.dir.join(FILE_NAME))?;
+        fs::rename(&new, self.path())?;
         File::open(&self.dir)?.sync_all()
+    }
+}
+
+impl Kept for InFile {
+    fn read(&self) -> Result<Option<Vec<u8>>, SwitchError> {
+        match fs::read(self.path()) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(SwitchError::File { path: self.path(), source }),
+        }
+    }
+
+    fn write(&self, text: &[u8]) -> Result<(), SwitchError> {
+        self.replace(text).map_err(|source| SwitchError::File { path: self.path(), source })
+    }
+
+    fn place(&self) -> String {
+        self.path().display().to_string()
     }
 }
 

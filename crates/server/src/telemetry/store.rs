@@ -132,6 +132,10 @@ impl Store for Watched {
         self.inner.claim_tasks(now, lease_until, limit).await
     }
 
+    async fn give_back(&self, tasks: &[Task]) -> Result<(), StoreError> {
+        self.inner.give_back(tasks).await
+    }
+
     async fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<SavedAnswer>>, StoreError> {
         self.inner.answers(keys).await
     }

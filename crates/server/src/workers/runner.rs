@@ -16,7 +16,10 @@ use cartwright_core::{
 };
 use futures_util::FutureExt;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{
+        mpsc::{self, error::SendError},
+        watch,
+    },
     time::{Instant, MissedTickBehavior, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -46,17 +49,36 @@ enum Handed {
 }
 
 impl Orders {
-    /// How many more tasks fit into memory.
+    /// How many more tasks fit into memory; none, once the runner stops.
     pub fn room(&self) -> usize {
+        if self.to.is_closed() {
+            return 0;
+        }
         MAX_TASKS.saturating_sub(self.held.load(Ordering::Relaxed))
     }
 
-    /// Hands over what a step left to do.
-    pub fn hand_over(&self, run: Vec<Task>, instead: Vec<Task>, dropped: Vec<String>) {
+    /// Hands over what a step left to do, and gives what nobody takes any more.
+    #[must_use]
+    pub fn hand_over(&self, run: Vec<Task>, instead: Vec<Task>, dropped: Vec<String>) -> Vec<Task> {
         self.held.fetch_add(run.len(), Ordering::Relaxed);
         let all = dropped.into_iter().map(Handed::Drop).chain(run.into_iter().map(Handed::Run));
+        let mut left = Vec::new();
         for handed in all.chain(instead.into_iter().map(Handed::Instead)) {
-            let _ = self.to.send(handed); // a runner that has stopped leaves them to the next process
+            // Nobody has begun what is to be run; of the rest, whoever carries out the old form tells.
+            if let Err(SendError(Handed::Run(task))) = self.to.send(handed) {
+                left.push(task);
+            }
+        }
+        left
+    }
+}
+
+/// Ends the leases of tasks that were not begun by a process that stops.
+pub async fn give_back(store: &dyn Store, tasks: &[Task]) {
+    for part in tasks.chunks(CLAIM) {
+        if let Err(error) = store.give_back(part).await {
+            tracing::debug!(%error, "leases of tasks can't be given back; they end by themselves");
+            return;
         }
     }
 }
@@ -153,6 +175,14 @@ impl Runner {
                 },
             }
         }
+        self.from.close();
+        while let Ok(handed) = self.from.try_recv() {
+            self.take(handed);
+        }
+        // Others take them at once, and need not wait for the end of their leases.
+        let mut left = self.schedule.take_all();
+        left.retain(|task| !self.under_way.contains(&task.id));
+        give_back(&*self.store, &left).await;
         while !self.under_way.is_empty() {
             match done.recv().await {
                 Some(id) => self.finish(&id),

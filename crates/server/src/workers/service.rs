@@ -11,7 +11,7 @@ use std::{
 
 use cartwright_core::{
     domain::time::Timestamp,
-    ports::{Batch, Origin, Parked, Store, StoreError},
+    ports::{Batch, Origin, Parked, Store, StoreError, Task},
     services::{Engine, Logic, StepReport, Unfinished, Unparked},
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     inbox::{Inbox, NotTaken, Reply, Taken},
-    runner::Orders,
+    runner::{Orders, give_back},
 };
 use crate::{redact, telemetry::metrics};
 
@@ -198,12 +198,14 @@ async fn handle<L: Logic>(engine: &mut Engine<L>, taken: Taken<L>, around: &Surr
             if let Some(to) = around.settled.as_ref().filter(|_| !report.settled.is_empty()) {
                 let _ = to.send(std::mem::take(&mut report.settled)); // nobody hears it while we stop
             }
-            settle::<L>(report, &mut replies, &mut words, around);
+            let left = settle::<L>(report, &mut replies, &mut words, around);
+            give_back(&*around.store, &left).await;
             true
         }
         Err(Unfinished { report, error }) => {
             around.state.settled(None);
-            settle::<L>(report, &mut replies, &mut words, around); // what an earlier round made durable
+            let left = settle::<L>(report, &mut replies, &mut words, around); // what an earlier round made durable
+            give_back(&*around.store, &left).await;
             tracing::error!(service = L::NAME, %error, "the batch was not written; its inputs will come again");
             let why = if matches!(error, StoreError::Full(_)) { NotTaken::NoRoom } else { NotTaken::Unknown };
             for reply in replies.into_iter().flatten() {
@@ -233,12 +235,13 @@ async fn recover(around: &Surroundings) {
     }
 }
 
+/// Tells everybody; gives the tasks that a runner which has stopped leaves to other processes.
 fn settle<L: Logic>(
     report: StepReport<L::Answer>,
     replies: &mut [Option<Reply<L>>],
     words: &mut [Option<oneshot::Sender<Unparked>>],
     around: &Surroundings,
-) {
+) -> Vec<Task> {
     if let Some(head) = report.head {
         around.head.send_replace(head);
     }
@@ -258,7 +261,7 @@ fn settle<L: Logic>(
             let _ = reply.send(unparked);
         }
     }
-    around.runner.hand_over(report.tasks, report.instead, report.dropped);
+    let left = around.runner.hand_over(report.tasks, report.instead, report.dropped);
     if report.overflowed > 0 {
         tracing::error!(
             service = L::NAME,
@@ -272,6 +275,7 @@ fn settle<L: Logic>(
     for (what, took) in report.observations {
         metrics::observe(what, took);
     }
+    left
 }
 
 /// The whole event, but for what stands for a means of payment: nothing else is left of it.

@@ -401,7 +401,7 @@ async fn every_bad_input_is_refused_by_name_and_leaves_no_trace() {
     shop.place(&small_with(json!({"id": "s"}))).await;
     shop.place(&small_with(json!({"id": "h"}))).await;
     shop.command("h", "hold", &json!({})).await.ok(200);
-    let mut before = shop.traces();
+    let mut before = shop.traces().await;
     let mut wrong = Vec::new();
     for (i, (method, path, headers, body, status, field)) in table().into_iter().enumerate() {
         let sent = bytes(&body);
@@ -416,13 +416,13 @@ async fn every_bad_input_is_refused_by_name_and_leaves_no_trace() {
         } else if !field.is_empty() && !fields(&reply.problem(status)).contains(&field.to_owned()) {
             wrong.push(format!("{row}\n    must name {field}"));
         }
-        let after = if method == "GET" { before.clone() } else { shop.traces() };
+        let after = if method == "GET" { before.clone() } else { shop.traces().await };
         if after != before {
             wrong.push(format!("{row}\n    must leave no trace: {before:?} became {after:?}"));
             before = after;
         }
     }
-    assert_eq!(shop.traces(), before, "the whole table");
+    assert_eq!(shop.traces().await, before, "the whole table");
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), table().len(), wrong.join("\n"));
 }
 

@@ -11,13 +11,11 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use crate::harness::{ORDERS, PAUSED, Shop, small, small_with, text, wait_until};
+use crate::harness::{Home, ORDERS, PAUSED, Shop, Stack, program, small, small_with, text, wait_until};
 
 /// `cartwright` with these arguments, in an empty environment but for what it needs.
 pub fn cartwright(args: &[&str]) -> Command {
-    let binary =
-        std::env::var_os("CARTWRIGHT_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_cartwright").into());
-    let mut command = Command::new(binary);
+    let mut command = Command::new(program());
     command.args(args).env_remove("CARTWRIGHT_SERVER").stdin(Stdio::null()).kill_on_drop(true);
     command
 }
@@ -239,17 +237,17 @@ async fn topics_are_listed() {
 }
 
 /// `doctor --json` on the data and the port of a shop.
-async fn doctor(dir: &Path, listen: &str) -> (Option<i32>, Value) {
+pub async fn doctor(dir: &Path, listen: &str) -> (Option<i32>, Value) {
     let data = dir.to_str().unwrap();
-    let output =
-        cartwright(&["doctor", "--json", "--data", data, "--listen", listen]).output().await.unwrap();
+    let mut command = cartwright(&["doctor", "--json", "--data", data, "--listen", listen]);
+    let output = command.envs(Stack::here().environment(dir)).output().await.unwrap();
     (
         output.status.code(),
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output))),
     )
 }
 
-fn state(report: &Value, what: &str) -> String {
+pub fn state(report: &Value, what: &str) -> String {
     let check = report["checks"].as_array().unwrap().iter().find(|check| check["what"] == what);
     text(&check.unwrap_or_else(|| panic!("nothing about {what}: {report:#}"))["state"])
 }
@@ -262,22 +260,21 @@ async fn the_doctor_finds_a_running_system_well_and_a_stopped_one_too() {
     shop.finish(&id).await;
     let (code, report) = doctor(shop.dir(), &listen).await;
     assert_eq!((code, &report["ok"]), (Some(0), &json!(true)), "{report:#}");
-    for what in
-        ["settings", "data directory", "lock", "stores", "ledger", "clock", "open files", "port", "server"]
-    {
+    let shared = Stack::here().is_shared();
+    let stores: &[&str] = if shared { &["database", "stores"] } else { &["lock", "stores"] };
+    let others = ["settings", "data directory", "ledger", "clock", "open files", "port", "server"];
+    for what in stores.iter().chain(&others) {
         // The limit of open files is the machine's.
-        assert!(state(&report, what) == "ok" || what == "open files", "{report:#}");
+        assert!(state(&report, what) == "ok" || *what == "open files", "{report:#}");
     }
-    assert!(
-        report.to_string().contains(&format!("pid {}", std::process::id())),
-        "it says who has the directory"
-    );
+    if !shared {
+        let holder = format!("pid {}", std::process::id());
+        assert!(report.to_string().contains(&holder), "it says who has the directory");
+    }
     shop.stop().await;
     let (code, report) = doctor(shop.dir(), &listen).await;
-    assert_eq!(
-        (code, state(&report, "lock").as_str(), state(&report, "port").as_str()),
-        (Some(0), "ok", "ok")
-    );
+    assert_eq!((code, state(&report, "port").as_str()), (Some(0), "ok"));
+    assert_eq!(state(&report, stores[0]), "ok");
     assert!(report.to_string().contains("fit together"), "{report:#}");
     shop.restart(&[]).await; // nothing was harmed by looking
     shop.finish(&id).await;
@@ -288,17 +285,6 @@ async fn the_doctor_names_what_is_broken_and_what_to_do() {
     let mut shop = Shop::open().await;
     let other = Shop::with(&[PAUSED]).await;
     shop.stop().await;
-    let free = shop.address().to_string();
-    std::fs::write(shop.dir().join("payments.db"), "not a database, and long enough to be looked at")
-        .unwrap();
-    let (code, report) = doctor(shop.dir(), &free).await;
-    assert_eq!((code, state(&report, "stores").as_str()), (Some(1), "fail"), "{report:#}");
-    for check in report["checks"].as_array().unwrap() {
-        assert_eq!(check["state"] == "ok", check["advice"].is_null(), "{check}");
-    }
-    std::fs::remove_file(shop.dir().join("payments.db")).unwrap();
-    let (_, report) = doctor(shop.dir(), &free).await;
-    assert!(report.to_string().contains("payments.db is missing"), "{report:#}");
     let (_, report) = doctor(&shop.dir().join("new"), &other.address().to_string()).await;
     assert_eq!(state(&report, "data directory"), "ok", "{report:#}");
     assert_eq!(state(&report, "port"), "warn", "another cartwright has it: {report:#}");
@@ -307,10 +293,33 @@ async fn the_doctor_names_what_is_broken_and_what_to_do() {
     drop(taken);
     let (code, report) = doctor(&shop.dir().join("new"), "192.0.2.1:9").await;
     assert_eq!((code, state(&report, "port").as_str()), (Some(1), "fail"), "{report:#}");
+    for check in report["checks"].as_array().unwrap() {
+        assert_eq!(check["state"] == "ok", check["advice"].is_null(), "{check}");
+    }
     let (code, report) = doctor(&shop.dir().join("new"), &deaf).await;
     assert_eq!((code, state(&report, "port").as_str()), (Some(0), "ok"), "{report:#}");
     let (code, report) = doctor(&shop.dir().join("new"), "nonsense").await;
     assert_eq!((code, state(&report, "settings").as_str()), (Some(1), "fail"), "{report:#}");
+}
+
+/// `cartwright doctor` for a database at this address.
+async fn doctor_of_database(url: &str) -> (Option<i32>, Value, String) {
+    let home = Home::new();
+    let mut command = cartwright(&["doctor", "--json", "--listen", "127.0.0.1:0", "--data"]);
+    command.arg(home.path()).env("CARTWRIGHT__DATABASE__URL", url);
+    let output = command.output().await.unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    (output.status.code(), serde_json::from_str(&told).unwrap(), told + &said(&output))
+}
+
+/// Needs no database: it is the same wherever the tests run.
+#[tokio::test]
+async fn the_doctor_says_which_database_does_not_answer_and_no_password() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("postgres://shop:s3cret@{nobody}/orders");
+    let (code, report, told) = doctor_of_database(&url).await;
+    assert_eq!((code, state(&report, "database").as_str()), (Some(1), "fail"), "{report:#}");
+    assert!(told.contains(&format!("{nobody}/orders")) && !told.contains("s3cret"), "{told}");
 }
 
 #[tokio::test]
@@ -374,11 +383,11 @@ async fn wrong_settings_are_told_before_anything_starts() {
 
 #[tokio::test]
 async fn a_start_says_what_holds_work_back_and_how_to_undo_it() {
-    let data = tempfile::tempdir().unwrap();
+    let data = Home::new();
     let switched = json!({"payments": {"enabled": false}, "carrier": {"enabled": true, "rate": 2.0}});
     std::fs::write(data.path().join("providers.json"), switched.to_string()).unwrap();
     let mut up = cartwright(&["up", "--listen", "127.0.0.1:0", "--data", data.path().to_str().unwrap()]);
-    up.env("CARTWRIGHT__WORKERS__PAUSED", "fulfillment");
+    up.envs(Stack::here().environment(data.path())).env("CARTWRIGHT__WORKERS__PAUSED", "fulfillment");
     let mut child = up.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut shown = String::new();

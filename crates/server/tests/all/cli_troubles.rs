@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,12 +13,7 @@ use crate::{
 async fn park(shop: &mut Shop, order: &str, services: &[&str]) {
     shop.stop().await;
     for service in services {
-        let store = Connection::open(shop.dir().join(format!("{service}.db"))).unwrap();
-        let park = "INSERT INTO parked (record, source, lane, position, incarnation, key, headers, reason, parked_at, value)
-            SELECT key, 'payments', 0, 999, zeroblob(16), CAST(id AS BLOB), x'', 'too new', 0, x'00' FROM record WHERE id = ?1";
-        assert_eq!(store.execute(park, [order]).unwrap(), 1, "{service}");
-        store.execute("UPDATE record SET parked = 1 WHERE id = ?1", [order]).unwrap();
-        store.execute("UPDATE head SET parked = parked + 1", []).unwrap();
+        shop.park(service, order, "too new", b"\0").await;
     }
     shop.restart(&[PAUSED]).await;
 }
@@ -66,6 +60,18 @@ async fn providers_and_services_are_switched_from_a_terminal() {
     assert_eq!(shop.finish(&id).await["status"], "completed");
     assert_eq!(run(&shop, &["services", "pause", "orders"]).await.status.code(), Some(1));
     assert_eq!(run(&shop, &["providers", "off", "bank"]).await.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn a_backup_of_a_database_is_left_to_its_own_program() {
+    let home = tempfile::tempdir().unwrap();
+    let mut backup = cartwright(&["backup", "copy", "--data", "."]);
+    backup.current_dir(home.path()).env("CARTWRIGHT__DATABASE__URL", "postgres://u:s3cret@127.0.0.1:1/shop");
+    let refused = backup.env("CARTWRIGHT__DATABASE__SCHEMA", "winter").output().await.unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let told = said(&refused);
+    assert!(told.contains("pg_dump") && told.contains("winter_*") && !told.contains("s3cret"), "{told}");
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]

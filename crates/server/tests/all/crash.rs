@@ -3,10 +3,12 @@
 
 use std::{
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
+
+use crate::harness::{Home, Stack, program};
 
 /// How often it is killed.
 const KILLS: u32 = 20;
@@ -15,8 +17,7 @@ const ORDERS: u32 = 1_500;
 
 #[test]
 fn twenty_kills_lose_nothing_and_do_nothing_twice() {
-    let home = tempfile::tempdir().unwrap();
-    let system = System { home: home.path().to_owned(), port: free_port() };
+    let system = System { home: Home::new(), port: free_port() };
     let mut server = system.up();
     let mut dice = Dice(u64::from(std::process::id()) | 1);
     let mut answered = Vec::new();
@@ -41,7 +42,7 @@ fn twenty_kills_lose_nothing_and_do_nothing_twice() {
 }
 
 struct System {
-    home: PathBuf,
+    home: Home,
     port: u16,
 }
 
@@ -50,6 +51,7 @@ impl System {
     fn up(&self) -> Child {
         let mut command = self.cartwright(&["up", "--listen", &format!("127.0.0.1:{}", self.port), "--data"]);
         command.arg(self.home.join("data")).stdout(Stdio::null()).stderr(self.log("server.log"));
+        command.envs(Stack::here().environment(self.home.path()));
         for (setting, value) in [
             ("LOG__FILTER", "warn"),
             ("SWEEPER__AFTER_SECONDS", "5"),
@@ -85,7 +87,7 @@ impl System {
     }
 
     fn load(&self, answered: &mut Vec<PathBuf>) -> Child {
-        let file = self.home.join(format!("answered-{}", answered.len()));
+        let file = self.home.join(&format!("answered-{}", answered.len()));
         answered.push(file.clone());
         let mut command = self.cartwright(&["load", "--connections", "16", "--rate", "250", "--json"]);
         command.args(["--orders", &ORDERS.to_string()]).args(["--server", &self.url()]);
@@ -107,10 +109,8 @@ impl System {
     }
 
     fn cartwright(&self, args: &[&str]) -> Command {
-        let binary =
-            std::env::var_os("CARTWRIGHT_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_cartwright").into());
-        let mut command = Command::new(binary);
-        command.args(args).current_dir(&self.home);
+        let mut command = Command::new(program());
+        command.args(args).current_dir(self.home.path());
         command
     }
 
@@ -124,7 +124,7 @@ impl System {
     }
 
     fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(Path::new(&self.home).join(name)).unwrap_or_default()
+        std::fs::read_to_string(self.home.join(name)).unwrap_or_default()
     }
 }
 

@@ -16,10 +16,9 @@ async fn a_damaged_event_is_left_out_and_its_neighbours_are_shown() {
     let mut shop = Shop::with(&[PAUSED]).await;
     let ids = [shop.place(&small()).await, shop.place(&small()).await];
     shop.stop().await;
-    let file = rusqlite::Connection::open(shop.dir().join("orders.db")).unwrap();
-    let broken = "UPDATE journal SET value = CAST('{\"broken' AS BLOB) WHERE position IN (1, 4)";
-    assert_eq!(file.execute(broken, []).unwrap(), 2);
-    drop(file);
+    let broken = "UPDATE journal SET value = $1 WHERE position IN (1, 4)";
+    let value = br#"{"broken"#.to_vec();
+    assert_eq!(shop.edit("orders").await.change(broken, &[value.into()]).await, 2);
     shop.restart(&[PAUSED]).await;
     let topic = shop.get("/v1/events?topic=orders&limit=100").await.ok(200);
     assert_eq!(topic["events"].as_array().unwrap().len(), 2, "each order had two");

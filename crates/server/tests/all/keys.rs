@@ -231,7 +231,7 @@ async fn answers_are_forgotten_in_time_but_placing_is_protected_for_ever() {
     patch(&shop, "shipped").await.ok(200);
     patch(&shop, "delivered").await.problem(422);
     shop.restart(&[("idempotency.retention_days", "0")]).await;
-    wait_until("the answer is forgotten", async || shop.traces()[0].3 == 0).await;
+    wait_until("the answer is forgotten", async || shop.traces().await[0].3 == 0).await;
     assert!(!replayed(&patch(&shop, "delivered").await));
     assert_eq!(shop.order(&id).await["version"], 3);
     assert!(replayed(&place(&shop, "p", &small_with(json!({"flow": "manual"}))).await));

@@ -3,13 +3,12 @@
 //! Nothing here waits for a time: [`harness::wait_until`] waits for what must come true.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test reports")]
 
-mod backup;
 mod bad_inputs;
 mod changing;
 mod cli;
 mod cli_troubles;
 mod crash;
-mod disk;
+mod embedded;
 mod events;
 mod flows;
 mod garbage;
@@ -21,6 +20,7 @@ mod parked;
 mod placing;
 mod providers;
 mod restarts;
+mod secrets;
 mod signals;
 mod story;
 mod telemetry;

@@ -213,7 +213,7 @@ fn calls(id: &str) -> Vec<(String, String, bool)> {
 async fn every_call_refuses_other_content_types_other_methods_and_longer_paths() {
     let shop = Shop::with(&[PAUSED]).await;
     let id = shop.place(&small()).await;
-    let before = shop.traces();
+    let before = shop.traces().await;
     let calls = calls(&id);
     for (method, at, has_body) in &calls {
         if *has_body {
@@ -238,7 +238,7 @@ async fn every_call_refuses_other_content_types_other_methods_and_longer_paths()
             .await
             .problem(404);
     }
-    assert_eq!(shop.traces(), before);
+    assert_eq!(shop.traces().await, before);
 }
 
 #[tokio::test]
@@ -334,7 +334,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
 async fn bodies_have_a_limit() {
     let shop = Shop::with(&[PAUSED]).await;
     let id = shop.place(&small()).await;
-    let before = shop.traces();
+    let before = shop.traces().await;
     let padded = |size: usize| {
         let body = small().to_string();
         format!("{body}{}", " ".repeat(size - body.len())).into_bytes()
@@ -352,7 +352,7 @@ async fn bodies_have_a_limit() {
         let problem = shop.send(method, &at, &json, &too_large).await.problem(413);
         assert!(text(&problem["detail"]).contains(&MAX_BODY.to_string()), "{problem}");
     }
-    assert_eq!(shop.traces(), before);
+    assert_eq!(shop.traces().await, before);
     shop.send("POST", ORDERS, &json, &padded(MAX_BODY)).await.ok(201);
 }
 
@@ -374,7 +374,7 @@ async fn a_client_that_is_still_sending_hears_why_it_is_refused() {
 async fn a_body_must_say_that_it_is_json() {
     let shop = Shop::with(&[PAUSED]).await;
     let id = shop.place(&small()).await;
-    let before = shop.traces();
+    let before = shop.traces().await;
     let body = small().to_string();
     for kind in [
         "text/plain",
@@ -392,7 +392,7 @@ async fn a_body_must_say_that_it_is_json() {
         shop.send("PATCH", &path(&id), &[("content-type", kind)], b"{}").await.problem(415);
     }
     shop.send("POST", ORDERS, &[], body.as_bytes()).await.problem(415);
-    assert_eq!(shop.traces(), before);
+    assert_eq!(shop.traces().await, before);
     for kind in ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.shop+json"] {
         shop.send("POST", ORDERS, &[("content-type", kind)], body.as_bytes()).await.ok(201);
     }

@@ -1,9 +1,8 @@
 //! Parked events: looked at, tried again and discarded by an operator, over HTTP.
 
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::harness::{Shop, fields, small_with, text, wait_until};
+use crate::harness::{Shop, Stack, fields, program, small_with, text, wait_until};
 
 const PARKED: &str = "/v1/admin/parked";
 
@@ -18,13 +17,7 @@ async fn with_parked(events: &[(&str, &str)]) -> Shop {
 /// Writes events into the topic of payments, as if payments had.
 async fn add(shop: &mut Shop, events: &[(&str, &str)]) {
     shop.stop().await;
-    let store = Connection::open(shop.dir().join("payments.db")).unwrap();
-    for (key, value) in events {
-        store.execute("UPDATE head SET position = position + 1", []).unwrap();
-        let insert = "INSERT INTO journal SELECT position, 'payments', ?1, x'', ?2 FROM head";
-        store.execute(insert, (key, value.as_bytes())).unwrap();
-    }
-    drop(store);
+    shop.publish("payments", events).await;
     shop.restart(&[]).await;
 }
 
@@ -106,10 +99,10 @@ async fn parked_events_are_listed_and_shown_with_all_that_is_known() {
 #[tokio::test]
 async fn a_retry_says_what_it_would_try_and_what_still_can_t_be_applied() {
     let shop = with_parked(&[("nobody", &authorized("nobody")), ("other", &authorized("other"))]).await;
-    let before = shop.traces();
+    let before = shop.traces().await;
     let dry = shop.post(&format!("{PARKED}/retry"), &json!({"dryRun": true, "order": "other"})).await.ok(200);
     assert_eq!((&dry["events"], &dry["parked"][0]["order"]), (&json!(1), &json!("other")));
-    assert_eq!(shop.traces(), before, "a dry run changes nothing");
+    assert_eq!(shop.traces().await, before, "a dry run changes nothing");
     shop.get(&format!("{PARKED}/retry")).await.problem(404);
     let done = shop.post(&format!("{PARKED}/retry"), &json!({"rate": 1000})).await.ok(200);
     assert_eq!((&done["state"], &done["orders"], &done["left"]), (&json!("finished"), &json!(2), &json!(2)));
@@ -124,13 +117,7 @@ async fn a_retry_applies_what_can_be_applied_by_now() {
     let mut shop = Shop::with(&[("workers.paused", "payments")]).await;
     let id = shop.place(&small_with(json!({"id": "late"}))).await;
     shop.stop().await;
-    let store = Connection::open(shop.dir().join("orders.db")).unwrap();
-    let park = "INSERT INTO parked (record, source, lane, position, incarnation, key, headers, reason, parked_at, value)
-        SELECT key, 'payments', 0, 1, zeroblob(16), CAST(id AS BLOB), x'', 'unknown', 0, ?1 FROM record WHERE id = 'late'";
-    store.execute(park, [authorized("late").as_bytes()]).unwrap();
-    store.execute("UPDATE record SET parked = 1 WHERE id = 'late'", []).unwrap();
-    store.execute("UPDATE head SET parked = 1", []).unwrap();
-    drop(store);
+    shop.park("orders", "late", "unknown", authorized("late").as_bytes()).await;
     shop.restart(&[("workers.paused", "payments")]).await;
     assert_eq!(shop.order(&id).await["milestone"], "created");
     let chosen = list(&shop, "").await;
@@ -158,10 +145,10 @@ async fn one_parked_event_is_discarded_and_the_order_can_come_without_it() {
 #[tokio::test]
 async fn the_doctor_warns_of_parked_events() {
     let shop = with_parked(&[("nobody", &authorized("nobody"))]).await;
-    let program = std::env::var("CARTWRIGHT_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_cartwright").into());
-    let mut command = std::process::Command::new(program);
+    let mut command = std::process::Command::new(program());
     let listen = shop.address().to_string();
     command.args(["doctor", "--listen", &listen, "--data"]).arg(shop.dir()).env_remove("CARTWRIGHT_SERVER");
+    command.envs(Stack::here().environment(shop.dir()));
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("orders could not apply 1") && said.contains("cartwright parked list"), "{said}");

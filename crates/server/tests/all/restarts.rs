@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{PAUSED, Shop, all, small, small_with, start, wait_until};
+use crate::harness::{Home, ORDERS, PAUSED, Shop, Stack, all, small, small_with, start, text, wait_until};
 
 #[tokio::test]
 async fn pending_work_is_finished_after_a_restart() {
@@ -106,28 +106,37 @@ async fn every_answered_order_is_there_after_a_stop_under_load() {
     }
 }
 
+/// Files are one process's own. A database is everybody's who has its address.
 #[tokio::test]
-async fn a_second_process_on_the_same_data_is_told_what_to_do() {
-    let mut shop = Shop::with(&[PAUSED]).await;
-    let error = start(shop.dir(), &[]).await.err().expect("only one at a time").to_string();
-    for word in [
-        "in use by another cartwright process",
-        &std::process::id().to_string(),
-        "stop that one first",
-        "another data directory",
-    ] {
-        assert!(error.contains(word), "{word:?} is not in: {error}");
+async fn a_second_process_makes_up_one_system_with_the_first_where_that_can_be() {
+    let shop = Shop::open().await;
+    let second = start(shop.dir(), &[]).await;
+    if !Stack::here().is_shared() {
+        assert!(second.is_err(), "embedded::files says what it is told");
+        return;
     }
-    assert!(error.contains(&shop.dir().display().to_string()), "{error}");
-    shop.place(&small()).await;
-    shop.stop().await;
-    start(shop.dir(), &[]).await.expect("free again").stop().await;
+    let second = second.unwrap();
+    let address = second.address;
+    let place = async |_| {
+        let placed = reqwest::Client::new().post(format!("http://{address}{ORDERS}")).json(&small()).send();
+        text(&placed.await.unwrap().json::<Value>().await.unwrap()["id"])
+    };
+    let body = small();
+    let mut ids = all((0..20).map(place)).await;
+    ids.extend(all((0..20).map(|_| shop.place(&body))).await);
+    for id in &ids {
+        assert_eq!(shop.finish(id).await["status"], "completed");
+        assert_eq!(shop.effects(id), ["authorize", "ship"]);
+    }
+    second.stop().await;
+    let alone = shop.place(&body).await;
+    assert_eq!(shop.finish(&alone).await["status"], "completed", "what the other one did is taken over");
 }
 
 #[tokio::test]
 async fn a_busy_port_is_named_with_a_way_out() {
     let shop = Shop::with(&[PAUSED]).await;
-    let dir = tempfile::TempDir::new().unwrap();
+    let dir = Home::new();
     let address = shop.address().to_string();
     let taken: &'static str = Box::leak(address.clone().into_boxed_str());
     let error =
@@ -141,7 +150,7 @@ async fn a_busy_port_is_named_with_a_way_out() {
 
 #[tokio::test]
 async fn an_address_that_is_none_and_a_directory_that_is_a_file() {
-    let dir = tempfile::TempDir::new().unwrap();
+    let dir = Home::new();
     // 192.0.2.0/24 is reserved for documentation: nobody has it.
     let error = start(dir.path(), &[("http.listen", "192.0.2.1:9")]).await.err().unwrap().to_string();
     assert!(error.contains("192.0.2.1:9") && error.contains("--listen"), "{error}");
@@ -152,17 +161,14 @@ async fn an_address_that_is_none_and_a_directory_that_is_a_file() {
 }
 
 #[tokio::test]
-async fn files_of_another_time_are_refused() {
+async fn stores_of_another_time_are_refused() {
     let mut shop = Shop::open().await;
     let id = shop.place(&small()).await;
     shop.finish(&id).await;
     shop.stop().await;
     let mut other = Shop::open().await;
     other.stop().await;
-    for file in ["orders.db-wal", "orders.db-shm"] {
-        let _ = std::fs::remove_file(shop.dir().join(file));
-    }
-    std::fs::copy(other.dir().join("orders.db"), shop.dir().join("orders.db")).unwrap();
+    shop.take_orders_of(&other).await;
     let error = start(shop.dir(), &[]).await.err().expect("payments has read what is no more").to_string();
     assert!(error.contains("don't belong together") && error.contains("backup"), "{error}");
 }

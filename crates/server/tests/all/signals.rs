@@ -11,11 +11,11 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::harness::{Shop, small_with, wait_until};
+use crate::harness::{Home, Shop, Stack, end_leases, program, small_with, wait_until};
 
 #[tokio::test]
 async fn a_second_signal_stops_at_once_and_nothing_is_lost() {
-    let home = tempfile::tempdir().unwrap();
+    let home = Home::new();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let server = RefCell::new(up(home.path(), port));
     let orders = format!("http://127.0.0.1:{port}/v1/orders");
@@ -33,6 +33,7 @@ async fn a_second_signal_stops_at_once_and_nothing_is_lost() {
     wait_until("it is gone", async || server.borrow_mut().try_wait().unwrap().is_some()).await;
     assert!(!says(home.path(), "still under way"), "it did not wait for the call");
 
+    end_leases(home.path(), "payments").await;
     let shop = Shop::on(home).await;
     let id = placed["id"].as_str().unwrap();
     assert_eq!(shop.finish(id).await["status"], "completed");
@@ -40,11 +41,10 @@ async fn a_second_signal_stops_at_once_and_nothing_is_lost() {
 }
 
 fn up(home: &Path, port: u16) -> Child {
-    let binary =
-        std::env::var_os("CARTWRIGHT_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_cartwright").into());
-    Command::new(binary)
+    Command::new(program())
         .args(["up", "--listen", &format!("127.0.0.1:{port}"), "--data"])
         .arg(home)
+        .envs(Stack::here().environment(home))
         .env("CARTWRIGHT__SIMULATED__PAYMENTS__SLOW_MS", "60000")
         .env("CARTWRIGHT__LOG__FILTER", "info,cartwright_server::workers::runner=debug")
         .stdout(Stdio::null())

@@ -15,6 +15,8 @@ use std::{
 
 use cartwright_server::providers::simulated::CARRIERS;
 
+use crate::harness::{self, Home, Stack};
+
 /// The page, and the part of it that is typed.
 const PAGE: &str = include_str!("../../../../README.md");
 const PART: &str = "## The first minute\n";
@@ -65,7 +67,7 @@ fn steps() -> Vec<Step> {
 
 /// Where somebody tries the page.
 struct Desk {
-    home: tempfile::TempDir,
+    home: Home,
     port: u16,
     shell: Child,
     typed: ChildStdin,
@@ -75,7 +77,7 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        let home = tempfile::tempdir().unwrap();
+        let home = Home::new();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut shell = command("sh", home.path(), port).stdin(Stdio::piped()).spawn().unwrap();
         let typed = shell.stdin.take().unwrap();
@@ -99,6 +101,12 @@ impl Desk {
         if command.starts_with("cartwright orders explain ") {
             self.settle(command);
         }
+        // Who has the data directory to himself is written there; elsewhere we must know whom we mean.
+        let server = self.server.as_ref().map_or(0, |(server, _)| server.id());
+        let command = match Stack::here().is_shared() {
+            true => command.replace("$(cat cartwright-data/LOCK)", &server.to_string()),
+            false => command.to_owned(),
+        };
         writeln!(self.typed, "{command}\necho '{DONE}'").unwrap();
         let mut said = Vec::new();
         loop {
@@ -146,8 +154,7 @@ impl Drop for Desk {
 
 /// A program on this desk: the page's port is taken by whoever runs it, so another one stands in for it.
 fn command(program: &str, home: &Path, port: u16) -> Command {
-    let binary =
-        std::env::var_os("CARTWRIGHT_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_cartwright").into());
+    let binary = harness::program();
     let dir = Path::new(&binary).parent().unwrap().to_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths([dir].into_iter().chain(std::env::split_paths(&path))).unwrap();
@@ -155,7 +162,9 @@ fn command(program: &str, home: &Path, port: u16) -> Command {
     let program = if program == "cartwright" { binary } else { program.into() };
     let mut command = Command::new(program);
     command.current_dir(home).env("PATH", path);
-    command.env("CARTWRIGHT__HTTP__LISTEN", format!("127.0.0.1:{port}"));
+    command
+        .envs(Stack::here().environment(home))
+        .env("CARTWRIGHT__HTTP__LISTEN", format!("127.0.0.1:{port}"));
     command.env("CARTWRIGHT_SERVER", format!("http://127.0.0.1:{port}"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
     command

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::harness::{PAUSED, Shop, fields, path, small_with, text, wait_until};
+use crate::harness::{Home, PAUSED, Shop, Stack, fields, path, program, small_with, text, wait_until};
 
 /// Names of metrics and the labels of each.
 type Metrics = BTreeMap<String, BTreeSet<String>>;
@@ -115,33 +115,36 @@ async fn health_shows_what_is_paused_without_failing() {
 /// A whole program with everything told, for its log.
 struct Told {
     program: std::process::Child,
-    dir: tempfile::TempDir,
+    home: Home,
     url: String,
 }
 
 impl Told {
     async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let home = Home::new();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let bin = std::env::var("CARTWRIGHT_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_cartwright").into());
-        let program = Command::new(bin)
+        let program = Command::new(program())
             .args(["up", "--listen", &format!("127.0.0.1:{port}")])
-            .current_dir(dir.path())
+            .current_dir(home.path())
+            .envs(Stack::here().environment(home.path()))
             .env("CARTWRIGHT__LOG__FILTER", "trace")
             .env("CARTWRIGHT__SIMULATED__PAYMENTS__FAILURE_RATE", "0.5")
             .stdout(Stdio::null())
-            .stderr(File::create(dir.path().join("log")).unwrap())
+            .stderr(File::create(home.join("log")).unwrap())
             .spawn()
             .unwrap();
         let url = format!("http://127.0.0.1:{port}");
-        let told = Self { program, dir, url };
-        wait_until("it listens", async || reqwest::get(format!("{}/health/ready", told.url)).await.is_ok())
-            .await;
+        let told = Self { program, home, url };
+        let ready = async || {
+            let answer = reqwest::get(format!("{}/health/ready", told.url)).await;
+            answer.is_ok_and(|answer| answer.status() == 200)
+        };
+        wait_until("it is ready", ready).await;
         told
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("log")).unwrap()
+        std::fs::read_to_string(self.home.join("log")).unwrap()
     }
 }
 

@@ -104,7 +104,6 @@ impl Cluster {
         let mut all: Vec<(String, String)> = [
             ("database.url", servers::database()),
             ("database.schema", self.name.clone()),
-            ("log.filter", "info".to_owned()),
             ("sweeper.after_seconds", "5".to_owned()),
             ("providers.retry.quick_wait_ms", "20".to_owned()),
             ("providers.retry.long_wait_ms", "100".to_owned()),
@@ -293,10 +292,10 @@ impl Load {
         std::fs::read_to_string(&self.answered).unwrap_or_default().lines().count()
     }
 
-    /// Waits until so many more orders are answered.
-    pub fn wait_for_more(&self, orders: usize) {
+    /// Waits until so many more orders are answered, or all.
+    pub fn wait_for_more(&mut self, orders: usize) {
         let (enough, until) = (self.answered() + orders, Instant::now() + LIMIT);
-        while self.answered() < enough {
+        while self.answered() < enough && self.child.try_wait().unwrap().is_none() {
             assert!(Instant::now() < until, "after {LIMIT:?} only {} orders are answered", self.answered());
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -316,6 +315,6 @@ impl Drop for Load {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

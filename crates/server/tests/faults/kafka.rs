@@ -10,6 +10,8 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord},
 };
 
+use serde_json::Value;
+
 use crate::{
     cluster::{Bus, Cluster},
     servers::{self, Server},
@@ -21,7 +23,7 @@ const TOPICS: [&str; 3] = ["orders", "payments", "fulfillment"];
 fn the_broker_may_be_away_and_orders_are_taken_meanwhile() {
     let mut cluster = Cluster::new(Bus::Kafka);
     cluster.start_all();
-    let load = cluster.load(3_000, 100);
+    let mut load = cluster.load(3_000, 100);
     load.wait_for_more(200);
     Server::Kafka.stop();
     let before = load.answered();
@@ -37,7 +39,7 @@ fn the_broker_may_be_away_and_orders_are_taken_meanwhile() {
 fn the_broker_may_be_killed() {
     let mut cluster = Cluster::new(Bus::Kafka);
     cluster.start_all();
-    let load = cluster.load(1_500, 100);
+    let mut load = cluster.load(1_500, 100);
     load.wait_for_more(200);
     Server::Kafka.kill();
     load.wait_for_more(50);
@@ -50,7 +52,7 @@ fn the_broker_may_be_killed() {
 fn topics_may_be_deleted_and_made_again() {
     let mut cluster = Cluster::new(Bus::Kafka);
     cluster.start_all();
-    let load = cluster.load(1_500, 100);
+    let mut load = cluster.load(1_500, 100);
     load.wait_for_more(200);
     delete(&TOPICS.map(|topic| cluster.topic(topic)));
     load.finish();
@@ -108,13 +110,12 @@ fn poison_is_set_aside_with_its_bytes_and_stops_nobody() {
     cluster.load(300, 150).finish();
     cluster.verify();
     cluster.until("all four are parked in payments", |cluster| {
-        cluster.json("payments", "/v1/admin/parked")["parked"].as_array().unwrap().len() == poison.len()
+        parked_in_payments(cluster).len() == poison.len()
     });
-    let parked = cluster.json("payments", "/v1/admin/parked");
+    let parked = parked_in_payments(&cluster);
     for (what, bytes) in poison {
-        let one =
-            parked["parked"].as_array().unwrap().iter().find(|p| p["order"] == format!("poison {what}"));
-        let one = one.unwrap_or_else(|| panic!("{what} is not parked: {parked:#}"));
+        let one = parked.iter().find(|p| p["order"] == format!("poison {what}"));
+        let one = one.unwrap_or_else(|| panic!("{what} is not parked: {parked:#?}"));
         assert!(one["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{one:#}");
         let id = one["id"].as_str().unwrap();
         let shown = cluster.json("payments", &format!("/v1/admin/parked/payments/{id}"));
@@ -124,6 +125,19 @@ fn poison_is_set_aside_with_its_bytes_and_stops_nobody() {
             "{what}"
         );
         assert_eq!(shown["size"].as_u64().unwrap(), bytes.len() as u64, "{what}");
+    }
+}
+
+/// All pages: one with 5 MB in it is short.
+fn parked_in_payments(cluster: &Cluster) -> Vec<Value> {
+    let (mut all, mut path) = (vec![], "/v1/admin/parked".to_owned());
+    loop {
+        let page = cluster.json("payments", &path);
+        all.extend(page["parked"].as_array().unwrap().iter().cloned());
+        match page["next"].as_str() {
+            Some(next) => path = format!("/v1/admin/parked?cursor={next}"),
+            None => return all,
+        }
     }
 }
 

@@ -9,4 +9,5 @@ mod cluster;
 mod kafka;
 mod neighbour;
 mod processes;
+mod secure;
 mod servers;

@@ -21,7 +21,7 @@ fn each_role_killed(bus: Bus) {
     let mut cluster = Cluster::new(bus);
     cluster.start_all();
     let roles = ROLES.into_iter().chain((bus == Bus::Kafka).then_some("relay"));
-    let load = cluster.load(1_500 * kills() as u32, 150);
+    let mut load = cluster.load(1_500 * kills() as u32, 150);
     for role in roles.cycle().take(kills() * if bus == Bus::Kafka { 4 } else { 3 }) {
         load.wait_for_more(100);
         cluster.signal(role, "KILL");
@@ -49,7 +49,7 @@ fn a_zombie(bus: Bus) {
     cluster.spawn("payments 2", "payments");
     cluster.spawn("fulfillment 2", "fulfillment");
     cluster.wait_until_ready();
-    let load = cluster.load(2_000, 100);
+    let mut load = cluster.load(2_000, 100);
     for zombie in ["payments", "fulfillment 2"] {
         load.wait_for_more(100);
         cluster.signal(zombie, "STOP");
@@ -77,7 +77,7 @@ fn a_frozen_relay_is_replaced_and_may_wake() {
     cluster.start_all();
     cluster.spawn("relay 2", "relay");
     cluster.wait_until_ready();
-    let load = cluster.load(2_000, 100);
+    let mut load = cluster.load(2_000, 100);
     for frozen in ["relay", "relay 2"] {
         load.wait_for_more(50);
         cluster.signal(frozen, "STOP");
@@ -92,7 +92,7 @@ fn a_frozen_relay_is_replaced_and_may_wake() {
 fn added_and_removed(bus: Bus) {
     let mut cluster = Cluster::new(bus);
     cluster.start_all();
-    let load = cluster.load(2_000, 150);
+    let mut load = cluster.load(2_000, 150);
     for name in ["payments 2", "payments 3", "orders 2"] {
         load.wait_for_more(100);
         cluster.spawn(name, name.split(' ').next().unwrap());
@@ -121,7 +121,7 @@ fn processes_come_and_go_under_load_with_kafka() {
 fn database_restarted(bus: Bus) {
     let mut cluster = Cluster::new(bus);
     cluster.start_all();
-    let load = cluster.load(1_500, 100);
+    let mut load = cluster.load(1_500, 100);
     load.wait_for_more(200);
     Server::Postgres.stop();
     cluster.until("orders are refused with a word about when to come again", |cluster| {
@@ -170,9 +170,33 @@ fn roles_may_start_before_their_database_and_their_broker() {
             .get("payments", "/health/ready")
             .is_some_and(|(status, body)| status == 503 && body.contains("broker"))
     });
-    let load = cluster.load(100, 100);
+    let mut load = cluster.load(100, 100);
     load.finish();
     Server::Kafka.start();
     cluster.wait_until_ready();
     cluster.verify();
+}
+
+#[test]
+fn what_an_operator_switches_counts_in_every_process() {
+    let mut cluster = Cluster::new(Bus::Journals);
+    cluster.start_all();
+    let put = |cluster: &Cluster, path: &str, body: &str| {
+        let (status, answer) = cluster.ask("orders", "PUT", path, body).unwrap();
+        assert_eq!(status, 200, "{answer}");
+    };
+    let provider =
+        |cluster: &Cluster, name: &str| cluster.json(name, "/v1/admin/providers")["payments"].clone();
+    put(&cluster, "/v1/admin/providers/payments", r#"{"enabled":false}"#);
+    cluster.until("payments has heard of it", |cluster| provider(cluster, "payments")["enabled"] == false);
+    cluster.signal("payments", "KILL");
+    cluster.restart("payments");
+    cluster.wait_until_ready();
+    assert_eq!(provider(&cluster, "payments")["enabled"], false, "and it stays so");
+    put(&cluster, "/v1/admin/simulated/payments", r#"{"mode":"decline"}"#);
+    put(&cluster, "/v1/admin/providers/payments", r#"{"enabled":true}"#);
+    cluster.until("payments is told to decline", |cluster| {
+        cluster.json("payments", "/v1/admin/simulated")["payments"]["mode"] == "decline"
+    });
+    cluster.until("payments has heard of it", |cluster| provider(cluster, "payments")["enabled"] == true);
 }

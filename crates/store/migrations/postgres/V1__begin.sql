@@ -119,6 +119,9 @@ CREATE TABLE cursor (
     PRIMARY KEY (source, lane)
 ) WITH (fillfactor = 50);
 
+-- What processes share and no order is about: how operators have switched the providers.
+CREATE TABLE note (name text PRIMARY KEY, value text NOT NULL);
+
 -- Who of several processes does a thing that only one may do at a time, and until when: `scope` says what ('bus': read
 -- for this service; 'relay': forward its journal), `lane` which part of it. By the database's clock, so that no process
 -- need trust another one's. `epoch` counts the changes of hands.
@@ -336,6 +339,13 @@ BEGIN
     END IF;
     INSERT INTO written (batch, positions, taken_by) VALUES (this_batch, positions, taken_by);
 END;
+$$;
+
+-- Takes a run of order numbers; its first. Nobody waits until that is durable: whoever uses one of them does so in a later
+-- transaction, which is durable only together with this one.
+CREATE FUNCTION reserve_numbers(how_many bigint) RETURNS bigint LANGUAGE sql AS $$
+    SELECT set_config('synchronous_commit', 'off', true);
+    UPDATE numbers SET number = number + how_many RETURNING number - how_many + 1;
 $$;
 
 -- Renews the leases of a process, takes those that are its share and free, and gives up those that are not. The lanes

@@ -22,14 +22,7 @@ pub use self::{
     manifest::{FileEntry, MANIFEST, Manifest},
     restore::{Restore, restore},
 };
-use crate::{CursorMismatch, DataDir, OpenError, StoreKind};
-
-/// The services' files, in a data directory and in a backup.
-const STORES: [(StoreKind, &str); 3] = [
-    (StoreKind::Orders, "orders.db"),
-    (StoreKind::Payments, "payments.db"),
-    (StoreKind::Fulfillment, "fulfillment.db"),
-];
+use crate::{CursorMismatch, DataDir, OpenError, STORES};
 
 /// The file of the simulated providers, where there are such. It belongs to the outside world, and is looked at last.
 pub const LEDGER: &str = "ledger.db";

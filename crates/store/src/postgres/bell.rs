@@ -4,10 +4,10 @@ use std::{future::poll_fn, time::Duration};
 
 use futures_util::future::select_all;
 use tokio::sync::{mpsc, watch};
-use tokio_postgres::{AsyncMessage, Client, Error, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Error};
 use uuid::Uuid;
 
-use super::open::{DatabaseError, PostgresOptions, config, quoted, schema_of};
+use super::open::{DatabaseError, PostgresOptions, connect, quoted, schema_of};
 use crate::StoreKind;
 
 /// How soon a lost connection is made anew.
@@ -45,7 +45,7 @@ pub async fn ring(options: PostgresOptions, ropes: Vec<Rope>, look: Duration) {
 
 async fn connected(options: &PostgresOptions, ropes: &[Rope]) -> Result<(), DatabaseError> {
     let unreachable = DatabaseError::Unreachable;
-    let (client, mut connection) = config(options)?.connect(NoTls).await.map_err(unreachable)?;
+    let (client, mut connection) = connect(options).await?;
     let (heard_to, mut heard) = mpsc::unbounded_channel();
     // Ends with the connection, and the connection with the client.
     tokio::spawn(async move {

@@ -7,7 +7,7 @@ use cartwright_core::ports::{Headers, PAGE_BYTES, StoreError, Stored};
 use tokio_postgres::{Row, error::SqlState};
 
 /// A text as PostgreSQL takes it: it knows no NUL.
-pub(super) fn clean(text: &str) -> Cow<'_, str> {
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
@@ -66,13 +66,22 @@ pub(super) fn page<T>(
 
 /// What an error is to the caller.
 pub(super) fn store_error(error: &tokio_postgres::Error) -> StoreError {
-    let says = error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string);
+    let says = says(error);
     match error.code() {
         Some(&SqlState::DISK_FULL) => StoreError::Full(says),
         Some(&(SqlState::DATA_CORRUPTED | SqlState::INDEX_CORRUPTED)) => StoreError::Corrupt(says),
         Some(_) => StoreError::Unavailable(says),
         // Not the server's word: a column does not hold what it should, or the connection is lost.
         None => StoreError::Unavailable(says),
+    }
+}
+
+/// An error in words, with its cause.
+pub(super) fn says(error: &tokio_postgres::Error) -> String {
+    match (error.as_db_error(), std::error::Error::source(error)) {
+        (Some(db), _) => db.to_string(),
+        (None, Some(source)) => format!("{error}: {source}"),
+        (None, None) => error.to_string(),
     }
 }
 

@@ -5,18 +5,22 @@
 //! their order is the order of commits. A batch has an id; whoever lost its connection before it heard what became of
 //! one asks again under the same id.
 //!
-//! * [`open`](PostgresStore::open) … connections, migrations, the schema's identity.
+//! * [`open`](PostgresStore::open) … connections, migrations, the schema's identity; `url`, `tls` … how to get there.
 //! * `batch` … a batch as the function's arrays; the function itself is in `migrations/postgres`.
 //! * `leases` … which process does what only one may; [`bell`] … wakes processes when others have committed.
+//! * [`inspect`](inspect()) … a look at a database that changes nothing.
 //! * `reads`, `lists` … the reads; `codec` … values and errors.
 
 mod batch;
 pub mod bell;
 mod codec;
+mod inspect;
 mod leases;
 mod lists;
 mod open;
 mod reads;
+mod tls;
+mod url;
 
 use std::{fmt, future::Future, time::Duration};
 
@@ -37,9 +41,15 @@ use self::{
     batch::Arrays,
     codec::{integer, is_passing, limit as sql_limit, store_error},
 };
+pub(crate) use self::{
+    codec::clean,
+    open::{COPYING, connect, plan, prepare, quoted, schema_of, schema_version},
+};
 pub use self::{
+    inspect::{InspectedStore, Inspection, inspect, place},
     leases::{Lease, Scope},
     open::{DatabaseError, PostgresOptions},
+    tls::PostgresTls,
 };
 use crate::StoreKind;
 
@@ -71,6 +81,31 @@ impl PostgresStore {
     /// The store's first incarnation. Copies and restores keep it, so it says whose history this is.
     pub const fn origin(&self) -> Uuid {
         self.origin
+    }
+
+    /// Keeps a text under a name, in place of what was kept there; for what processes share and no order is about.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn note(&self, name: &str, text: &str) -> Result<(), StoreError> {
+        let note = async |client: Client| {
+            let put =
+                "INSERT INTO note VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+            client.execute(put, &[&name, &text]).await.map(drop)
+        };
+        self.read(note).await
+    }
+
+    /// What was kept under this name.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn noted(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let noted = async |client: Client| {
+            let row = client.query_opt("SELECT value FROM note WHERE name = $1", &[&name]).await?;
+            row.map(|row| row.try_get(0)).transpose()
+        };
+        self.read(noted).await
     }
 
     async fn client(&self) -> Result<Client, StoreError> {
@@ -174,6 +209,10 @@ impl Store for PostgresStore {
         self.read(async |client| reads::claim(&client, now, lease_until, limit).await).await
     }
 
+    async fn give_back(&self, tasks: &[Task]) -> Result<(), StoreError> {
+        self.read(async |client| reads::give_back(&client, tasks).await).await
+    }
+
     async fn answers(&self, keys: &[AnswerKey]) -> Result<Vec<Option<SavedAnswer>>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
@@ -230,9 +269,7 @@ impl Store for PostgresStore {
 
     async fn reserve_numbers(&self, count: u32) -> Result<u64, StoreError> {
         let reserve = async |client: Client| {
-            let reserve = client
-                .prepare_cached("UPDATE numbers SET number = number + $1 RETURNING number - $1 + 1")
-                .await?;
+            let reserve = client.prepare_cached("SELECT reserve_numbers($1)").await?;
             let row = client.query_one(&reserve, &[&integer(u64::from(count))]).await?;
             row.try_get::<_, i64>(0)
         };

@@ -1,22 +1,37 @@
 //! Opening a schema: connections, migrations, its identity.
 
+use std::fmt;
+
 use cartwright_core::domain::ids::derive_uuid;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config, Socket};
 use uuid::Uuid;
 
-use super::codec::is_passing;
-use crate::StoreKind;
+use super::{
+    codec::{is_passing, says},
+    tls::{Encrypted, PostgresTls, Tls, trouble},
+    url,
+};
+use crate::{
+    StoreKind,
+    upgrade::{Found, Plan},
+};
 
 mod migrations {
     refinery::embed_migrations!("migrations/postgres");
 }
 
 /// The newest schema that this binary knows: the number of its last migration.
-const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
+
+/// What a binary must know to use that schema, as the migrations say.
+const OLDEST_BINARY: u32 = 1;
+
+/// In `meta` while a copy fills the schema.
+pub(crate) const COPYING: &str = "copying";
 
 /// Which database, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PostgresOptions {
     /// `postgres://user:password@host:port/database`, or the `key=value` form of libpq.
     pub url: String,
@@ -24,16 +39,19 @@ pub struct PostgresOptions {
     pub schema: String,
     /// Connections of this process to each service's store, at most.
     pub connections: usize,
+    /// How connections are encrypted.
+    pub tls: PostgresTls,
 }
 
-impl PostgresOptions {
-    /// What is wrong with a URL, if it can't be one.
-    pub fn wrong(url: &str) -> Option<String> {
-        match url.parse::<Config>() {
-            Ok(config) if config.get_hosts().is_empty() => Some("it names no host".to_owned()),
-            Ok(_) => None,
-            Err(error) => Some(error.to_string()),
-        }
+/// The url may hold a password.
+impl fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url: _, schema, connections, tls } = self;
+        f.debug_struct("PostgresOptions")
+            .field("schema", schema)
+            .field("connections", connections)
+            .field("tls", tls)
+            .finish_non_exhaustive()
     }
 }
 
@@ -42,7 +60,10 @@ impl PostgresOptions {
 pub enum DatabaseError {
     /// The address is none.
     #[error("the database's url can't be read: {0}")]
-    Url(tokio_postgres::Error),
+    Url(String),
+    /// It can't be spoken to as we are to speak to it: encrypted or not, checked or not.
+    #[error("{0}")]
+    Tls(String),
     /// It does not answer, or it refuses us.
     #[error("the database can't be reached or refuses us: {}", says(.0))]
     Unreachable(tokio_postgres::Error),
@@ -58,6 +79,15 @@ pub enum DatabaseError {
         found: u32,
         /// The oldest version that a binary must know to use it.
         oldest_binary: u32,
+    },
+    /// A copy into it was cut off, or is under way.
+    #[error(
+        "the schema {schema} holds a copy of a data directory that is not finished: let `cartwright copy` end, or run it \
+         again; nothing can start on a part of a system"
+    )]
+    Unfinished {
+        /// Which schema of the database.
+        schema: String,
     },
     /// The schema belongs to another service.
     #[error(
@@ -97,16 +127,25 @@ impl DatabaseError {
 }
 
 /// The schema of a service's store.
-pub(super) fn schema_of(options: &PostgresOptions, kind: StoreKind) -> String {
+pub(crate) fn schema_of(options: &PostgresOptions, kind: StoreKind) -> String {
     format!("{}_{kind}", options.schema)
 }
 
-fn says(error: &tokio_postgres::Error) -> String {
-    match (error.as_db_error(), std::error::Error::source(error)) {
-        (Some(db), _) => db.to_string(),
-        (None, Some(source)) => format!("{error}: {source}"),
-        (None, None) => error.to_string(),
-    }
+/// A connection, and what drives it.
+pub(crate) async fn connect(
+    options: &PostgresOptions,
+) -> Result<(Client, tokio_postgres::Connection<Socket, Encrypted<Socket>>), DatabaseError> {
+    let (config, tls) = config(options)?;
+    config.connect(tls).await.map_err(|error| match trouble(&options.tls, &error) {
+        Some(trouble) => DatabaseError::Tls(trouble),
+        None => DatabaseError::Unreachable(error),
+    })
+}
+
+fn config(options: &PostgresOptions) -> Result<(Config, Tls), DatabaseError> {
+    let config = url::read(options).map_err(DatabaseError::Url)?;
+    let tls = Tls::new(&options.tls, config.get_ssl_negotiation()).map_err(DatabaseError::Tls)?;
+    Ok((config, tls))
 }
 
 /// Connections to the schema, its incarnation and its origin.
@@ -114,21 +153,28 @@ pub(super) async fn open(
     kind: StoreKind,
     options: &PostgresOptions,
 ) -> Result<(Pool, Uuid, Uuid), DatabaseError> {
-    let config = config(options)?;
     let schema = schema_of(options, kind);
-    let (mut client, connection) = config.connect(NoTls).await.map_err(DatabaseError::Unreachable)?;
+    let (mut client, connection) = connect(options).await?;
     let driver = tokio::spawn(connection);
-    let identity = prepare(&mut client, kind, &schema).await;
+    let identity = async {
+        let identity = prepare(&mut client, kind, &schema).await?;
+        match meta(&client, COPYING).await? {
+            None => Ok(identity),
+            Some(_) => Err(DatabaseError::Unfinished { schema: schema.clone() }),
+        }
+    };
+    let identity = identity.await;
     drop(client);
     let _ = driver.await; // its errors are those of the statements above
     let (incarnation, origin) = identity?;
+    let (config, tls) = config(options)?;
     let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let session = session(&schema);
     let set_up = Hook::async_fn(move |client, _| {
         let session = session.clone();
         Box::pin(async move { client.batch_execute(&session).await.map_err(HookError::Backend) })
     });
-    let pool = Pool::builder(Manager::from_config(config, NoTls, manager))
+    let pool = Pool::builder(Manager::from_config(config, tls, manager))
         .max_size(options.connections)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(std::time::Duration::from_secs(10)))
@@ -137,17 +183,6 @@ pub(super) async fn open(
         .build()
         .map_err(|error| DatabaseError::Corrupt { schema, reason: error.to_string() })?;
     Ok((pool, incarnation, origin))
-}
-
-pub(super) fn config(options: &PostgresOptions) -> Result<Config, DatabaseError> {
-    let mut config: Config = options.url.parse().map_err(DatabaseError::Url)?;
-    if config.get_application_name().is_none() {
-        config.application_name("cartwright");
-    }
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(std::time::Duration::from_secs(5));
-    }
-    Ok(config)
 }
 
 /// What every connection begins with. Answers must be durable whatever the server's default; and a list that nobody
@@ -160,11 +195,17 @@ fn session(schema: &str) -> String {
     )
 }
 
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-async fn prepare(client: &mut Client, kind: StoreKind, schema: &str) -> Result<(Uuid, Uuid), DatabaseError> {
+/// Makes the schema ours, or sees that it is, and says its incarnation and its origin. The connection holds a lock until
+/// it ends, and has the schema as its own.
+pub(crate) async fn prepare(
+    client: &mut Client,
+    kind: StoreKind,
+    schema: &str,
+) -> Result<(Uuid, Uuid), DatabaseError> {
     let unreachable = DatabaseError::Unreachable;
     // Several processes may start at the same time.
     let lock = format!("cartwright schema {schema}");
@@ -181,17 +222,37 @@ async fn prepare(client: &mut Client, kind: StoreKind, schema: &str) -> Result<(
     identify(client, kind, schema).await
 }
 
+/// What opening a service's schema would change; changes nothing.
+pub(crate) async fn plan(kind: StoreKind, options: &PostgresOptions) -> Result<Plan, DatabaseError> {
+    let schema = schema_of(options, kind);
+    let (client, connection) = connect(options).await?;
+    tokio::spawn(connection); // ends with the client, and its errors are those of the statements
+    let mut found = None;
+    if is_there(&client, &schema).await? {
+        let own = format!("SET search_path TO {}", quoted(&schema));
+        client.batch_execute(&own).await.map_err(DatabaseError::Unreachable)?;
+        if let Some(found) = meta(&client, "kind").await?.filter(|found| found != kind.as_str()) {
+            return Err(DatabaseError::OtherKind { schema, found, wanted: kind });
+        }
+        let number = async |name| meta_number(&client, name).await;
+        found =
+            Some(Found { schema: number("schema").await?, oldest_binary: number("oldest_binary").await? });
+    }
+    let all = migrations::migrations::runner().get_migrations().clone();
+    let all = all.into_iter().map(|one| (one.version().cast_unsigned(), one.to_string()));
+    Ok(Plan::new(kind, schema, found, (SCHEMA, OLDEST_BINARY), all))
+}
+
+async fn is_there(client: &Client, schema: &str) -> Result<bool, DatabaseError> {
+    let select = "SELECT to_regclass(quote_ident($1) || '.meta') IS NOT NULL";
+    let row = client.query_one(select, &[&schema]).await.map_err(DatabaseError::Unreachable)?;
+    Ok(row.get(0))
+}
+
 async fn migrate(client: &mut Client, schema: &str) -> Result<(), DatabaseError> {
-    let row = client
-        .query_one("SELECT to_regclass(quote_ident($1) || '.meta') IS NOT NULL", &[&schema])
-        .await
-        .map_err(DatabaseError::Unreachable)?;
-    if row.get::<_, bool>(0) {
-        let number = async |name: &str| {
-            let found = meta(client, name).await?;
-            Ok::<_, DatabaseError>(found.and_then(|text| text.parse::<u32>().ok()).unwrap_or(0))
-        };
-        let (found, oldest_binary) = (number("schema").await?, number("oldest_binary").await?);
+    if is_there(client, schema).await? {
+        let found = meta_number(client, "schema").await?;
+        let oldest_binary = meta_number(client, "oldest_binary").await?;
         if oldest_binary > SCHEMA {
             return Err(DatabaseError::Newer { schema: schema.to_owned(), found, oldest_binary });
         }
@@ -258,6 +319,15 @@ async fn renew(client: &mut Client, place: &str) -> Result<(), tokio_postgres::E
     }
     change.execute("UPDATE meta SET value = $1 WHERE name = 'place'", &[&place]).await?;
     change.commit().await
+}
+
+/// The version of the connection's schema, and the newest that this binary knows.
+pub(crate) async fn schema_version(client: &Client) -> Result<(u32, u32), DatabaseError> {
+    Ok((meta_number(client, "schema").await?, SCHEMA))
+}
+
+async fn meta_number(client: &Client, name: &str) -> Result<u32, DatabaseError> {
+    Ok(meta(client, name).await?.and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
 async fn meta(client: &Client, name: &str) -> Result<Option<String>, DatabaseError> {

@@ -179,6 +179,19 @@ pub(super) async fn claim(
     Ok(tasks)
 }
 
+/// Ends leases, as far as they are still the ones that the tasks say.
+pub(super) async fn give_back(client: &Client, tasks: &[Task]) -> Result<(), Error> {
+    let give_back = client
+        .prepare_cached(
+            "UPDATE task t SET ready_at = t.due_at FROM unnest($1::text[], $2::bigint[]) u(id, until)
+             WHERE t.id = u.id AND t.ready_at = u.until",
+        )
+        .await?;
+    let ids: Vec<&str> = tasks.iter().map(|task| &*task.id).collect();
+    let until: Vec<i64> = tasks.iter().map(|task| task.due_at.max(task.lease_until).as_micros()).collect();
+    client.execute(&give_back, &[&ids, &until]).await.map(drop)
+}
+
 fn task(row: &Row, lease_until: Timestamp) -> Result<Result<Task, String>, Error> {
     let order = OrderId::parse(row.try_get(1)?).map_err(|error| error.to_string());
     let work = serde_json::from_str::<Work>(row.try_get(4)?).map_err(|error| error.to_string());

@@ -49,7 +49,7 @@ use uuid::Uuid;
 
 pub(crate) use self::{
     identity::{Facts, facts, renew, usable},
-    open::keep_log,
+    open::{connect_reader, keep_log, plan, settle},
 };
 use crate::{DataDir, OpenError, StoreKind};
 

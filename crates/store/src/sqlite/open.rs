@@ -6,12 +6,18 @@ use cartwright_core::ports::StoreStats;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, config::DbConfig, params};
 use uuid::Uuid;
 
-use crate::{OpenError, StoreKind};
+use crate::{
+    OpenError, StoreKind,
+    upgrade::{Found, Plan},
+};
 
 use super::{SqliteOptions, checkpoint};
 
 /// The newest schema that this binary knows: the number of its last migration.
 pub(super) const SCHEMA: u32 = 1;
+
+/// What a binary must know to use a file with that schema, as the migrations say.
+const OLDEST_BINARY: u32 = 1;
 
 /// Twice SQLite's default: rows lie close together here, and half as many pages go into the log.
 pub(super) const PAGE_BYTES: u64 = 8_192;
@@ -56,6 +62,40 @@ pub(super) fn prepare(path: &Path, kind: StoreKind, options: &SqliteOptions) -> 
     Ok(Opened { conn, incarnation, origin, head })
 }
 
+/// What opening the file would change; changes nothing.
+pub(crate) fn plan(path: &Path, kind: StoreKind) -> Result<Plan, OpenError> {
+    let trouble = |error: rusqlite::Error| trouble(path, error);
+    let mut found = None;
+    if path.exists() {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let conn = Connection::open_with_flags(path, flags).map_err(trouble)?;
+        conn.busy_timeout(BUSY).map_err(trouble)?;
+        if is_ours(path, &conn)? {
+            let wanted = kind;
+            let kind = meta::<String>(&conn, "kind").optional().map_err(trouble)?;
+            if let Some(found) = kind.filter(|kind| kind != wanted.as_str()) {
+                return Err(OpenError::OtherKind { file: path.to_owned(), found, wanted });
+            }
+            found = Some(Found {
+                schema: meta_number(&conn, "schema").map_err(trouble)?,
+                oldest_binary: meta_number(&conn, "oldest_binary").map_err(trouble)?,
+            });
+        }
+    }
+    let all = migrations::migrations::runner().get_migrations().clone();
+    let all = all.into_iter().map(|one| (one.version().cast_unsigned(), one.to_string()));
+    Ok(Plan::new(kind, path.display().to_string(), found, (SCHEMA, OLDEST_BINARY), all))
+}
+
+/// Brings a file that nobody uses to the state in which a start finds it; also says what it was first.
+pub(crate) fn settle(
+    path: &Path,
+    kind: StoreKind,
+    options: &SqliteOptions,
+) -> Result<(Connection, Uuid), OpenError> {
+    prepare(path, kind, options).map(|opened| (opened.conn, opened.origin))
+}
+
 /// A connection for the writer or the checkpointer.
 pub(super) fn connect(path: &Path, options: &SqliteOptions) -> rusqlite::Result<Connection> {
     let conn = connect_plain(path, options)?;
@@ -75,7 +115,7 @@ pub(super) fn connect(path: &Path, options: &SqliteOptions) -> rusqlite::Result<
 }
 
 /// A connection that can't write.
-pub(super) fn connect_reader(path: &Path, options: &SqliteOptions) -> rusqlite::Result<Connection> {
+pub(crate) fn connect_reader(path: &Path, options: &SqliteOptions) -> rusqlite::Result<Connection> {
     // Not opened read-only: such a connection can't make the -shm file when it is the first.
     let conn = connect_plain(path, options)?;
     conn.pragma_update(None, "query_only", true)?;
@@ -153,13 +193,7 @@ impl Head {
 fn migrate(path: &Path, conn: &mut Connection) -> Result<(), OpenError> {
     let trouble = |error: rusqlite::Error| trouble(path, error);
     let corrupt = |reason: String| OpenError::Corrupt { file: path.to_owned(), reason };
-    let tables: i64 = conn
-        .query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |row| row.get(0))
-        .map_err(trouble)?;
-    let is_ours: bool = conn
-        .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'meta')", [], |row| row.get(0))
-        .map_err(trouble)?;
-    if is_ours {
+    if is_ours(path, conn)? {
         let found = meta_number(conn, "schema").map_err(trouble)?;
         let oldest_binary = meta_number(conn, "oldest_binary").map_err(trouble)?;
         if oldest_binary > SCHEMA {
@@ -168,9 +202,6 @@ fn migrate(path: &Path, conn: &mut Connection) -> Result<(), OpenError> {
         if found > SCHEMA {
             return Ok(());
         }
-    } else if tables > 1 {
-        // One table is refinery's own: a first migration that was cut short.
-        return Err(corrupt("it is a database of another program".to_owned()));
     }
     // A migration and the note that it was done are one transaction.
     migrations::migrations::runner().set_grouped(true).run(conn).map_err(|e| match e.kind() {
@@ -178,6 +209,23 @@ fn migrate(path: &Path, conn: &mut Connection) -> Result<(), OpenError> {
         _ => corrupt(format!("its schema can't be brought up to date: {e}")),
     })?;
     Ok(())
+}
+
+/// Whether it holds a store of ours; if not, it is fresh, or not for us.
+fn is_ours(path: &Path, conn: &Connection) -> Result<bool, OpenError> {
+    let trouble = |error: rusqlite::Error| trouble(path, error);
+    let tables: i64 = conn
+        .query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |row| row.get(0))
+        .map_err(trouble)?;
+    let is_ours: bool = conn
+        .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'meta')", [], |row| row.get(0))
+        .map_err(trouble)?;
+    // One table is refinery's own: a first migration that was cut short.
+    if !is_ours && tables > 1 {
+        let reason = "it is a database of another program".to_owned();
+        return Err(OpenError::Corrupt { file: path.to_owned(), reason });
+    }
+    Ok(is_ours)
 }
 
 /// Gives a fresh file its identity; checks that of an old one.

@@ -1,12 +1,14 @@
 //! PostgreSQL.
 
-use cartwright_core::ports::{Batch, Commit, Cursor, Guard, HistoryEntry, OrderColumns, Outcome, Store};
+use cartwright_core::ports::{
+    Batch, Commit, Cursor, Guard, HistoryEntry, OrderColumns, Outcome, Store, Task,
+};
 use cartwright_store::{
     StoreKind,
-    postgres::{PostgresOptions, PostgresStore},
+    postgres::{PostgresOptions, PostgresStore, PostgresTls},
 };
 use cartwright_testkit::{
-    build::{batch, columns, commit, id, message, placed},
+    build::{at, batch, columns, commit, id, message, placed, task},
     store_contract,
     store_contract::Fixture,
 };
@@ -32,7 +34,12 @@ pub fn options() -> PostgresOptions {
     let url = std::env::var("CARTWRIGHT_TEST_POSTGRES").expect(
         "CARTWRIGHT_TEST_POSTGRES names no server: `cargo xtask servers up` starts one, `cargo xtask test` does so itself",
     );
-    PostgresOptions { url, schema: format!("test_{}", Uuid::now_v7().simple()), connections: 8 }
+    PostgresOptions {
+        url,
+        schema: format!("test_{}", Uuid::now_v7().simple()),
+        connections: 8,
+        tls: PostgresTls::Prefer,
+    }
 }
 
 pub async fn open(kind: StoreKind, options: &PostgresOptions) -> PostgresStore {
@@ -65,6 +72,24 @@ async fn followed(next: impl AsyncFn(i64) -> Vec<i64>, mut writers: JoinSet<()>)
             return seen;
         }
     }
+}
+
+/// Whoever stops gives back what it did not begin; but not what another process has got since.
+#[tokio::test]
+async fn what_is_given_back_is_free_at_once_and_what_others_have_is_theirs() {
+    let options = options();
+    let (one, other) = (open(StoreKind::Payments, &options).await, open(StoreKind::Payments, &options).await);
+    let task = |order: &str| Task { lease_until: at(1_000), ..task(&format!("{order}:1"), order, 50) };
+    let commits = ["a", "b"].map(|order| Commit { put_tasks: vec![task(order)], ..commit(order) });
+    one.commit(Batch { commits: commits.into(), cursors: vec![] }).await.unwrap();
+    let mine = [task("a"), task("b")];
+    assert!(other.claim_tasks(at(999), at(2_000), 9).await.unwrap().is_empty(), "they are leased");
+    one.give_back(&mine[..1]).await.unwrap();
+    let taken = other.claim_tasks(at(60), at(2_000), 9).await.unwrap();
+    assert_eq!(taken.iter().map(|task| &*task.id).collect::<Vec<_>>(), ["a:1"]);
+    one.give_back(&mine).await.unwrap();
+    let taken = one.claim_tasks(at(60), at(3_000), 9).await.unwrap();
+    assert_eq!(taken.iter().map(|task| &*task.id).collect::<Vec<_>>(), ["b:1"], "the other one has a:1");
 }
 
 const WRITERS: usize = 8;

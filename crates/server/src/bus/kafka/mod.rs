@@ -19,7 +19,7 @@ pub use self::health::Health;
 pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How to reach the brokers, and what is ours there.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Kafka {
     /// `host:port`, separated by commas.
     pub brokers: String,

@@ -84,6 +84,7 @@ impl Relay {
     }
 
     async fn forward_while_held(&self, mut held: watch::Receiver<Held>, stop: &CancellationToken) {
+        topics::ready(&self.kafka, &self.health, stop).await; // also while another process has the lease
         loop {
             let taken_over = tokio::select! {
                 () = stop.cancelled() => return,

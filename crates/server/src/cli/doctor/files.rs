@@ -6,6 +6,7 @@ use cartwright_store::{
     DataDir, Holder, StoreKind,
     sqlite::{Inspection, inspect},
 };
+use uuid::Uuid;
 
 use super::Check;
 use crate::{config::Data, providers::ledger};
@@ -19,23 +20,14 @@ const STORES: [(StoreKind, &str); 3] = [
     (StoreKind::Fulfillment, "fulfillment.db"),
 ];
 
-/// Looks at the directory; also says who has it. `simulated`: some provider writes a ledger there.
-pub fn check(data: &Data, simulated: bool) -> (Vec<Check>, Option<Holder>) {
+/// Looks at the directory and the stores in it; also says whether a process has it. `simulated`: some provider writes a
+/// ledger there.
+pub fn check(data: &Data, simulated: bool) -> (Vec<Check>, bool) {
     let dir = &data.dir;
+    let mut checks = place(data);
     if !dir.exists() {
-        let parent = dir.ancestors().skip(1).find(|above| above.as_os_str().is_empty() || above.exists());
-        let parent = parent.filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let found = format!("{} does not exist yet; `cartwright up` makes it", dir.display());
-        return match may_write(parent) {
-            Ok(()) => (vec![Check::ok("data directory", found), disk(data, parent)], None),
-            Err(why) => {
-                let advice =
-                    format!("{} {why}: make it by hand, or choose another with --data", parent.display());
-                (vec![Check::fail("data directory", found, advice)], None)
-            }
-        };
+        return (checks, false);
     }
-    let mut checks = vec![directory(dir), disk(data, dir)];
     let holder = match DataDir::holder(dir) {
         Ok(holder) => {
             checks.push(Check::ok("lock", held(holder)));
@@ -48,7 +40,26 @@ pub fn check(data: &Data, simulated: bool) -> (Vec<Check>, Option<Holder>) {
         }
     };
     checks.extend(stores(dir, holder.is_some(), simulated));
-    (checks, holder)
+    (checks, holder.is_some())
+}
+
+/// Looks at the directory itself.
+pub fn place(data: &Data) -> Vec<Check> {
+    let dir = &data.dir;
+    if !dir.exists() {
+        let parent = dir.ancestors().skip(1).find(|above| above.as_os_str().is_empty() || above.exists());
+        let parent = parent.filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let found = format!("{} does not exist yet; `cartwright up` makes it", dir.display());
+        return match may_write(parent) {
+            Ok(()) => vec![Check::ok("data directory", found), disk(data, parent)],
+            Err(why) => {
+                let advice =
+                    format!("{} {why}: make it by hand, or choose another with --data", parent.display());
+                vec![Check::fail("data directory", found, advice)]
+            }
+        };
+    }
+    vec![directory(dir), disk(data, dir)]
 }
 
 fn held(holder: Option<Holder>) -> String {
@@ -141,15 +152,17 @@ fn together(stores: &[(StoreKind, Inspection)], in_use: bool) -> Check {
     if in_use {
         return Check::ok("stores", format!("readable (schemas: {schemas}; this binary knows {known})"));
     }
-    for (reader, inspection) in stores {
-        for (source, incarnation, position) in &inspection.cursors {
-            let Some((_, read)) = stores.iter().find(|(kind, _)| kind.as_str() == source) else { continue };
-            if read.incarnation != *incarnation || read.position < *position {
-                let found =
-                    format!("{reader} has read what {source} does not hold: they are from different times");
-                return Check::fail("stores", found, "restore all of them from one backup");
-            }
-        }
+    let journals: Vec<Journal<'_>> = stores
+        .iter()
+        .map(|(kind, found)| Journal {
+            kind: *kind,
+            incarnation: found.incarnation,
+            position: found.position,
+            cursors: &found.cursors,
+        })
+        .collect();
+    if let Some(found) = misfit(&journals) {
+        return Check::fail("stores", found, "restore all of them from one backup");
     }
     Check::ok(
         "stores",
@@ -157,7 +170,30 @@ fn together(stores: &[(StoreKind, Inspection)], in_use: bool) -> Check {
     )
 }
 
-fn ledger(dir: &Path) -> Check {
+/// A store's journal, and how far the store has read the others.
+pub struct Journal<'a> {
+    pub kind: StoreKind,
+    pub incarnation: Uuid,
+    pub position: u64,
+    pub cursors: &'a [(String, Uuid, u64)],
+}
+
+/// Why stores don't belong together, if they don't.
+pub fn misfit(stores: &[Journal<'_>]) -> Option<String> {
+    stores.iter().find_map(|reader| {
+        reader.cursors.iter().find_map(|(source, incarnation, position)| {
+            let read = stores.iter().find(|store| store.kind.as_str() == source)?;
+            let fits = read.incarnation == *incarnation && read.position >= *position;
+            let reader = reader.kind;
+            (!fits).then(|| {
+                format!("{reader} has read what {source} does not hold: they are from different times")
+            })
+        })
+    })
+}
+
+/// Whether the simulated providers' own record of what they did is there.
+pub fn ledger(dir: &Path) -> Check {
     let file = dir.join(ledger::FILE_NAME);
     if file.exists() {
         return Check::ok("ledger", "of the simulated providers, is there");

@@ -1,6 +1,7 @@
 //! `cartwright doctor`: looks at everything that a start or a running system needs, and says what to do where it is
 //! not as it must be. It changes nothing.
 
+mod database;
 mod files;
 mod held;
 mod machine;
@@ -99,13 +100,16 @@ async fn examine(args: &DoctorArgs) -> Vec<Check> {
     let own = effective.settings.iter().filter(|setting| !setting.is_default()).count();
     let config = effective.config;
     let mut checks = vec![Check::ok("settings", format!("good; {own} differ from the default file"))];
-    let (files, holder) =
-        files::check(&config.data, config.payments.is_simulated() || config.carrier.is_simulated());
-    checks.extend(files);
-    checks.extend(held::stored(&config, holder.is_some()));
+    let simulated = config.payments.is_simulated() || config.carrier.is_simulated();
+    let (stored, runs) = match config.postgres() {
+        None => files::check(&config.data, simulated),
+        Some(options) => database::check(&config, &options, simulated).await,
+    };
+    checks.extend(stored);
+    checks.extend(held::stored(&config, runs));
     checks.push(machine::clock(&config.data.dir));
     checks.push(machine::open_files(config.http.max_connections));
-    checks.extend(server::check(&config, &args.server, holder).await);
+    checks.extend(server::check(&config, &args.server, runs).await);
     checks
 }
 

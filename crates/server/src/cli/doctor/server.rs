@@ -2,8 +2,8 @@
 
 use std::{io::ErrorKind, net::TcpListener};
 
-use cartwright_store::Holder;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{
     super::{
@@ -15,18 +15,17 @@ use super::{
 };
 use crate::config::Config;
 
-/// Looks at the port that the settings name, and at the server that the commands talk to.
-pub async fn check(config: &Config, named: &ServerArg, holder: Option<Holder>) -> Vec<Check> {
+/// Looks at the port that the settings name, and at the server that the commands talk to. `runs`: a process works on the
+/// stores of the settings.
+pub async fn check(config: &Config, named: &ServerArg, runs: bool) -> Vec<Check> {
     let listen = &*config.http.listen;
     let ours = url(listen);
     let answers = health(&ours).await;
-    let mut checks = vec![port(listen, &answers, holder)];
+    let mut checks = vec![port(listen, &answers, runs)];
     // Another server than the one of the settings, if one was named.
     let (server, health) = match named.named() {
         Some(other) if other != ours => (other.clone(), health(&other).await),
-        named => {
-            (ours, if named.is_some() || holder.is_some() || answers.is_some() { answers } else { None })
-        }
+        named => (ours, if named.is_some() || runs || answers.is_some() { answers } else { None }),
     };
     if let Some(Ok(health)) = &health {
         let is_ours = server == url(listen) && config.admin.enabled && !config.admin.listen.is_empty();
@@ -36,7 +35,7 @@ pub async fn check(config: &Config, named: &ServerArg, holder: Option<Holder>) -
     checks.push(match health {
         Some(Ok(health)) => healthy(&server, &health),
         Some(Err(why)) => Check::fail("server", format!("{server}: {why}"), "the server's log says more"),
-        None if holder.is_some() || named.named().is_some() => {
+        None if runs || named.named().is_some() => {
             let advice = "is it still starting? Its log says; --listen or --server may name another address";
             Check::fail("server", format!("nothing answers at {server}"), advice)
         }
@@ -45,9 +44,9 @@ pub async fn check(config: &Config, named: &ServerArg, holder: Option<Holder>) -
     checks
 }
 
-fn port(listen: &str, answers: &Option<Result<Value, String>>, holder: Option<Holder>) -> Check {
+fn port(listen: &str, answers: &Option<Result<Value, String>>, runs: bool) -> Check {
     let error = match TcpListener::bind(listen) {
-        Ok(_) if holder.is_some() => {
+        Ok(_) if runs => {
             let advice =
                 "start `doctor` with the settings of that cartwright, so that it looks at the right port";
             return Check::warn(
@@ -60,13 +59,11 @@ fn port(listen: &str, answers: &Option<Result<Value, String>>, holder: Option<Ho
         Err(error) => error,
     };
     match (error.kind(), answers) {
-        (ErrorKind::AddrInUse, Some(Ok(_))) if holder.is_some() => {
-            Check::ok("port", format!("{listen} is ours"))
-        }
+        (ErrorKind::AddrInUse, Some(Ok(_))) if runs => Check::ok("port", format!("{listen} is ours")),
         (ErrorKind::AddrInUse, Some(Ok(_))) => Check::warn(
             "port",
-            format!("{listen} belongs to a cartwright with another data directory"),
-            "name its directory with --data, or choose another port with --listen",
+            format!("{listen} belongs to a cartwright with other stores"),
+            "name its stores (--data, database.url), or choose another port with --listen",
         ),
         (ErrorKind::AddrInUse, _) => Check::fail(
             "port",
@@ -96,6 +93,12 @@ fn healthy(server: &str, health: &Value) -> Check {
         let found = format!("{server} is {status}: {}", bad.join(", "));
         Check::fail("server", found, "orders are refused meanwhile; the server's log says more")
     }
+}
+
+/// The identity of the system that a server there belongs to, if one answers.
+pub async fn system_at(listen: &str) -> Option<Uuid> {
+    let health = health(&url(listen)).await?.ok()?;
+    Uuid::parse_str(health["system"].as_str()?).ok()
 }
 
 /// `None` if nobody answers, an error if it is not one of ours.

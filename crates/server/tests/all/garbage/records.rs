@@ -2,11 +2,10 @@
 
 use cartwright_testkit::garbage;
 use proptest::{prelude::*, test_runner::TestRunner};
-use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::harness::{ORDERS, PAUSED, Reply, Shop, path, small_with, text};
+use crate::harness::{Cell, ORDERS, PAUSED, Reply, Shop, path, small_with, text};
 
 const ORDERS_EACH: usize = 30;
 
@@ -35,7 +34,7 @@ async fn check(damages: &[Damage]) -> Result<(), TestCaseError> {
     }
     shop.place(&small_with(json!({"id": "beside"}))).await;
     shop.stop().await;
-    damage(&shop, damages);
+    damage(&shop, damages).await;
     shop.restart(&[PAUSED]).await;
 
     for id in &ids {
@@ -56,18 +55,20 @@ async fn check(damages: &[Damage]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn damage(shop: &Shop, damages: &[Damage]) {
-    let store = Connection::open(shop.dir().join("orders.db")).unwrap();
+async fn damage(shop: &Shop, damages: &[Damage]) {
+    let tables = shop.edit("orders").await;
     for (n, (how, schema)) in damages.iter().enumerate() {
         let id = format!("o{n}");
-        let record: Vec<u8> =
-            store.query_row("SELECT record FROM record WHERE id = ?1", [&id], |row| row.get(0)).unwrap();
         let record = match how {
-            Ok(changes) => garbage::spoil(&serde_json::from_slice(&record).unwrap(), changes).into_bytes(),
+            Ok(changes) => {
+                let stored = tables.select("SELECT record FROM record WHERE id = $1", &[(&*id).into()]).await;
+                let Cell::Bytes(record) = &stored[0][0] else { panic!("{stored:?}") };
+                garbage::spoil(&serde_json::from_slice(record).unwrap(), changes).into_bytes()
+            }
             Err(bytes) => bytes.clone(),
         };
-        let update = "UPDATE record SET record = ?1, schema = ?2 WHERE id = ?3";
-        store.execute(update, params![record, schema, id]).unwrap();
+        let update = "UPDATE record SET record = $1, schema = $2 WHERE id = $3";
+        tables.change(update, &[record.into(), i64::from(*schema).into(), (&*id).into()]).await;
     }
 }
 

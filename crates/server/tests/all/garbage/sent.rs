@@ -43,10 +43,10 @@ impl Target {
         send: impl AsyncFn(&Shop, S::Value) -> Result<Reply, TestCaseError>,
     ) {
         let config = ProptestConfig { source_file: Some(file!()), ..ProptestConfig::with_cases(cases) };
-        let before = RefCell::new(self.shop.traces());
+        let before = RefCell::new(self.run(self.shop.traces()));
         let checked = TestRunner::new(config).run(values, |value| {
             let reply = self.run(send(&self.shop, value))?;
-            let traces = self.shop.traces();
+            let traces = self.run(self.shop.traces());
             if reply.status >= 400 {
                 prop_assert_eq!(
                     &traces,

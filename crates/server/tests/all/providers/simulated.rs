@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 
 use super::fake::Fake;
-use crate::harness::{Shop, fields, small, small_with, text};
+use crate::harness::{Shop, fields, program, small, small_with, text};
 
 const QUICK: &[(&str, &str)] = &[("providers.retry.long_wait_ms", "20"), ("providers.held_back_ms", "20")];
 
@@ -118,8 +118,7 @@ async fn the_command_line_says_that_a_provider_is_real() {
 }
 
 async fn run(shop: &Shop, args: &[&str]) -> Output {
-    let program = std::env::var("CARTWRIGHT_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_cartwright").into());
-    let mut command = Command::new(program);
+    let mut command = Command::new(program());
     command.arg("simulate").args(args).args(["--server", &format!("http://{}", shop.address())]);
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }

@@ -36,10 +36,11 @@ async fn a_provider_that_is_off_is_not_called_and_stays_off_over_a_restart() {
     assert!(fake.requests("").is_empty());
     // What waits keeps looking, and nobody is told the same again.
     let version = shop.order(&second).await["version"].clone();
-    let tasks = || shop.task_times("payments");
-    let before = tasks();
-    wait_until("both have looked again", async || tasks().iter().zip(&before).all(|(now, then)| now > then))
-        .await;
+    let before = shop.task_times("payments").await;
+    wait_until("both have looked again", async || {
+        shop.task_times("payments").await.iter().zip(&before).all(|(now, then)| now > then)
+    })
+    .await;
     assert_eq!(shop.order(&second).await["version"], version);
     switch(&shop, "payments", json!({"enabled": true, "rate": null})).await.ok(200);
     for id in [&first, &second] {

@@ -1,4 +1,9 @@
-//! Starts the system in this process, talks to it over HTTP, and looks into its files.
+//! Starts the system in this process, talks to it over HTTP, and looks into its stores.
+//!
+//! * `stack` … what it runs on: files, or servers. `stores` … the door to what it has stored.
+
+mod stack;
+mod stores;
 
 use std::{
     net::SocketAddr,
@@ -20,54 +25,19 @@ use reqwest::{
 };
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
-use tempfile::TempDir;
+use uuid::Uuid;
+
+use self::stores::Stores;
+pub use self::{
+    stack::{Home, Stack, database, program},
+    stores::{Cell, Tables, end_leases},
+};
 
 /// What must come true within it. Generous: it only decides how long a broken system keeps us waiting.
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Where orders are.
 pub const ORDERS: &str = "/v1/orders";
-
-/// What the tests run on, as `CARTWRIGHT_TEST_STACK` says: the same tests on each.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Stack {
-    /// Files; if nobody says anything.
-    Embedded,
-    /// PostgreSQL, without Kafka.
-    Postgres,
-}
-
-impl Stack {
-    pub fn here() -> Self {
-        match std::env::var("CARTWRIGHT_TEST_STACK").as_deref() {
-            Err(_) | Ok("embedded") => Self::Embedded,
-            Ok("postgres") => Self::Postgres,
-            Ok(other) => panic!("CARTWRIGHT_TEST_STACK must be embedded or postgres, not {other:?}"),
-        }
-    }
-
-    /// The settings for a system whose files are in this directory.
-    pub fn settings(self, dir: &Path) -> Vec<(&'static str, String)> {
-        match self {
-            Self::Embedded => vec![],
-            Self::Postgres => vec![("database.url", database()), ("database.schema", schema(dir))],
-        }
-    }
-}
-
-/// The database server of the tests. One that is not there is a failure.
-pub fn database() -> String {
-    std::env::var("CARTWRIGHT_TEST_POSTGRES").expect(
-        "CARTWRIGHT_TEST_POSTGRES names no server: `cargo xtask servers up` starts one, `cargo xtask test` does so itself",
-    )
-}
-
-/// Schemas of its own for each directory, so that a system finds its own again.
-pub fn schema(dir: &Path) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
-    let name: String = dir.display().to_string().chars().map(plain).collect();
-    format!("t{}_{}", std::process::id(), &name[name.len().saturating_sub(24)..])
-}
 
 /// Settings that make everything quick: providers without latency, short waits between tries.
 const QUICK: &[(&str, &str)] = &[
@@ -90,7 +60,8 @@ pub struct Shop {
     system: Option<System>,
     address: SocketAddr,
     client: Client,
-    dir: TempDir,
+    stores: Stores,
+    home: Home,
 }
 
 impl Shop {
@@ -101,29 +72,34 @@ impl Shop {
 
     /// A system with other settings.
     pub async fn with(settings: &[Setting]) -> Self {
-        Self::start(TempDir::new().unwrap(), settings).await
+        Self::start(Home::new(), settings).await
     }
 
     /// A system whose stores lie on a disk of their own.
-    pub async fn on_disk(options: &SqliteOptions, dir: TempDir) -> Self {
-        let system = start_with(dir.path(), &[], options).await.unwrap();
-        Self { address: system.address, system: Some(system), client: Client::new(), dir }
+    pub async fn on_disk(options: &SqliteOptions, home: Home) -> Self {
+        let system = start_with(home.path(), &[], options).await.unwrap();
+        Self::of(system, home)
     }
 
-    /// A system on files that are there.
-    pub async fn on(dir: TempDir) -> Self {
-        Self::start(dir, &[]).await
+    /// A system on what is there.
+    pub async fn on(home: Home) -> Self {
+        Self::start(home, &[]).await
     }
 
-    async fn start(dir: TempDir, settings: &[Setting]) -> Self {
-        let system = start(dir.path(), settings).await.unwrap();
-        Self { address: system.address, system: Some(system), client: Client::new(), dir }
+    async fn start(home: Home, settings: &[Setting]) -> Self {
+        let system = start(home.path(), settings).await.unwrap();
+        Self::of(system, home)
+    }
+
+    fn of(system: System, home: Home) -> Self {
+        let stores = Stores::of(home.path());
+        Self { address: system.address, system: Some(system), client: Client::new(), stores, home }
     }
 
     /// Stops it and starts it again on the same files.
     pub async fn restart(&mut self, settings: &[Setting]) {
         self.stop().await;
-        let system = start(self.dir.path(), settings).await.unwrap();
+        let system = start(self.home.path(), settings).await.unwrap();
         self.address = system.address;
         self.system = Some(system);
     }
@@ -135,7 +111,7 @@ impl Shop {
     }
 
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        self.home.path()
     }
 
     /// Where the operator's own listener is.
@@ -219,7 +195,7 @@ impl Shop {
 
     /// What the outside world did for an order: the kinds of effects, in their order.
     pub fn effects(&self, id: &str) -> Vec<String> {
-        let ledger = read_only(&self.dir.path().join("ledger.db"));
+        let ledger = read_only(&self.home.path().join("ledger.db"));
         let mut select = ledger.prepare("SELECT kind FROM effects WHERE order_id = ?1 ORDER BY n").unwrap();
         let kinds = select.query_map([id], |row| row.get(0)).unwrap();
         kinds.map(Result::unwrap).collect()
@@ -227,7 +203,7 @@ impl Shop {
 
     /// The one amount reserved for an order.
     pub fn reserved(&self, id: &str) -> (i64, String) {
-        read_only(&self.dir.path().join("ledger.db"))
+        read_only(&self.home.path().join("ledger.db"))
             .query_row(
                 "SELECT amount, currency FROM effects WHERE order_id = ?1 AND kind = 'authorize'",
                 [id],
@@ -237,27 +213,65 @@ impl Shop {
     }
 
     /// When the tasks of a service are due, in the order of their ids.
-    pub fn task_times(&self, service: &str) -> Vec<i64> {
-        let store = read_only(&self.dir.path().join(format!("{service}.db")));
-        let mut select = store.prepare("SELECT due_at FROM task ORDER BY id").unwrap();
-        let times = select.query_map([], |row| row.get(0)).unwrap();
-        times.map(Result::unwrap).collect()
+    pub async fn task_times(&self, service: &str) -> Vec<i64> {
+        self.stores.look(service).await.numbers("SELECT due_at FROM task ORDER BY id").await
     }
 
-    /// Everything that a write leaves behind: journal heads, writes and rows of the three stores.
-    pub fn traces(&self) -> Vec<(&'static str, i64, i64, i64, i64)> {
-        let of = |name: &'static str| {
-            let store = read_only(&self.dir.path().join(format!("{name}.db")));
-            let count = |sql: &str| store.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
-            (
-                name,
-                count("SELECT position FROM head"),
-                count("SELECT count(*) FROM record"),
-                count("SELECT count(*) FROM answer"),
-                count("SELECT count(*) FROM task"),
-            )
-        };
-        ["orders", "payments", "fulfillment"].map(of).to_vec()
+    /// Everything that a write leaves behind: journal heads and rows of the three stores.
+    pub async fn traces(&self) -> Vec<(&'static str, i64, i64, i64, i64)> {
+        let mut traces = Vec::new();
+        for name in ["orders", "payments", "fulfillment"] {
+            let all = "SELECT position FROM head UNION ALL SELECT count(*) FROM record
+                UNION ALL SELECT count(*) FROM answer UNION ALL SELECT count(*) FROM task";
+            let counts = self.stores.look(name).await.numbers(all).await;
+            traces.push((name, counts[0], counts[1], counts[2], counts[3]));
+        }
+        traces
+    }
+
+    /// The tables of a service, to be changed while the system is stopped.
+    pub async fn edit(&self, service: &str) -> Tables {
+        assert!(self.system.is_none(), "nobody changes the tables of a system that runs");
+        self.stores.edit(service).await
+    }
+
+    /// Writes events, each a key and a value, into the topic of a service, as if that had. The system must be stopped.
+    pub async fn publish(&self, service: &str, events: &[(&str, &str)]) {
+        let tables = self.edit(service).await;
+        for (key, value) in events {
+            tables.change("UPDATE head SET position = position + 1", &[]).await;
+            let insert = "INSERT INTO journal (position, topic, key, headers, value)
+                SELECT position, $1, $2, $3, $4 FROM head";
+            let value = value.as_bytes().to_vec();
+            let given = [service.into(), (*key).into(), Vec::new().into(), value.into()];
+            assert_eq!(tables.change(insert, &given).await, 1);
+        }
+    }
+
+    /// Parks an event of an order in a service, as if it had come from payments. The system must be stopped.
+    pub async fn park(&self, service: &str, order: &str, reason: &str, value: &[u8]) {
+        let tables = self.edit(service).await;
+        let park = "INSERT INTO parked
+                (record, source, lane, position, incarnation, key, headers, reason, parked_at, value)
+            SELECT key, 'payments', 0, 999, $1, $2, $3, $4, 0, $5 FROM record WHERE id = $6";
+        let key = order.as_bytes().to_vec();
+        let given: [Cell; 6] = [
+            Uuid::nil().into(),
+            key.into(),
+            Vec::new().into(),
+            reason.into(),
+            value.to_vec().into(),
+            order.into(),
+        ];
+        assert_eq!(tables.change(park, &given).await, 1, "{service} does not know {order}");
+        tables.change("UPDATE record SET parked = parked + 1 WHERE id = $1", &[order.into()]).await;
+        tables.change("UPDATE head SET parked = parked + 1", &[]).await;
+    }
+
+    /// Puts another system's store of orders in the place of its own. Both must be stopped.
+    pub async fn take_orders_of(&self, other: &Self) {
+        assert!(self.system.is_none() && other.system.is_none(), "nobody takes away what is in use");
+        stores::take(other.dir(), self.dir(), "orders").await;
     }
 }
 

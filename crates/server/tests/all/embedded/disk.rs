@@ -6,10 +6,12 @@ use cartwright_store::sqlite::SqliteOptions;
 use cartwright_testkit::power::{self, Disk};
 use serde_json::json;
 
-use crate::harness::{ORDERS, Shop, path, small, wait_until};
+use super::on_files;
+use crate::harness::{Home, ORDERS, Shop, path, small, wait_until};
 
 #[tokio::test]
 async fn while_syncs_fail_orders_are_refused_and_read_and_then_all_goes_on() {
+    on_files();
     let (shop, disk) = shop().await;
     let placed = shop.place(&small()).await;
     shop.finish(&placed).await;
@@ -30,6 +32,7 @@ async fn while_syncs_fail_orders_are_refused_and_read_and_then_all_goes_on() {
 
 #[tokio::test]
 async fn on_a_full_disk_orders_are_refused_and_read_and_then_all_goes_on() {
+    on_files();
     let (shop, disk) = shop().await;
     let placed = shop.place(&small()).await;
     shop.finish(&placed).await;
@@ -46,7 +49,7 @@ async fn on_a_full_disk_orders_are_refused_and_read_and_then_all_goes_on() {
 }
 
 async fn shop() -> (Shop, Arc<Disk>) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = Home::new();
     let disk = Disk::mount(dir.path(), 1);
     let options = SqliteOptions { vfs: Some(power::vfs().to_owned()), ..SqliteOptions::default() };
     (Shop::on_disk(&options, dir).await, disk)

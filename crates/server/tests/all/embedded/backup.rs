@@ -4,9 +4,9 @@ use std::{fs, path::Path, process::Command};
 
 use cartwright_store::backup::{BackupError, MANIFEST, Manifest, Restore, SWITCHES, back_up, restore};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::harness::{ORDERS, Shop, all, small, start, text};
+use super::on_files;
+use crate::harness::{Home, ORDERS, Shop, all, program, small, start, text};
 
 const BEFORE: usize = 40;
 const ALL: usize = 240;
@@ -35,9 +35,10 @@ fn charged_and_shipped(shop: &Shop, id: &str) -> (usize, usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_under_load_is_one_moment_and_its_restore_does_nothing_twice() {
+    on_files();
     let mut shop = Shop::open().await;
-    let home = TempDir::new().unwrap();
-    let backup = home.path().join("backup");
+    let home = Home::new();
+    let backup = home.join("backup");
     let before = all((0..BEFORE).map(|n| place(&shop, n))).await;
     let (data, to) = (shop.dir().to_owned(), backup.clone());
     let copying = tokio::task::spawn_blocking(move || back_up(&data, &to, "test", |_| {}));
@@ -51,7 +52,7 @@ async fn a_backup_under_load_is_one_moment_and_its_restore_does_nothing_twice() 
     let position = text(&shop.get("/v1/events?topic=orders&limit=1").await.ok(200)["next"]);
     shop.stop().await;
 
-    let data = TempDir::new().unwrap();
+    let data = Home::new();
     let ledger = Some(shop.dir().join("ledger.db"));
     restore(&Restore { ledger, ..plain(&backup, data.path()) }, |_| {}).unwrap();
     let restored = Shop::on(data).await;
@@ -79,12 +80,13 @@ async fn a_backup_under_load_is_one_moment_and_its_restore_does_nothing_twice() 
 
 #[tokio::test]
 async fn a_restored_file_among_others_is_refused() {
+    on_files();
     let mut shop = Shop::open().await;
     let id = shop.place(&small()).await;
     shop.finish(&id).await;
     shop.stop().await;
-    let home = TempDir::new().unwrap();
-    let (backup, data) = (home.path().join("backup"), home.path().join("data"));
+    let home = Home::new();
+    let (backup, data) = (home.join("backup"), home.join("data"));
     back_up_to(&shop, &backup).unwrap();
     restore(&plain(&backup, &data), |_| {}).unwrap();
     fs::copy(data.join("orders.db"), shop.dir().join("orders.db")).unwrap();
@@ -95,6 +97,7 @@ async fn a_restored_file_among_others_is_refused() {
 
 #[tokio::test]
 async fn a_missing_file_is_named_and_not_made_anew() {
+    on_files();
     let mut shop = Shop::open().await;
     shop.stop().await;
     for name in ["fulfillment.db", "fulfillment.db-wal", "fulfillment.db-shm"] {
@@ -120,9 +123,10 @@ async fn a_missing_file_is_named_and_not_made_anew() {
 
 #[tokio::test]
 async fn a_provider_that_was_switched_off_stays_off_in_what_is_restored() {
+    on_files();
     let shop = Shop::open().await;
-    let home = TempDir::new().unwrap();
-    let (backup, older) = (home.path().join("backup"), home.path().join("older"));
+    let home = Home::new();
+    let (backup, older) = (home.join("backup"), home.join("older"));
     assert_eq!(back_up_to(&shop, &older).unwrap().files.len(), 4, "nobody has switched anything");
     let off = json!({"enabled": false, "rate": null});
     shop.json("PUT", "/v1/admin/providers/payments", &[], &off).await.ok(200);
@@ -131,11 +135,11 @@ async fn a_provider_that_was_switched_off_stays_off_in_what_is_restored() {
     let file = backup.join(SWITCHES);
     let switched = fs::read_to_string(&file).unwrap();
     fs::write(&file, switched.replace("false", "true ")).unwrap();
-    let error = restore(&plain(&backup, &home.path().join("data")), |_| {}).unwrap_err().to_string();
+    let error = restore(&plain(&backup, &home.join("data")), |_| {}).unwrap_err().to_string();
     assert!(error.contains(SWITCHES) && error.contains("SHA-256"), "{error}");
     fs::write(&file, &switched).unwrap();
     for (backup, enabled) in [(&backup, false), (&older, true)] {
-        let data = TempDir::new().unwrap();
+        let data = Home::new();
         restore(&plain(backup, data.path()), |_| {}).unwrap();
         let restored = Shop::on(data).await;
         let state = restored.get("/v1/admin/providers/payments").await.ok(200);
@@ -145,9 +149,10 @@ async fn a_provider_that_was_switched_off_stays_off_in_what_is_restored() {
 
 #[tokio::test]
 async fn nothing_is_overwritten_and_a_running_system_is_left_alone() {
+    on_files();
     let shop = Shop::open().await;
-    let home = TempDir::new().unwrap();
-    let backup = home.path().join("backup");
+    let home = Home::new();
+    let backup = home.join("backup");
     back_up_to(&shop, &backup).unwrap();
     let again = back_up_to(&shop, &backup).unwrap_err();
     assert!(matches!(again, BackupError::NotEmpty(_)), "{again}");
@@ -158,21 +163,22 @@ async fn nothing_is_overwritten_and_a_running_system_is_left_alone() {
     assert!(!shop.dir().join("copies").exists(), "and nothing is made");
     let itself = back_up_to(&shop, shop.dir()).unwrap_err();
     assert!(matches!(itself, BackupError::Inside { .. }), "{itself}");
-    let nothing = back_up(home.path(), &home.path().join("other"), "test", |_| {}).unwrap_err();
+    let nothing = back_up(home.path(), &home.join("other"), "test", |_| {}).unwrap_err();
     assert!(nothing.to_string().contains("--data DIR"), "{nothing}");
-    assert!(!home.path().join("other").exists(), "and nothing is made");
+    assert!(!home.join("other").exists(), "and nothing is made");
     let id = shop.place(&small()).await;
     shop.finish(&id).await;
 }
 
 #[tokio::test]
 async fn a_damaged_or_incomplete_backup_is_refused_before_anything_is_written() {
+    on_files();
     let mut shop = Shop::open().await;
     let id = shop.place(&small()).await;
     shop.finish(&id).await;
     shop.stop().await;
-    let home = TempDir::new().unwrap();
-    let (backup, data) = (home.path().join("backup"), home.path().join("data"));
+    let home = Home::new();
+    let (backup, data) = (home.join("backup"), home.join("data"));
     back_up_to(&shop, &backup).unwrap();
     let refused = |what: &str| {
         let error = restore(&plain(&backup, &data), |_| {}).unwrap_err();
@@ -204,14 +210,13 @@ async fn a_damaged_or_incomplete_backup_is_refused_before_anything_is_written() 
 
 #[tokio::test]
 async fn the_commands_tell_people_and_machines_what_they_did() {
+    on_files();
     let mut shop = Shop::open().await;
     let id = shop.place(&small()).await;
     shop.finish(&id).await;
-    let home = TempDir::new().unwrap();
+    let home = Home::new();
     let run = |args: &[&str]| {
-        let binary =
-            std::env::var_os("CARTWRIGHT_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_cartwright").into());
-        let output = Command::new(binary).args(args).current_dir(home.path()).output().unwrap();
+        let output = Command::new(program()).args(args).current_dir(home.path()).output().unwrap();
         let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code(), said(&output.stdout), said(&output.stderr))
     };
@@ -231,5 +236,5 @@ async fn the_commands_tell_people_and_machines_what_they_did() {
     assert_eq!(code, Some(2));
     assert!(trouble.contains("nowhere"), "{trouble}");
     shop.stop().await;
-    start(&home.path().join("new"), &[]).await.expect("the restored one starts").stop().await;
+    start(&home.join("new"), &[]).await.expect("the restored one starts").stop().await;
 }

@@ -1,0 +1,290 @@
+//! The figures of a system on PostgreSQL and Kafka: everything on this machine, the servers too.
+
+use std::{
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    AT_ONCE, Bench, CONNECTIONS, FLAT, IN_FLIGHT,
+    client::Client,
+    load::LoadReport,
+    report::{Asked, Report},
+    say,
+    system::Server,
+};
+use crate::{
+    Failure,
+    cargo::{build, path_of},
+    servers,
+};
+
+/// Events that wait for the relay.
+const BACKLOG: u64 = 500_000;
+/// How long draining them may take before something is wrong.
+const DRAINED: Duration = Duration::from_secs(600);
+/// Orders a second that several processes share.
+const SHARED_RATE: u32 = 400;
+
+/// Where the servers are, and names that nobody has used before.
+struct Cluster {
+    database: String,
+    brokers: String,
+}
+
+impl Bench<'_> {
+    /// Everything that is asked of a distributed system.
+    pub fn distributed(&self) -> Result<Report, Failure> {
+        let all = servers::for_tests()?;
+        let find = |name: &str| {
+            let set = std::env::var(name).ok();
+            let found = all.iter().find(|(variable, _)| *variable == name).map(|(_, url)| url.clone());
+            set.or(found).ok_or_else(|| Failure::from(format!("{name} names no server")))
+        };
+        let cluster =
+            Cluster { database: find("CARTWRIGHT_TEST_POSTGRES")?, brokers: find("CARTWRIGHT_TEST_KAFKA")? };
+        let mut report = Report::default();
+        let bare = self.bare_batches(&cluster)?;
+        report.add("raw: the function alone, batches of 64", bare, "orders/s", None, Asked::Nothing);
+        self.accepted(&cluster, bare, &mut report)?;
+        self.first_event(&cluster, &mut report)?;
+        self.through_kafka(&cluster, &mut report)?;
+        self.at_200(&cluster, &mut report)?;
+        for processes in [1, 2, 4] {
+            self.shared(&cluster, processes, &mut report)?;
+        }
+        self.backlog(&cluster, &mut report)?;
+        Ok(report)
+    }
+
+    fn bare_batches(&self, cluster: &Cluster) -> Result<f64, Failure> {
+        say("raw: the function alone");
+        let built = build(&["--release", "-p", "cartwright-store", "--example", "bare_batches"])?;
+        let built = built.ok_or("the example bare_batches can't be built")?;
+        let output = Command::new(path_of(&built, "bare_batches")?)
+            .args([&cluster.database, &fresh(), &self.times.limit.to_string()])
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        said.trim()
+            .parse()
+            .map_err(|_| format!("bare_batches: {said}{}", String::from_utf8_lossy(&output.stderr)).into())
+    }
+
+    /// One process that takes orders, and nobody who works on them.
+    fn accepted(&self, cluster: &Cluster, bare: f64, report: &mut Report) -> Result<(), Failure> {
+        say("accepting, durable in PostgreSQL");
+        let settings = cluster.without_kafka(&fresh());
+        let duration = self.times.accept.to_string();
+        let load = self.with_roles("accepted", "orders", &settings, |server| {
+            self.load(server, &["--duration", &duration, "--connections", CONNECTIONS])
+        })?;
+        let asked = Asked::Both { figure: 6_500.0, ratio: 0.2 };
+        report.add("accepted", load.per_second, "orders/s", Some((load.per_second / bare, "of that")), asked);
+        report.add("   p99", load.p99_ms, "ms", None, Asked::Nothing);
+        report.errors(load.errors);
+        Ok(())
+    }
+
+    /// On topics that were just made.
+    fn first_event(&self, cluster: &Cluster, report: &mut Report) -> Result<(), Failure> {
+        say("the first order of a fresh cluster");
+        let settings = cluster.with_kafka(&fresh());
+        let took = self.with_all("first", &settings, |server| {
+            let began = Instant::now();
+            let mut client = Client::connect(server.url())?;
+            let placed = client.ask("POST", "/v1/orders", ORDER)?;
+            let placed: serde_json::Value = serde_json::from_slice(&placed.body)?;
+            let path = format!("/v1/orders/{}", placed["id"].as_str().ok_or("no order was placed")?);
+            while client.json(&path)?.0["milestone"] == "created" {
+                if began.elapsed() > Duration::from_secs(60) {
+                    return Err("the first order was not paid within a minute".into());
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+            Ok(began.elapsed())
+        })?;
+        let name = "first event of a fresh cluster: placed, sent, paid, heard of";
+        report.add(name, took.as_secs_f64(), "s", None, Asked::AtMost(2.0));
+        Ok(())
+    }
+
+    fn through_kafka(&self, cluster: &Cluster, report: &mut Report) -> Result<(), Failure> {
+        say(&format!("placed to shipped through Kafka, {} s", self.times.sustain));
+        let duration = self.times.sustain.to_string();
+        let load =
+            ["--duration", &duration, "--connections", CONNECTIONS, "--in-flight", IN_FLIGHT, "--follow"];
+        let settings = cluster.with_kafka(&fresh());
+        let sustained = self.with_all("kafka", &settings, |server| self.load(server, &load))?;
+        let shipped = sustained.shipped_per_second.unwrap_or(f64::NAN);
+        report.add("shipped, through Kafka", shipped, "orders/s", None, Asked::AtLeast(800.0));
+        report.errors(sustained.errors);
+        Ok(())
+    }
+
+    fn at_200(&self, cluster: &Cluster, report: &mut Report) -> Result<(), Failure> {
+        say("200 orders a second");
+        let duration = self.times.steady.to_string();
+        let load = ["--duration", &duration, "--rate", "200", "--connections", CONNECTIONS, "--follow"];
+        let settings = cluster.with_kafka(&fresh());
+        let steady = self.with_all("steady", &settings, |server| self.load(server, &load))?;
+        let p99 = steady.created_to_shipped_p99_ms.unwrap_or(f64::NAN);
+        report.add("   created to shipped at 200/s, p99", p99, "ms", None, Asked::AtMost(250.0));
+        report.errors(steady.errors);
+        Ok(())
+    }
+
+    /// Several processes that take orders for one system.
+    fn shared(&self, cluster: &Cluster, processes: u32, report: &mut Report) -> Result<(), Failure> {
+        say(&format!("{processes} processes that take orders"));
+        let settings = cluster.without_kafka(&fresh());
+        let (rate, duration) = ((SHARED_RATE / processes).to_string(), self.times.accept.to_string());
+        let args = ["--duration", &duration, "--rate", &rate, "--connections", "16"];
+        let worst = self.with_several("shared", "orders", processes, &settings, |servers| {
+            let loads: Vec<Result<LoadReport, String>> = thread::scope(|scope| {
+                let loads = servers.iter().map(|server| {
+                    scope.spawn(|| self.load(server, &args).map_err(|error| error.to_string()))
+                });
+                let loads: Vec<_> = loads.collect();
+                let over = |load: thread::ScopedJoinHandle<'_, _>| {
+                    load.join().unwrap_or_else(|_| Err("a load panicked".to_owned()))
+                };
+                loads.into_iter().map(over).collect()
+            });
+            let loads: Vec<LoadReport> = loads.into_iter().collect::<Result<_, _>>()?;
+            report.errors(loads.iter().map(|load| load.errors).sum());
+            Ok(loads.iter().map(|load| load.p99_ms).fold(0.0, f64::max))
+        })?;
+        let name = format!("accepted at {SHARED_RATE}/s in {processes} processes, p99");
+        report.add(&name, worst, "ms", None, Asked::Nothing);
+        Ok(())
+    }
+
+    /// Events that nobody has forwarded for long.
+    fn backlog(&self, cluster: &Cluster, report: &mut Report) -> Result<(), Failure> {
+        let events = if self.quick { BACKLOG / 10 } else { BACKLOG };
+        say(&format!("a backlog of {events} events"));
+        let settings = cluster.with_kafka(&fresh());
+        let orders = (events / 2).to_string();
+        let load = ["--orders", &orders, "--connections", CONNECTIONS];
+        let placed = self.with_roles("backlog", "orders", &settings, |server| self.load(server, &load))?;
+        report.errors(placed.errors);
+        let (seconds, first, most) = self.with_roles("drain", "relay", &settings, |server| {
+            let (began, memory) = (Instant::now(), server.memory());
+            let (mut first, mut most) = (f64::NAN, 0.0_f64);
+            let mut client = Client::connect(server.url())?;
+            while unsent(&mut client)? != Some(0.0) {
+                if began.elapsed() > DRAINED {
+                    return Err("the backlog was not drained".into());
+                }
+                most = most.max(memory.now());
+                if first.is_nan() && began.elapsed() > Duration::from_secs(2) {
+                    first = memory.now();
+                }
+                thread::sleep(Duration::from_millis(50));
+            }
+            Ok((began.elapsed().as_secs_f64(), first, most))
+        })?;
+        let name = format!("backlog of {events} events, drained");
+        report.add(&name, events as f64 / seconds, "events/s", None, Asked::AtLeast(5_000.0));
+        report.add("   memory after 2 s", first, "MiB", None, Asked::Nothing);
+        report.add(
+            "   memory at most",
+            most,
+            "MiB",
+            Some((most / first, "of that")),
+            Asked::RatioAtMost(FLAT),
+        );
+        Ok(())
+    }
+
+    fn with_all<T>(
+        &self,
+        name: &str,
+        settings: &[(String, String)],
+        work: impl FnOnce(&Server) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.with_roles(name, "orders,payments,fulfillment,relay", settings, work)
+    }
+
+    fn with_roles<T>(
+        &self,
+        name: &str,
+        roles: &str,
+        settings: &[(String, String)],
+        work: impl FnOnce(&Server) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.with_several(name, roles, 1, settings, |servers| work(&servers[0]))
+    }
+
+    fn with_several<T>(
+        &self,
+        name: &str,
+        roles: &str,
+        processes: u32,
+        settings: &[(String, String)],
+        work: impl FnOnce(&[Server]) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let dir = self.data.join(name);
+        let start = |n: u32| Server::roles(&self.program, &dir.join(n.to_string()), roles, settings);
+        let servers = (0..processes).map(start).collect::<Result<Vec<_>, _>>()?;
+        servers.iter().try_for_each(ready)?;
+        let result = work(&servers)?;
+        servers.into_iter().try_for_each(Server::stop)?;
+        Ok(result)
+    }
+}
+
+impl Cluster {
+    fn without_kafka(&self, name: &str) -> Vec<(String, String)> {
+        let mut all: Vec<(String, String)> =
+            AT_ONCE.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        all.push(("CARTWRIGHT__DATABASE__URL".to_owned(), self.database.clone()));
+        all.push(("CARTWRIGHT__DATABASE__SCHEMA".to_owned(), name.to_owned()));
+        all
+    }
+
+    fn with_kafka(&self, name: &str) -> Vec<(String, String)> {
+        let mut all = self.without_kafka(name);
+        all.push(("CARTWRIGHT__KAFKA__BROKERS".to_owned(), self.brokers.clone()));
+        for key in ["TOPIC_PREFIX", "GROUP"] {
+            all.push((format!("CARTWRIGHT__KAFKA__{key}"), name.to_owned()));
+        }
+        all
+    }
+}
+
+const ORDER: &str =
+    r#"{"customer":{"id":"c-1"},"currency":"USD","lines":[{"sku":"a","quantity":1,"unitPrice":500}]}"#;
+
+/// A name for schemas and topics.
+fn fresh() -> String {
+    format!("bench_{}", uuid::Uuid::now_v7().simple())
+}
+
+/// Waits until a process says so.
+fn ready(server: &Server) -> Result<(), Failure> {
+    let began = Instant::now();
+    loop {
+        let answer =
+            Client::connect(server.url()).and_then(|mut client| client.ask("GET", "/health/ready", ""));
+        match answer {
+            Ok(answer) if answer.status == 200 && !contains(&answer.body, "connecting") => return Ok(()),
+            _ if began.elapsed() > Duration::from_secs(60) => return Err("a process is not ready".into()),
+            _ => thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+fn contains(body: &[u8], word: &str) -> bool {
+    String::from_utf8_lossy(body).contains(word)
+}
+
+/// What relays have still to send of the topic orders; `None`: they have not said so yet.
+fn unsent(client: &mut Client) -> Result<Option<f64>, Failure> {
+    let metrics = client.ask("GET", "/metrics", "")?;
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    let line =
+        metrics.lines().find_map(|line| line.strip_prefix("cartwright_unsent_events{topic=\"orders\"} "));
+    Ok(line.and_then(|number| number.trim().parse().ok()))
+}
