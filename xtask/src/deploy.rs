@@ -83,14 +83,11 @@ fn check_query(known: &Known, node: &Node, wrong: &mut Vec<String>) {
 /// Prometheus' rules lie beside its settings.
 fn check_rule_files(tree: &Tree, file: &str, node: &Node, wrong: &mut Vec<String>) {
     for rules in node.get("rule_files").map(Node::items).unwrap_or_default() {
-        let missing = rules.text().filter(|rules| !tree.has(&tree::beside(file, rules)));
-        wrong.extend(missing.map(|rules| format!("{}: {rules} is not there", rules_at(node, rules))));
+        let path = rules.text().unwrap_or_default();
+        if !tree.has(&tree::beside(file, path)) {
+            wrong.push(format!("{}: {path} is not there", rules.at));
+        }
     }
-}
-
-fn rules_at<'a>(node: &'a Node, rules: &str) -> &'a str {
-    let files = node.get("rule_files").map(Node::items).unwrap_or_default();
-    files.iter().find(|file| file.text() == Some(rules)).map_or(&node.at, |file| &file.at)
 }
 
 /// Links of a page to files.

@@ -71,7 +71,8 @@ impl Compose<'_> {
         within: &Node,
         wrong: &mut Vec<String>,
     ) {
-        let given = |secret: &str| entries_or_items(service, "secrets").any(|given| given == secret);
+        let secrets = items(service, "secrets");
+        let given = |secret: &str| secrets.iter().any(|given| given.text() == Some(secret));
         within.walk(&mut |node| {
             let text = node.text().unwrap_or_default();
             let path = text.rsplit('=').next().unwrap_or_default();
@@ -135,8 +136,9 @@ impl Compose<'_> {
 
 /// Services that Prometheus finds by their names.
 fn check_discovery(node: &Node, services: &[(String, Node)], wrong: &mut Vec<String>) {
-    let discovery = node.get("dns_sd_configs").map(Node::items).unwrap_or_default();
-    for name in discovery.iter().filter_map(|each| each.get("names")).flat_map(Node::items) {
+    for name in
+        items(node, "dns_sd_configs").iter().filter_map(|each| each.get("names")).flat_map(Node::items)
+    {
         let text = name.text().unwrap_or_default();
         if services.iter().all(|(service, _)| service != text) {
             wrong.push(format!("{}: {} has no service {text}", name.at, tree::COMPOSE));
@@ -148,14 +150,13 @@ fn entries<'a>(node: &'a Node, name: &str) -> &'a [(String, Node)] {
     node.get(name).map(Node::entries).unwrap_or_default()
 }
 
-fn entries_or_items<'a>(node: &'a Node, name: &str) -> impl Iterator<Item = &'a str> {
-    node.get(name).map(Node::items).unwrap_or_default().iter().filter_map(Node::text)
+fn items<'a>(node: &'a Node, name: &str) -> &'a [Node] {
+    node.get(name).map(Node::items).unwrap_or_default()
 }
 
 /// The volumes of a service that are files or folders of ours: `./ours:/inside:ro`.
 fn mounts(service: &Node) -> Vec<Mount<'_>> {
-    let volumes = service.get("volumes").map(Node::items).unwrap_or_default();
-    let mounts = volumes.iter().filter_map(|volume| {
+    let mounts = items(service, "volumes").iter().filter_map(|volume| {
         let (ours, rest) = volume.text()?.split_once(':')?;
         let inside = rest.split(':').next()?;
         ours.starts_with('.').then(|| Mount { at: &volume.at, ours: beside(tree::COMPOSE, ours), inside })

@@ -9,8 +9,10 @@ use crate::Failure;
 
 /// What variables of settings begin with.
 const PREFIX: &str = "CARTWRIGHT__";
-/// What is added to a setting's variable to name a file that holds its value.
-const FROM_FILE: &str = "_file";
+/// What is added to a secret's variable to name a file that holds it.
+const IN_FILE: &str = "_file";
+/// Parts of the names of secrets, as in crates/server/src/config/layers.rs.
+const SECRETS: &[&str] = &["token", "secret", "password", "key", "authorization"];
 
 /// Everything that may be named.
 pub struct Known {
@@ -62,8 +64,8 @@ impl Known {
         for (number, line) in (1..).zip(text.lines()) {
             for variable in words_after(line, PREFIX, |c| c.is_ascii_alphanumeric() || c == '_') {
                 let key = variable.to_lowercase().replace("__", ".");
-                let set = key.strip_suffix(FROM_FILE).unwrap_or(&key);
-                if !self.settings.contains(&key) && !self.settings.contains(set) {
+                let secret = key.strip_suffix(IN_FILE).filter(|key| is_secret(key));
+                if [Some(&*key), secret].into_iter().flatten().all(|key| !self.settings.contains(key)) {
                     wrong.push(format!("{file}:{number}: there is no setting {key}"));
                 }
             }
@@ -76,6 +78,11 @@ impl Known {
             }
         }
     }
+}
+
+fn is_secret(key: &str) -> bool {
+    let name = key.rsplit('.').next().unwrap_or(key);
+    key == "database.url" || name.split('_').any(|part| SECRETS.contains(&part.trim_end_matches('s')))
 }
 
 /// What follows `start` wherever it stands in a line, as long as the characters belong to it.
@@ -155,6 +162,7 @@ mod tests {
             assert_eq!(found(fine), Vec::<String>::new(), "{fine}");
         }
         assert_eq!(found("x # CARTWRIGHT__HTTP__PORT: 1"), ["f:1: there is no setting http.port"]);
+        assert_eq!(found("CARTWRIGHT__HTTP__LISTEN_FILE=x"), ["f:1: there is no setting http.listen_file"]);
         assert_eq!(found("--role orders,search"), ["f:1: there is no role search"]);
         assert_eq!(found("[\"--role\", \"order\"]"), ["f:1: there is no role order"]);
     }
