@@ -3,8 +3,10 @@
 
 use std::{
     io::{BufRead, BufReader, Write, pipe},
+    num::NonZero,
     path::Path,
     process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -17,8 +19,10 @@ use crate::{
     table::{table, text},
 };
 
-/// What the end-to-end tests run on beside files, on which `cargo test` runs them with all the others.
-const STACKS: [&str; 2] = ["postgres", "kafka"];
+/// What the end-to-end tests run on beside files, on which `cargo test` runs them with all the others,
+const STACKS: [&str; 1] = ["postgres"];
+/// and what else, with `--all`.
+const MORE_STACKS: [&str; 1] = ["kafka"];
 
 /// What tells these tests where they run.
 const STACK: &str = "CARTWRIGHT_TEST_STACK";
@@ -39,6 +43,9 @@ pub struct TestArgs {
     /// How long the simulator runs fresh seeds, beside those that ever failed; not at all when tests are picked
     #[arg(long, value_name = "MINUTES", default_value_t = 3.0)]
     sim: f64,
+    /// Also what takes long: end to end on Kafka, and servers and processes that are stopped, killed and frozen under load
+    #[arg(long)]
+    all: bool,
     /// Handed on to `cargo test`, such as a part of a test's name
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
@@ -60,13 +67,16 @@ pub fn run(args: &TestArgs) -> Result<bool, Failure> {
     if let Some(built) = &built {
         let program = path_of(built, "cartwright")?;
         parts.extend(run_tests(program, &servers, &args.args)?);
-        for stack in STACKS {
+        let more = MORE_STACKS.into_iter().filter(|_| args.all);
+        for stack in STACKS.into_iter().chain(more) {
             parts.extend(run_on(stack, built, program, &servers, &args.args)?);
         }
-        if args.args.is_empty() {
+        if args.all && args.args.is_empty() {
             let mut faults = cargo(&FAULTS);
             faults.env_remove(STACK);
             parts.extend(read_tests(faults, "faults", program, &servers, Reading::default())?);
+        }
+        if args.args.is_empty() {
             let began = Instant::now();
             let well = sim::run_fresh(path_of(built, sim::PROGRAM)?, args.sim)?;
             parts.push(Part::chore("simulator", began.elapsed(), well));
@@ -133,7 +143,13 @@ fn run_on(
     println!("\n{name}, without {ABOUT_FILES}");
     let (package, tests) = END_TO_END;
     let mut command = Command::new(tests_of(built, package, tests)?);
-    command.args(args).args(["--skip", ABOUT_FILES]).current_dir(root().join(package)).env(STACK, stack);
+    // They wait for servers more than they work.
+    let threads = (3 * thread::available_parallelism().map_or(2, NonZero::get)).to_string();
+    command
+        .args(args)
+        .args(["--skip", ABOUT_FILES, "--test-threads", &threads])
+        .current_dir(root().join(package))
+        .env(STACK, stack);
     let reading = Reading { under_way: Some((name.clone(), Instant::now())), ..Reading::default() };
     read_tests(command, &name, program, servers, reading)
 }
