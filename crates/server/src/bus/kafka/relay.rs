@@ -36,6 +36,8 @@ const PAGE: usize = 1_024;
 const MAX_UNDER_WAY: usize = 16_384;
 /// How often it is noted how far it has come: after a crash, so much is sent again.
 const NOTE_EVERY: Duration = Duration::from_millis(200);
+/// How often it is told how much is unsent.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long it rests after a failure.
 const REST: Duration = Duration::from_millis(500);
 
@@ -105,8 +107,37 @@ impl Relay {
                 () = stop.cancelled() => return,
                 _ = held.changed() => tracing::info!(topic = self.topic, "another process forwards this journal"),
                 () = work => {}
+                () = self.tell_for_ever() => {}
             }
+            metrics::unsent(self.topic, 0, Duration::ZERO); // for others to tell now
         }
+    }
+
+    /// Tells how much is not acknowledged, and since when, also while nothing can be sent.
+    async fn tell_for_ever(&self) {
+        loop {
+            match self.unsent().await {
+                Ok((events, age)) => metrics::unsent(self.topic, events, age),
+                Err(error) => tracing::debug!(topic = self.topic, %error, "can't look what is unsent"),
+            }
+            tokio::time::sleep(TELL_EVERY).await;
+        }
+    }
+
+    async fn unsent(&self) -> Result<(u64, Duration), StoreError> {
+        let acknowledged = self.acknowledged().await?;
+        let unsent = self.store.stats().await?.head.saturating_sub(acknowledged);
+        let oldest = self.store.journal(acknowledged, 1).await?.pop();
+        let event = oldest.and_then(|row| events::decode(&row.message.value).ok());
+        let age = event.map_or(Duration::ZERO, |event| self.clock.now().since(event.occurred_at));
+        Ok((unsent, if unsent == 0 { Duration::ZERO } else { age }))
+    }
+
+    /// Up to where everything is acknowledged, as the store knows it.
+    async fn acknowledged(&self) -> Result<u64, StoreError> {
+        let incarnation = self.store.incarnation();
+        let ours = |cursor: &Cursor| *cursor.source == *CURSOR && cursor.incarnation == incarnation;
+        Ok(self.store.cursors().await?.into_iter().find(ours).map_or(0, |cursor| cursor.position))
     }
 
     /// Begins again after every failure.
@@ -156,10 +187,7 @@ struct Sending<'a> {
 
 impl<'a> Sending<'a> {
     async fn begin(relay: &'a Relay) -> Result<Self, Fall> {
-        let incarnation = relay.store.incarnation();
-        let ours = |cursor: &Cursor| *cursor.source == *CURSOR && cursor.incarnation == incarnation;
-        let acknowledged =
-            relay.store.cursors().await?.into_iter().find(ours).map_or(0, |cursor| cursor.position);
+        let acknowledged = relay.acknowledged().await?;
         let producer = relay
             .kafka
             .client()
@@ -188,7 +216,6 @@ impl<'a> Sending<'a> {
                 ..MAX_UNDER_WAY => self.relay.store.journal(self.sent, PAGE).await?,
                 _ => vec![],
             };
-            self.tell_lag(rows.first());
             let idle = rows.is_empty();
             for row in rows {
                 self.send(row).await?;
@@ -266,14 +293,6 @@ impl<'a> Sending<'a> {
         }
         self.noted = (self.acknowledged, Instant::now());
         Ok(())
-    }
-
-    /// How much waits to be sent, and since when. `next`: the first row that has not been sent at all.
-    fn tell_lag(&self, next: Option<&JournalRow>) {
-        let head = (*self.head.borrow()).max(next.map_or(0, |row| row.position)).max(self.sent);
-        let oldest = next.and_then(|row| events::decode(&row.message.value).ok());
-        let age = oldest.map_or(Duration::ZERO, |event| self.relay.clock.now().since(event.occurred_at));
-        metrics::unsent(self.relay.topic, head.saturating_sub(self.acknowledged), age);
     }
 }
 
