@@ -2,6 +2,7 @@
 //! end on every stack, faults of a system of many processes, some minutes of the simulator.
 
 use std::{
+    env,
     io::{BufRead, BufReader, Write, pipe},
     num::NonZero,
     path::Path,
@@ -26,6 +27,9 @@ const MORE_STACKS: [&str; 1] = ["kafka"];
 
 /// What tells these tests where they run.
 const STACK: &str = "CARTWRIGHT_TEST_STACK";
+
+/// How many tests run at once, if not as many as there are cores.
+const THREADS: &str = "RUST_TEST_THREADS";
 
 /// Where these tests are, and those of them that are about files alone.
 const END_TO_END: (&str, &str) = ("crates/server", "all");
@@ -143,13 +147,12 @@ fn run_on(
     println!("\n{name}, without {ABOUT_FILES}");
     let (package, tests) = END_TO_END;
     let mut command = Command::new(tests_of(built, package, tests)?);
-    // They wait for servers more than they work.
-    let threads = (3 * thread::available_parallelism().map_or(2, NonZero::get)).to_string();
-    command
-        .args(args)
-        .args(["--skip", ABOUT_FILES, "--test-threads", &threads])
-        .current_dir(root().join(package))
-        .env(STACK, stack);
+    command.args(args).args(["--skip", ABOUT_FILES]).current_dir(root().join(package)).env(STACK, stack);
+    if env::var_os(THREADS).is_none() {
+        // Most of the time they wait for the servers.
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        command.env(THREADS, (2 * cores).to_string());
+    }
     let reading = Reading { under_way: Some((name.clone(), Instant::now())), ..Reading::default() };
     read_tests(command, &name, program, servers, reading)
 }

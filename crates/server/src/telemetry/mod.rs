@@ -27,9 +27,14 @@ pub enum LogFormat {
     Json,
 }
 
+/// Never told, whatever the filter says: at `debug`, the database's library tells what every statement is given, and
+/// that may be a means of payment.
+const QUIET: &str = "tokio_postgres=info,tokio_postgres::query=info";
+
 /// Starts logging to stderr. `filter` has the form of `RUST_LOG`.
 pub fn start_logging(filter: &str, format: LogFormat) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(format!("{filter},{QUIET}"));
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(format!("info,{QUIET}")));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let terminal = std::io::stderr().is_terminal();
     match (format, terminal) {
