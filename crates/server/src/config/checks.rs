@@ -130,7 +130,7 @@ pub fn check(layers: &mut Layers) {
         let missing = !file.is_empty() && !std::path::Path::new(file).is_file();
         missing.then(|| format!("names no file that is there: {file:?}"))
     });
-    if text(layers, "kafka.sasl") != "none" {
+    if text(layers, "kafka.sasl") != "none" && !text(layers, "kafka.brokers").is_empty() {
         for key in ["kafka.user", "kafka.password"] {
             if text(layers, key).is_empty() {
                 layers.complain(
