@@ -11,7 +11,7 @@ use super::{
     exit, out,
     style::{Paint, align_right, count, table},
 };
-use crate::{bus::lanes::LANES, config::Config};
+use crate::{bus::lanes::LANES, config::Config, providers::switches};
 
 /// Digits of a digest that are enough for people.
 const SHOWN: usize = 12;
@@ -57,8 +57,12 @@ pub async fn run(args: CopyArgs) -> ExitCode {
         return failed(what, exit::FAILED);
     };
     let (from, schema) = (config.data.dir.clone(), to.schema.clone());
+    let notes = match switches::kept(&from) {
+        Ok(kept) => kept.map(|text| (switches::NOTE.to_owned(), text)).into_iter().collect(),
+        Err(error) => return failed(error, exit::FAILED),
+    };
     let bar = bar(args.json);
-    let copied = copy::copy(Copy { from, to, lanes: LANES }, |progress| show(&bar, progress)).await;
+    let copied = copy::copy(Copy { from, to, lanes: LANES, notes }, |progress| show(&bar, progress)).await;
     bar.finish_and_clear();
     let copied = match copied {
         Ok(copied) => copied,
@@ -96,7 +100,8 @@ fn good(config: &Config, schema: &str) -> String {
     format!(
         "\nBoth sides are the same. The system is now in the schemas {schema}_* of the database, and goes on from there:\n\
          \x20 give `cartwright up` the setting database.url, and data.dir = {dir} as before.\n\
-         Simulated providers' ledger.db and the switches in providers.json stay in {dir}, and are used there.\n\
+         How operators have switched the providers is there, too; providers.json in {dir} counts no more. Simulated \
+         providers' ledger.db stays in {dir}, and is used there.\n\
          Never start on the files again: orders.db, payments.db and fulfillment.db are what this system was, and whoever \
          went on from them would pay and ship a second time. Put them away."
     )

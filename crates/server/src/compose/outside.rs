@@ -17,7 +17,7 @@ use crate::{
     http::{Component, State},
     providers::{
         Endpoint, Gate, Gated, HttpCarrier, HttpPayments, Kept, Kind, Ledger, SimulatedCarrier,
-        SimulatedPayments, SwitchError, Switches, ledger, simulated::SCENARIOS,
+        SimulatedPayments, SwitchError, Switches, ledger, simulated::SCENARIOS, switches,
     },
 };
 
@@ -46,16 +46,13 @@ struct InDatabase {
     runtime: Handle,
 }
 
-/// Under which name.
-const NOTE: &str = "providers";
-
 impl Kept for InDatabase {
     fn read(&self) -> Result<Option<Vec<u8>>, SwitchError> {
-        Ok(self.runtime.block_on(self.store.noted(NOTE))?.map(String::into_bytes))
+        Ok(self.runtime.block_on(self.store.noted(switches::NOTE))?.map(String::into_bytes))
     }
 
     fn write(&self, text: &[u8]) -> Result<(), SwitchError> {
-        Ok(self.runtime.block_on(self.store.note(NOTE, &String::from_utf8_lossy(text)))?)
+        Ok(self.runtime.block_on(self.store.note(switches::NOTE, &String::from_utf8_lossy(text)))?)
     }
 
     fn place(&self) -> String {

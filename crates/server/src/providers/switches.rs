@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 /// The name of the file in the data directory.
 pub const FILE_NAME: &str = cartwright_store::backup::SWITCHES;
 
+/// The name under which a database keeps the same.
+pub const NOTE: &str = "providers";
+
 /// How one provider was switched.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Switched {
@@ -181,6 +184,16 @@ impl Switches {
         have_it_count();
         Ok(())
     }
+}
+
+/// What the file in this directory says, for whoever takes it to a database; nothing where there is none. Blocks.
+///
+/// # Errors
+/// When it can't be read: it may say that a provider is off.
+pub fn kept(dir: &Path) -> Result<Option<String>, SwitchError> {
+    let file = InFile { dir: dir.to_owned() };
+    read(&file)?; // what can't be read is not passed on
+    Ok(file.read()?.map(|text| String::from_utf8_lossy(&text).into_owned()))
 }
 
 fn read(kept: &dyn Kept) -> Result<BTreeMap<String, Switched>, SwitchError> {

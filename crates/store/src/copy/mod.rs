@@ -33,6 +33,8 @@ pub struct Copy {
     pub to: PostgresOptions,
     /// The lanes in which several processes read a journal.
     pub lanes: u32,
+    /// What the store of orders is to keep as notes: names and texts.
+    pub notes: Vec<(String, String)>,
 }
 
 /// How far a copy is.
@@ -206,7 +208,8 @@ pub enum CopyError {
 /// # Errors
 /// [`CopyError`]; the files are as they were.
 pub async fn copy(asked: Copy, mut progress: impl FnMut(Progress)) -> Result<Copied, CopyError> {
-    let source = blocking(move || Source::take(&asked.from, asked.lanes)).await?;
+    let Copy { from, to, lanes, notes } = asked;
+    let source = blocking(move || Source::take(&from, lanes)).await?;
     let system = source.origin();
     let stores: Vec<_> = source.stores().collect();
     let mut counts = Vec::new();
@@ -216,7 +219,7 @@ pub async fn copy(asked: Copy, mut progress: impl FnMut(Progress)) -> Result<Cop
     }
     // Each row is written once, and read once on either side.
     let (of, mut done) = (counts.iter().sum::<u64>() * 3, 0);
-    let mut target = Target::take(&asked.to, system).await?;
+    let mut target = Target::take(&to, system).await?;
     let (schemas, anew) = target.schemas();
     for ((store, incarnation, origin), schema) in stores.iter().zip(&mut *schemas) {
         let filling = schema.fill(anew).await?;
@@ -229,6 +232,9 @@ pub async fn copy(asked: Copy, mut progress: impl FnMut(Progress)) -> Result<Cop
                 progress(Progress { stage: Stage::Copying, store: store.kind, done, of: of.max(done) });
             };
             filling.table(table, rows, written).await?;
+        }
+        if store.kind == StoreKind::Orders {
+            filling.notes(&notes).await?;
         }
         filling.finish(*incarnation, *origin).await?;
     }

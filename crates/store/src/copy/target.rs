@@ -29,8 +29,8 @@ const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// What it ends with.
 const TRAILER: &[u8] = b"\xff\xff";
 
-/// Tables that begin empty.
-const LEFT_OUT: &str = "member, lease, written";
+/// Tables that files don't have.
+const LEFT_OUT: &str = "member, lease, written, note";
 
 /// The schemas, each with a connection of its own.
 pub(super) struct Target {
@@ -228,6 +228,14 @@ impl Filling<'_> {
         }
         into.send(Bytes::from_static(TRAILER)).await.map_err(broken)?;
         into.as_mut().finish().await.map(drop).map_err(broken)
+    }
+
+    /// What is in no table of the files.
+    pub(super) async fn notes(&self, notes: &[(String, String)]) -> Result<(), CopyError> {
+        for (name, text) in notes {
+            self.change.execute("INSERT INTO note VALUES ($1, $2)", &[name, text]).await.map_err(broken)?;
+        }
+        Ok(())
     }
 
     /// Makes it durable, with the identity of what it is a copy of.

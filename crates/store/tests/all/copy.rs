@@ -59,8 +59,12 @@ async fn stopped(read: u64) -> TempDir {
     dir
 }
 
+fn notes() -> Vec<(String, String)> {
+    vec![("providers".into(), "{}".into())]
+}
+
 async fn move_house(from: &Path, to: &PostgresOptions) -> Result<Copied, CopyError> {
-    copy(Copy { from: from.to_owned(), to: to.clone(), lanes: LANES }, |_| {}).await
+    copy(Copy { from: from.to_owned(), to: to.clone(), lanes: LANES, notes: notes() }, |_| {}).await
 }
 
 async fn plain(options: &PostgresOptions) -> Client {
@@ -74,7 +78,7 @@ async fn plain(options: &PostgresOptions) -> Client {
 async fn a_copy_holds_what_the_files_held_and_goes_on_from_there() {
     let (dir, options) = (stopped(6).await, postgres::options());
     let mut stages = Vec::new();
-    let asked = Copy { from: dir.path().to_owned(), to: options.clone(), lanes: LANES };
+    let asked = Copy { from: dir.path().to_owned(), to: options.clone(), lanes: LANES, notes: notes() };
     let copied =
         copy(asked, |progress| stages.push((progress.stage, progress.done, progress.of))).await.unwrap();
     assert!(copied.is_good(), "{copied:?}");
@@ -119,6 +123,7 @@ async fn a_copy_holds_what_the_files_held_and_goes_on_from_there() {
     let cursors = orders.cursors().await.unwrap();
     assert_eq!(cursors.iter().map(|cursor| cursor.lane).collect::<Vec<_>>(), (0..LANES).collect::<Vec<_>>());
     assert!(cursors.iter().all(|cursor| cursor.position == 6));
+    assert_eq!(orders.noted("providers").await.unwrap().as_deref(), Some("{}"));
     // Rows that come now get keys of their own, and indexes are there again.
     let before = orders.stats().await.unwrap();
     let more = Commit { park: vec![parked("new", 1, None)], ..full(ORDERS) };
@@ -150,7 +155,7 @@ async fn a_copy_that_is_cut_off_is_no_system_and_can_be_made_again() {
         (Stage::Copying, StoreKind::Fulfillment),
         (Stage::Comparing, StoreKind::Payments),
     ] {
-        let asked = Copy { from: dir.path().to_owned(), to: options.clone(), lanes: LANES };
+        let asked = Copy { from: dir.path().to_owned(), to: options.clone(), lanes: LANES, notes: notes() };
         let (to, mut reached) = tokio::sync::mpsc::unbounded_channel();
         let copying = copy(asked, move |progress| {
             if (progress.stage, progress.store) == cut {

@@ -79,6 +79,10 @@ async fn a_system_moves_into_a_database_and_goes_on_as_itself() {
     let before = (shop.order(&completed).await, shop.history(&completed).await, parked(&shop).await);
     let events = shop.get("/v1/events?topic=orders&limit=1000").await.ok(200);
 
+    let switch = async |shop: &Shop, on: bool| {
+        shop.json("PUT", "/v1/admin/providers/payments", &[], &json!({"enabled": on})).await.ok(200)
+    };
+    switch(&shop, false).await;
     let to = in_database();
     let running = copy(&shop, &to, &[]).await;
     assert_eq!(running.status.code(), Some(1));
@@ -98,6 +102,12 @@ async fn a_system_moves_into_a_database_and_goes_on_as_itself() {
     );
 
     shop.restart(&to).await;
+    let providers = shop.get("/v1/admin/providers").await.ok(200);
+    assert_eq!(
+        providers["payments"]["enabled"], false,
+        "what an operator switched off stays off: {providers:#}"
+    );
+    switch(&shop, true).await;
     assert_eq!((shop.order(&completed).await, shop.history(&completed).await, parked(&shop).await), before);
     let next = shop.get("/v1/events?topic=orders&limit=1000").await.ok(200);
     let common = events["events"].as_array().unwrap();
