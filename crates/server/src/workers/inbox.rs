@@ -127,7 +127,6 @@ impl Deliveries {
     ///
     /// # Errors
     /// There is no room, or nobody takes any more.
-    #[expect(clippy::result_large_err, reason = "what is given back is what was given")]
     pub fn try_send(&self, read: Read) -> Result<(), Read> {
         let Ok(room) = self.room.clone().try_acquire_many_owned(size(&read)) else { return Err(read) };
         self.to.try_send((read, room)).map_err(|error| error.into_inner().0)

@@ -29,7 +29,7 @@ fn file(dir: &Path, kind: StoreKind) -> SqliteStore {
 /// An order with everything that may be kept of it.
 fn full(n: u64) -> Commit {
     let order = format!("order {n}");
-    let event = (n % 2 == 0).then(|| Uuid::from_u128(n.into()));
+    let event = n.is_multiple_of(2).then(|| Uuid::from_u128(n.into()));
     let long = "x".repeat(n as usize * 3);
     Commit {
         guard: Guard::Absent,
@@ -37,7 +37,7 @@ fn full(n: u64) -> Commit {
         history: vec![HistoryEntry::Own(0), HistoryEntry::Foreign("elsewhere".into()), HistoryEntry::Own(1)],
         put_tasks: vec![task(&format!("{order}:1"), &order, 50)],
         answers: vec![(answer_key(&order, "caller\u{0}", "ключ"), answer("said", 9))],
-        park: if n % 7 == 0 { vec![parked(&order, n + 1, event)] } else { vec![] },
+        park: if n.is_multiple_of(7) { vec![parked(&order, n + 1, event)] } else { vec![] },
         ..placed(&order, columns(n + 1_001, n as i64))
     }
 }
