@@ -181,6 +181,9 @@ impl Reading {
             };
             self.forget_gone();
             if let Some(read) = read {
+                let Origin { source, lane, position } = &read.delivery.origin;
+                let begun = Partition { settled: position.cast_signed() };
+                self.places.entry((source.clone(), lane.cast_signed())).or_insert(begun);
                 self.waiting.push_back(read);
             }
         }
@@ -214,20 +217,13 @@ impl Reading {
             if *self.reader.paused.borrow() {
                 return self.waiting.push_front(read);
             }
-            let Origin { source, lane, position } = read.delivery.origin.clone();
-            match self.reader.to.try_send(read) {
-                Ok(()) => {
-                    let place = (source, lane.cast_signed());
-                    self.places.entry(place).or_insert(Partition { settled: position.cast_signed() });
+            if let Err(read) = self.reader.to.try_send(read) {
+                self.waiting.push_front(read);
+                patience = patience.saturating_sub(1);
+                if patience == 0 || stop.is_cancelled() {
+                    return;
                 }
-                Err(read) => {
-                    self.waiting.push_front(read);
-                    patience = patience.saturating_sub(1);
-                    if patience == 0 || stop.is_cancelled() {
-                        return;
-                    }
-                    std::thread::sleep(NAP);
-                }
+                std::thread::sleep(NAP);
             }
         }
     }
