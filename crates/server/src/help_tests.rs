@@ -5,7 +5,7 @@ use clap::{Command, CommandFactory};
 use crate::Cli;
 
 /// Commands that print no results for machines.
-const NO_JSON: [&str; 2] = ["cartwright up", "cartwright completions"];
+const NO_JSON: [&str; 3] = ["cartwright up", "cartwright serve", "cartwright completions"];
 
 /// Calls `each` with every command and its whole name.
 fn walk(name: &str, command: &Command, each: &mut impl FnMut(&str, &Command)) {

@@ -56,7 +56,7 @@ impl Kept for InDatabase {
     }
 
     fn place(&self) -> String {
-        "the table `note` in the schema of orders".to_owned()
+        switches::IN_DATABASE.to_owned()
     }
 }
 

@@ -18,6 +18,9 @@ pub const FILE_NAME: &str = cartwright_store::backup::SWITCHES;
 /// The name under which a database keeps the same.
 pub const NOTE: &str = "providers";
 
+/// Where it is in a database, for messages.
+pub const IN_DATABASE: &str = "`providers` in the table `note` of the schema of orders";
+
 /// How one provider was switched.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Switched {
@@ -126,6 +129,14 @@ impl Switches {
         Ok(Self { kept, all: Mutex::new(all) })
     }
 
+    /// Reads what was found elsewhere, only to look at it.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn found(text: Option<String>, place: &str) -> Result<Self, SwitchError> {
+        Self::kept_in(Box::new(Found { text, place: place.to_owned() }))
+    }
+
     /// Looks whether another process has switched something. Blocks.
     ///
     /// # Errors
@@ -199,6 +210,26 @@ pub fn kept(dir: &Path) -> Result<Option<String>, SwitchError> {
 fn read(kept: &dyn Kept) -> Result<BTreeMap<String, Switched>, SwitchError> {
     let Some(text) = kept.read()? else { return Ok(BTreeMap::new()) };
     serde_json::from_slice(&text).map_err(|source| SwitchError::Content { place: kept.place(), source })
+}
+
+/// A text that somebody has found.
+struct Found {
+    text: Option<String>,
+    place: String,
+}
+
+impl Kept for Found {
+    fn read(&self) -> Result<Option<Vec<u8>>, SwitchError> {
+        Ok(self.text.clone().map(String::into_bytes))
+    }
+
+    fn write(&self, _: &[u8]) -> Result<(), SwitchError> {
+        Err(StoreError::Unavailable("it is only looked at".to_owned()).into())
+    }
+
+    fn place(&self) -> String {
+        self.place.clone()
+    }
 }
 
 /// A file in the data directory.

@@ -338,7 +338,12 @@ async fn the_doctor_warns_of_what_holds_work_back() {
     shop.stop().await;
     let (_, report) = doctor(shop.dir(), &listen).await;
     assert_eq!(state(&report, "providers"), "warn", "{report:#}");
-    std::fs::write(shop.dir().join("providers.json"), "garbage").unwrap();
+    match Stack::here() {
+        Stack::Embedded => std::fs::write(shop.dir().join("providers.json"), "garbage").unwrap(),
+        Stack::Postgres | Stack::Kafka => {
+            shop.edit("orders").await.change("UPDATE note SET value = 'garbage'", &[]).await;
+        }
+    }
     std::fs::remove_file(shop.dir().join("ledger.db")).unwrap();
     let (code, report) = doctor(shop.dir(), &listen).await;
     assert_eq!((code, state(&report, "providers").as_str()), (Some(1), "fail"), "{report:#}");
@@ -384,8 +389,13 @@ async fn wrong_settings_are_told_before_anything_starts() {
 #[tokio::test]
 async fn a_start_says_what_holds_work_back_and_how_to_undo_it() {
     let data = Home::new();
-    let switched = json!({"payments": {"enabled": false}, "carrier": {"enabled": true, "rate": 2.0}});
-    std::fs::write(data.path().join("providers.json"), switched.to_string()).unwrap();
+    let before = crate::harness::start(data.path(), &[]).await.unwrap();
+    for (name, wish) in [("payments", r#"{"enabled":false}"#), ("carrier", r#"{"enabled":true,"rate":2}"#)] {
+        let url = format!("http://{}/v1/admin/providers/{name}", before.address);
+        let put = reqwest::Client::new().put(url).header("content-type", "application/json").body(wish);
+        assert_eq!(put.send().await.unwrap().status(), 200);
+    }
+    before.stop().await;
     let mut up = cartwright(&["up", "--listen", "127.0.0.1:0", "--data", data.path().to_str().unwrap()]);
     up.envs(Stack::here().environment(data.path())).env("CARTWRIGHT__WORKERS__PAUSED", "fulfillment");
     let mut child = up.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();

@@ -22,6 +22,8 @@ pub struct Inspection {
     pub stores: Vec<InspectedStore>,
     /// The newest schema number that this binary knows.
     pub known: u32,
+    /// What is noted in the schema of orders: names and texts.
+    pub notes: Vec<(String, String)>,
 }
 
 /// What the schema of a service says about itself.
@@ -92,7 +94,19 @@ async fn look(client: &Client, options: &PostgresOptions) -> Result<Inspection, 
     for kind in [StoreKind::Orders, StoreKind::Payments, StoreKind::Fulfillment] {
         stores.extend(store(client, kind, &schema_of(options, kind)).await?);
     }
-    Ok(Inspection { version: row.get(0), clocks_differ, stores, known: SCHEMA })
+    let notes = notes(client, &schema_of(options, StoreKind::Orders)).await?;
+    Ok(Inspection { version: row.get(0), clocks_differ, stores, known: SCHEMA, notes })
+}
+
+async fn notes(client: &Client, schema: &str) -> Result<Vec<(String, String)>, DatabaseError> {
+    let unreachable = DatabaseError::Unreachable;
+    let is_there = "SELECT to_regclass(quote_ident($1) || '.note') IS NOT NULL";
+    if !client.query_one(is_there, &[&schema]).await.map_err(unreachable)?.get::<_, bool>(0) {
+        return Ok(vec![]);
+    }
+    let select = format!("SELECT name, value FROM {}.note", quoted(schema));
+    let rows = client.query(&select, &[]).await.map_err(unreachable)?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 async fn store(

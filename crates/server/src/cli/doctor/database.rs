@@ -9,14 +9,24 @@ use super::{
     files::{self, Journal, misfit},
     server,
 };
-use crate::config::Config;
+use crate::{
+    config::Config,
+    providers::{
+        SwitchError, Switches,
+        switches::{IN_DATABASE, NOTE},
+    },
+};
 
 /// Clocks this far apart are wrong: who does which work is agreed by them. Less is the business of time servers.
 const APART: Duration = Duration::from_secs(5);
 
 /// Looks at the database; also says whether the server of the settings works on it. `simulated`: some provider writes a
-/// ledger in the data directory.
-pub async fn check(config: &Config, options: &PostgresOptions, simulated: bool) -> (Vec<Check>, bool) {
+/// ledger in the data directory. And how operators have switched the providers.
+pub async fn check(
+    config: &Config,
+    options: &PostgresOptions,
+    simulated: bool,
+) -> (Vec<Check>, Result<Switches, SwitchError>, bool) {
     let mut checks = files::place(&config.data);
     let place = place(options);
     let found = match inspect(options).await {
@@ -24,7 +34,7 @@ pub async fn check(config: &Config, options: &PostgresOptions, simulated: bool) 
         Err(error) => {
             let advice = "check the setting database.url, and whether that server runs and lets us in";
             checks.push(Check::fail("database", format!("{place}: {error}"), advice));
-            return (checks, false);
+            return (checks, Switches::found(None, ""), false);
         }
     };
     checks.push(Check::ok("database", format!("{place} answers (PostgreSQL {})", found.version)));
@@ -37,7 +47,8 @@ pub async fn check(config: &Config, options: &PostgresOptions, simulated: bool) 
         Some(store) => server::system_at(&config.http.listen).await == Some(store.origin),
         None => false,
     };
-    (checks, runs)
+    let switched = found.notes.into_iter().find(|(name, _)| name == NOTE).map(|(_, text)| text);
+    (checks, Switches::found(switched, IN_DATABASE), runs)
 }
 
 fn clocks(apart: Duration) -> Check {

@@ -6,15 +6,18 @@ use super::{
     super::{api::Api, put_command},
     Check, server,
 };
-use crate::{config::Config, providers::Switches};
+use crate::{
+    config::Config,
+    providers::{SwitchError, Switches},
+};
 
 /// What switches a provider on, without a limit.
 const ON: &str = r#"{"enabled":true,"rate":null}"#;
 
 /// How the providers were switched, as the next start will find it. Of a system that runs, it says itself how it is now;
 /// but what can't be read would stop its next start.
-pub fn stored(config: &Config, runs: bool) -> Vec<Check> {
-    let switches = match Switches::open(&config.data.dir) {
+pub fn stored(config: &Config, switches: Result<Switches, SwitchError>, runs: bool) -> Vec<Check> {
+    let switches = match switches {
         Ok(switches) => switches,
         Err(error) => {
             let advice = "`cartwright up` refuses to start with it: mend it, or delete it";

@@ -18,6 +18,7 @@ use super::{
     exit, out,
     style::{Paint, table},
 };
+use crate::providers::Switches;
 
 /// `cartwright doctor`
 #[derive(Args, Debug)]
@@ -101,12 +102,15 @@ async fn examine(args: &DoctorArgs) -> Vec<Check> {
     let config = effective.config;
     let mut checks = vec![Check::ok("settings", format!("good; {own} differ from the default file"))];
     let simulated = config.payments.is_simulated() || config.carrier.is_simulated();
-    let (stored, runs) = match config.postgres() {
-        None => files::check(&config.data, simulated),
+    let (stored, switches, runs) = match config.postgres() {
+        None => {
+            let (stored, runs) = files::check(&config.data, simulated);
+            (stored, Switches::open(&config.data.dir), runs)
+        }
         Some(options) => database::check(&config, &options, simulated).await,
     };
     checks.extend(stored);
-    checks.extend(held::stored(&config, runs));
+    checks.extend(held::stored(&config, switches, runs));
     checks.push(machine::clock(&config.data.dir));
     checks.push(machine::open_files(config.http.max_connections));
     checks.extend(server::check(&config, &args.server, runs).await);
