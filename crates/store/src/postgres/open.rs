@@ -214,7 +214,7 @@ pub(crate) async fn prepare(
         .await
         .map_err(unreachable)?;
     let made = format!(
-        "CREATE SCHEMA IF NOT EXISTS {0}; SET search_path TO {0}; SET client_min_messages TO warning",
+        "SET client_min_messages TO warning; CREATE SCHEMA IF NOT EXISTS {0}; SET search_path TO {0}",
         quoted(schema)
     );
     client.batch_execute(&made).await.map_err(unreachable)?;
