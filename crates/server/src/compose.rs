@@ -4,7 +4,6 @@
 //! * `stores` … files or a database. `outside` … providers. `assembly` … the loops and what goes between them.
 
 mod assembly;
-mod backoff;
 mod listeners;
 mod outside;
 mod roles;

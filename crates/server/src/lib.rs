@@ -2,6 +2,7 @@
 //!
 //! `http` and `workers` see ports, never adapters; [`compose`] is the only module that knows which parts are used.
 
+mod backoff;
 pub mod bus;
 pub mod cli;
 pub mod clock;

@@ -1,6 +1,6 @@
 //! The stores: files in the data directory, or schemas of a database.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use cartwright_core::{events, ports::Store};
 use cartwright_store::{
@@ -10,8 +10,11 @@ use cartwright_store::{
 };
 use uuid::Uuid;
 
-use super::{StartError, backoff::Backoff, listeners::Serving};
-use crate::config::Config;
+use super::{StartError, listeners::Serving};
+use crate::{backoff::Backoff, config::Config};
+
+/// The first wait for a database.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// The services' files.
 const FILES: [(StoreKind, &str); 3] = [
@@ -136,7 +139,7 @@ async fn wait_for(
     options: &PostgresOptions,
     serving: &Serving,
 ) -> Result<Arc<PostgresStore>, StartError> {
-    let mut wait = Backoff::default();
+    let mut wait = Backoff::from(FIRST_WAIT);
     loop {
         match PostgresStore::open(kind, options).await {
             Ok(store) => return Ok(Arc::new(store)),

@@ -95,7 +95,6 @@ impl Relay {
                     None => return,
                 },
             };
-            held.mark_unchanged();
             let work = async {
                 if taken_over {
                     // What the one before still had to send has been given up by then.

@@ -5,23 +5,22 @@ use std::time::Duration;
 use cartwright_core::events;
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
     error::{KafkaError, RDKafkaErrorCode},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{Create, Health, Kafka, health::Watched};
+use crate::backoff::Backoff;
 
 /// How long the brokers may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The first wait after a failure; it doubles up to the longest.
+/// The first wait after a failure.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Waits until all our topics are there, and makes those that are missing if that is ours to do. What is there is taken
 /// as it is.
 pub async fn ready(kafka: &Kafka, health: &Health, stop: &CancellationToken) {
-    let mut wait = FIRST_WAIT;
+    let mut wait = Backoff::from(FIRST_WAIT);
     loop {
         let looked = async {
             match kafka.create {
@@ -36,19 +35,18 @@ pub async fn ready(kafka: &Kafka, health: &Health, stop: &CancellationToken) {
                 Err(error) => error,
             },
         };
-        tracing::warn!(%error, "waiting for Kafka's topics (settings [kafka]); next look in {wait:?}");
+        let next = wait.next();
+        tracing::warn!(%error, "waiting for Kafka's topics (settings [kafka]); next look in {next:?}");
         health.note(Some(error));
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(next) => {}
         }
-        wait = (wait * 2).min(LONGEST_WAIT);
     }
 }
 
 async fn make(kafka: &Kafka, create: Create) -> Result<(), String> {
-    let admin: AdminClient<Watched> =
-        kafka.client().create_with_context(Watched::default()).map_err(|error| error.to_string())?;
+    let admin = admin(kafka)?;
     let names = events::TOPICS.map(|topic| kafka.topic(topic));
     let replicas = create.replication;
     let topic = |name| NewTopic::new(name, create.partitions, TopicReplication::Fixed(replicas));
@@ -68,8 +66,7 @@ async fn make(kafka: &Kafka, create: Create) -> Result<(), String> {
 async fn look(kafka: &Kafka) -> Result<(), String> {
     let kafka = kafka.clone();
     let looked = tokio::task::spawn_blocking(move || {
-        let admin: AdminClient<DefaultClientContext> =
-            kafka.client().create().map_err(|error| error.to_string())?;
+        let admin = admin(&kafka)?;
         for topic in events::TOPICS {
             let name = kafka.topic(topic);
             let found =
@@ -82,6 +79,10 @@ async fn look(kafka: &Kafka) -> Result<(), String> {
         Ok(())
     });
     looked.await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+fn admin(kafka: &Kafka) -> Result<AdminClient<Watched>, String> {
+    kafka.client().create_with_context(Watched::default()).map_err(|error| error.to_string())
 }
 
 fn unreachable(error: &KafkaError) -> String {

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-/// The first wait; each further one is twice as long, up to the longest.
-const FIRST: Duration = Duration::from_millis(100);
+/// The longest wait.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Waits that grow.
+/// Waits of which each is twice as long as the one before, up to the longest.
 pub struct Backoff(Duration);
 
-impl Default for Backoff {
-    fn default() -> Self {
-        Self(FIRST)
+impl From<Duration> for Backoff {
+    /// The first wait.
+    fn from(first: Duration) -> Self {
+        Self(first)
     }
 }
 
