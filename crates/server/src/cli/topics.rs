@@ -31,7 +31,8 @@ pub enum TopicsCommand {
     /// List the topics: events, oldest and newest position, and how far behind each reader is
     #[command(
         after_help = "LAG: events behind the position that a reader has noted. It notes it with its next write, so \
-        on a quiet system the last few events, if they don't concern it, still count.\n\n\
+        on a quiet system the last few events, if they don't concern it, still count. With Kafka the reader is the relay that forwards \
+        the events; how far services are behind is in the metric cartwright_lag_events.\n\n\
         Example:\n  cartwright topics list --json"
     )]
     List,

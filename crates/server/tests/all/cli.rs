@@ -199,7 +199,7 @@ async fn tailing_shows_every_event_once_across_a_restart() {
     for order in [&one, &two] {
         let of_order: Vec<&Value> =
             events.iter().filter(|event| event["payload"]["orderId"] == order.as_str()).collect();
-        assert_eq!(of_order.len(), 8, "{order}");
+        assert_eq!(of_order.len(), 8, "{order}: {of_order:#?}");
         let last = of_order.iter().rfind(|event| event["source"] == "orders").unwrap();
         assert_eq!(last["eventType"], "OrderCompletedV1");
     }

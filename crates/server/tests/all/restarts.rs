@@ -169,6 +169,11 @@ async fn stores_of_another_time_are_refused() {
     let mut other = Shop::open().await;
     other.stop().await;
     shop.take_orders_of(&other).await;
-    let error = start(shop.dir(), &[]).await.err().expect("payments has read what is no more").to_string();
+    let started = start(shop.dir(), &[]).await;
+    if Stack::here() == Stack::Kafka {
+        // How far a service has read is not kept in the stores there: topics outlive them.
+        return started.expect("nothing that can be seen is wrong").stop().await;
+    }
+    let error = started.err().expect("payments has read what is no more").to_string();
     assert!(error.contains("don't belong together") && error.contains("backup"), "{error}");
 }

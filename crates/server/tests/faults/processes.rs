@@ -170,7 +170,7 @@ fn roles_may_start_before_their_database_and_their_broker() {
             .get("payments", "/health/ready")
             .is_some_and(|(status, body)| status == 503 && body.contains("broker"))
     });
-    let mut load = cluster.load(100, 100);
+    let load = cluster.load(100, 100);
     load.finish();
     Server::Kafka.start();
     cluster.wait_until_ready();

@@ -2,11 +2,14 @@
 
 use std::{
     fs,
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 
 use crate::{
@@ -37,17 +40,17 @@ fn a_broker_that_is_not_trusted_or_does_not_trust_us_is_told_of() {
     let broker = Broker::start();
     let stranger = broker.home.path().join("stranger.pem");
     fs::write(&stranger, authority().pem()).unwrap();
-    for (what, ca, password) in
-        [("another authority", stranger, PASSWORD), ("another password", broker.ca(), "wrong-one-0815")]
-    {
+    for (what, ca, password, reason) in [
+        ("another authority", stranger, PASSWORD, "certificate verify failed"),
+        ("another password", broker.ca(), "wrong-one-0815", "Authentication failed"),
+    ] {
         let mut cluster = Cluster::new(Bus::Kafka);
         broker.settings(&mut cluster, "scram-sha-256", &ca);
         cluster.set("kafka.password", password);
         cluster.spawn("payments", "payments");
         cluster.until(&format!("{what} is told of"), |cluster| {
             let answer = cluster.get("payments", "/health/ready");
-            answer
-                .is_some_and(|(status, body)| status == 503 && body.contains("can't be reached or refuse us"))
+            answer.is_some_and(|(status, body)| status == 503 && body.contains(reason))
         });
         assert!(!cluster.log_of("payments").contains(password), "the password is not said");
     }
@@ -69,7 +72,9 @@ impl Broker {
         fs::write(home.path().join("ca.pem"), ca.pem()).unwrap();
         let key = KeyPair::generate().unwrap();
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &ca).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.distinguished_name.push(DnType::CommonName, "broker"); // or it would look like its own authority
+        let certificate = params.signed_by(&key, &ca).unwrap();
         let keystore = home.path().join("keystore.pem");
         fs::write(&keystore, key.serialize_pem() + &certificate.pem()).unwrap();
         let properties = home.path().join("server.properties");
@@ -109,7 +114,26 @@ impl Broker {
             .unwrap();
         assert!(formatted.status.success(), "{}", String::from_utf8_lossy(&formatted.stderr));
         let process = java(home.path(), "kafka.Kafka").arg(&properties).spawn().unwrap();
-        Self { home, port, process }
+        let mut broker = Self { home, port, process };
+        broker.until_up();
+        broker
+    }
+
+    fn until_up(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let ended = self.process.try_wait().unwrap();
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "the broker does not come up: {}",
+                self.log()
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.home.path().join("broker.log")).unwrap_or_default()
     }
 
     fn ca(&self) -> PathBuf {
@@ -130,6 +154,9 @@ impl Drop for Broker {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if thread::panicking() {
+            eprintln!("the broker's log:\n{}", self.log());
+        }
     }
 }
 

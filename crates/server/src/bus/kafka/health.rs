@@ -5,7 +5,12 @@ use std::{
     time::Duration,
 };
 
-use rdkafka::{ClientContext, Statistics, config::RDKafkaLogLevel, error::KafkaError};
+use rdkafka::{
+    ClientContext, Statistics,
+    config::RDKafkaLogLevel,
+    consumer::ConsumerContext,
+    error::{KafkaError, RDKafkaErrorCode},
+};
 
 /// How often clients look.
 pub const LOOK: Duration = Duration::from_secs(2);
@@ -40,7 +45,22 @@ impl Health {
 
 /// The context of clients that do nothing else with it.
 #[derive(Clone, Default)]
-pub struct Watched(pub Health);
+pub struct Watched {
+    health: Health,
+    said: Arc<Mutex<Option<String>>>,
+}
+
+impl Watched {
+    /// A client whose brokers' health is noted in `health`.
+    pub fn by(health: Health) -> Self {
+        Self { health, said: Arc::default() }
+    }
+
+    /// What the client last told as an error, in its own words: why a connection failed. It tells when it is polled.
+    pub fn said(&self) -> Option<String> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 impl ClientContext for Watched {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -48,13 +68,19 @@ impl ClientContext for Watched {
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.0.look(&statistics);
+        self.health.look(&statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka");
+        // That no broker is left says less than why they went, which came before.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
     }
 }
+
+impl ConsumerContext for Watched {}
 
 /// The client's own words: it tries again by itself, and what is wrong for long is seen in health.
 pub fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {

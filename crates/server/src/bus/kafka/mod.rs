@@ -10,7 +10,7 @@ pub mod topics;
 
 use std::{sync::Arc, time::Duration};
 
-use rdkafka::ClientConfig;
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 
 pub use self::health::Health;
 
@@ -56,6 +56,8 @@ impl Kafka {
     /// What all clients have in common.
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
+        // Otherwise it takes the level of a logger that we don't have, and keeps its errors to itself.
+        config.set_log_level(RDKafkaLogLevel::Info);
         config
             .set("bootstrap.servers", &self.brokers)
             .set("client.id", "cartwright")

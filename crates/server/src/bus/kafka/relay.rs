@@ -38,6 +38,8 @@ const MAX_UNDER_WAY: usize = 16_384;
 const NOTE_EVERY: Duration = Duration::from_millis(200);
 /// How often it is told how much is unsent.
 const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How long it waits for what is on its way when it is told to stop.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long it rests after a failure.
 const REST: Duration = Duration::from_millis(500);
 
@@ -98,12 +100,11 @@ impl Relay {
             let work = async {
                 if taken_over {
                     // What the one before still had to send has been given up by then.
-                    tokio::time::sleep(MESSAGE_TIMEOUT).await;
+                    stop.run_until_cancelled(tokio::time::sleep(MESSAGE_TIMEOUT)).await;
                 }
-                self.forward_for_ever().await;
+                self.forward(stop).await;
             };
             tokio::select! {
-                () = stop.cancelled() => return,
                 _ = held.changed() => tracing::info!(topic = self.topic, "another process forwards this journal"),
                 () = work => {}
                 () = self.tell_for_ever() => {}
@@ -139,21 +140,21 @@ impl Relay {
         Ok(self.store.cursors().await?.into_iter().find(ours).map_or(0, |cursor| cursor.position))
     }
 
-    /// Begins again after every failure.
-    async fn forward_for_ever(&self) {
-        loop {
-            topics::ready(&self.kafka, &self.health, &CancellationToken::new()).await;
-            match Sending::begin(self).await {
-                Ok(mut sending) => {
-                    if let Err(error) = sending.run().await {
-                        tracing::warn!(topic = self.topic, %error, "forwarding begins again behind what is acknowledged");
-                    }
+    /// Until told to stop; begins again after every failure.
+    async fn forward(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            topics::ready(&self.kafka, &self.health, stop).await;
+            let sent = async {
+                let mut sending = Sending::begin(self).await?;
+                match stop.run_until_cancelled(sending.run()).await {
+                    Some(fell) => fell,
+                    None => sending.finish().await,
                 }
-                Err(error) => {
-                    tracing::warn!(topic = self.topic, %error, "can't forward the journal; trying again")
-                }
+            };
+            if let Err(error) = sent.await {
+                tracing::warn!(topic = self.topic, %error, "forwarding begins again behind what is acknowledged");
+                stop.run_until_cancelled(tokio::time::sleep(REST)).await;
             }
-            tokio::time::sleep(REST).await;
         }
     }
 }
@@ -195,7 +196,7 @@ impl<'a> Sending<'a> {
             .set("partitioner", "consistent_random")
             .set("linger.ms", "1")
             .set("queue.buffering.max.messages", (2 * MAX_UNDER_WAY).to_string())
-            .create_with_context(Watched(relay.health.clone()))?;
+            .create_with_context(Watched::by(relay.health.clone()))?;
         Ok(Self {
             relay,
             producer,
@@ -229,6 +230,20 @@ impl<'a> Sending<'a> {
                 self.wait().await?;
             }
         }
+    }
+
+    /// Notes how far it has come, for the next one not to send it again.
+    async fn finish(&mut self) -> Result<(), Fall> {
+        let all_heard = async {
+            while !self.under_way.is_empty() {
+                self.heard().await?;
+            }
+            Ok::<(), Fall>(())
+        };
+        if let Ok(heard) = tokio::time::timeout(LAST_WORDS, all_heard).await {
+            heard?;
+        }
+        self.note().await
     }
 
     /// Until there is more to send, or to hear, or to note.

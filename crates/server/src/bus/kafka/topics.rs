@@ -1,10 +1,11 @@
 //! Our topics are made at the start, so that the first event of a fresh cluster waits for nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cartwright_core::events;
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
 };
 use tokio_util::sync::CancellationToken;
@@ -14,6 +15,8 @@ use crate::backoff::Backoff;
 
 /// How long the brokers may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long they may take when they are asked what is wrong.
+const ASKING: Duration = Duration::from_secs(2);
 /// The first wait after a failure.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
@@ -34,6 +37,10 @@ pub async fn ready(kafka: &Kafka, health: &Health, stop: &CancellationToken) {
                 Ok(()) => return health.note(None),
                 Err(error) => error,
             },
+        };
+        let error = match why(kafka).await {
+            Some(why) => format!("{error}: {why}"),
+            None => error,
         };
         let next = wait.next();
         tracing::warn!(%error, "waiting for Kafka's topics (settings [kafka]); next look in {next:?}");
@@ -87,4 +94,20 @@ fn admin(kafka: &Kafka) -> Result<AdminClient<Watched>, String> {
 
 fn unreachable(error: &KafkaError) -> String {
     format!("the brokers can't be reached or refuse us: {error}")
+}
+
+/// Why the brokers don't answer, in the words of a client that is asked for them; an admin client keeps them to itself.
+async fn why(kafka: &Kafka) -> Option<String> {
+    let client = kafka.client();
+    let asked = tokio::task::spawn_blocking(move || {
+        let context = Watched::default();
+        let client: BaseConsumer<Watched> = client.create_with_context(context.clone()).ok()?;
+        let _ = client.client().fetch_metadata(None, ASKING);
+        let until = Instant::now() + ASKING;
+        while context.said().is_none() && Instant::now() < until {
+            client.poll(ASKING / 10);
+        }
+        context.said()
+    });
+    asked.await.ok().flatten()
 }

@@ -7,7 +7,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::http::{Api, problem::Problem};
+use crate::{
+    bus::kafka::relay,
+    compose::Role,
+    http::{Api, problem::Problem},
+};
 
 /// All topics.
 #[derive(Serialize, ToSchema)]
@@ -27,7 +31,8 @@ struct Topic {
     oldest: u64,
     /// The newest position; 0 when nothing was ever written.
     newest: u64,
-    /// The services that read it.
+    /// The services that read it. With Kafka: the relay that forwards it; how far the services are behind is for Kafka's
+    /// own tools to say, and in the metric `cartwright_lag_events`.
     readers: Vec<Reader>,
 }
 
@@ -60,11 +65,15 @@ async fn topics(State(api): State<Arc<Api>>) -> Result<Json<TopicList>, Problem>
     // After the cursors: nobody has read further than what is there.
     for (name, store) in &api.topics {
         let (oldest, newest) = store.journal_bounds().await?;
-        let readers = cursors.iter().flat_map(|(reader, cursors)| {
-            cursors.iter().filter(|cursor| *cursor.source == **name).map(|cursor| Reader {
-                name: (*reader).to_owned(),
-                position: cursor.position,
-                lag: newest.saturating_sub(cursor.position),
+        let readers = cursors.iter().flat_map(|(owner, cursors)| {
+            cursors.iter().filter_map(move |cursor| {
+                let forwards = *cursor.source == *relay::CURSOR && owner == name;
+                let reader = if forwards { Role::Relay.as_str() } else { owner };
+                (forwards || *cursor.source == **name).then(|| Reader {
+                    name: reader.to_owned(),
+                    position: cursor.position,
+                    lag: newest.saturating_sub(cursor.position),
+                })
             })
         });
         topics.push(Topic {

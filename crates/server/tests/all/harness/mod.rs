@@ -187,6 +187,20 @@ impl Shop {
         self.wait_for(id, "final", |order| order["status"] != "open").await
     }
 
+    /// Waits until one of the orders is final, and gives its id.
+    pub async fn finish_one(&self, ids: &[String]) -> String {
+        let until = Instant::now() + LIMIT;
+        loop {
+            for id in ids {
+                if self.order(id).await["status"] != "open" {
+                    return id.clone();
+                }
+            }
+            assert!(Instant::now() < until, "none of {ids:?} is final after {LIMIT:?}");
+            pause().await;
+        }
+    }
+
     /// The history of an order.
     pub async fn history(&self, id: &str) -> Vec<Value> {
         let page = self.get(&format!("{}/events", path(id))).await.ok(200);
