@@ -6,7 +6,7 @@ use std::{
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use cartwright_core::ports::StoreError;
@@ -64,6 +64,8 @@ impl Default for Switched {
 /// How all of them were switched.
 pub struct Switches {
     kept: Box<dyn Kept>,
+    /// Held while something is read or written there, which may take long; so never by those who only want to know.
+    turn: Mutex<()>,
     all: Mutex<BTreeMap<String, Switched>>,
 }
 
@@ -126,7 +128,7 @@ impl Switches {
     /// When it can't be read: it may say that a provider is off.
     pub fn kept_in(kept: Box<dyn Kept>) -> Result<Self, SwitchError> {
         let all = read(&*kept)?;
-        Ok(Self { kept, all: Mutex::new(all) })
+        Ok(Self { kept, turn: Mutex::default(), all: Mutex::new(all) })
     }
 
     /// Reads what was found elsewhere, only to look at it.
@@ -142,14 +144,14 @@ impl Switches {
     /// # Errors
     /// When it can't be read: everything stays as it is.
     pub fn look_again(&self) -> Result<(), SwitchError> {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        *all = read(&*self.kept)?;
+        let _turn = self.turn.lock();
+        *self.all() = read(&*self.kept)?;
         Ok(())
     }
 
     /// How this provider was switched.
     pub fn of(&self, provider: &str) -> Switched {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).get(provider).copied().unwrap_or_default()
+        self.all().get(provider).copied().unwrap_or_default()
     }
 
     /// Notes durably how this provider is switched (a rate that is not stated stays), and then has it count. Of two
@@ -185,15 +187,20 @@ impl Switches {
         change: impl FnOnce(&mut Switched),
         have_it_count: impl FnOnce(),
     ) -> Result<(), SwitchError> {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn.lock();
         let mut next = read(&*self.kept)?; // another process may have switched the other provider
         change(next.entry(provider.to_owned()).or_default());
         let text = serde_json::to_vec_pretty(&next)
             .map_err(|source| SwitchError::Content { place: self.kept.place(), source })?;
         self.kept.write(&text)?;
-        *all = next;
+        *self.all() = next;
         have_it_count();
         Ok(())
+    }
+
+    /// For a moment.
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Switched>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
