@@ -20,10 +20,9 @@ use crate::{
     table::{table, text},
 };
 
-/// What the end-to-end tests run on beside files, on which `cargo test` runs them with all the others,
-const STACKS: [&str; 1] = ["postgres"];
-/// and what else, with `--all`.
-const MORE_STACKS: [&str; 1] = ["kafka"];
+/// What the end-to-end tests run on beside files, on which `cargo test` runs them with all the others. Most of the time
+/// they wait for the servers: so many at once for each core.
+const STACKS: [(&str, usize); 2] = [("postgres", 2), ("kafka", 4)];
 
 /// What tells these tests where they run.
 const STACK: &str = "CARTWRIGHT_TEST_STACK";
@@ -47,9 +46,6 @@ pub struct TestArgs {
     /// How long the simulator runs fresh seeds, beside those that ever failed; not at all when tests are picked
     #[arg(long, value_name = "MINUTES", default_value_t = 3.0)]
     sim: f64,
-    /// Also what takes long: end to end on Kafka, and servers and processes that are stopped, killed and frozen under load
-    #[arg(long)]
-    all: bool,
     /// Handed on to `cargo test`, such as a part of a test's name
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
@@ -71,11 +67,10 @@ pub fn run(args: &TestArgs) -> Result<bool, Failure> {
     if let Some(built) = &built {
         let program = path_of(built, "cartwright")?;
         parts.extend(run_tests(program, &servers, &args.args)?);
-        let more = MORE_STACKS.into_iter().filter(|_| args.all);
-        for stack in STACKS.into_iter().chain(more) {
-            parts.extend(run_on(stack, built, program, &servers, &args.args)?);
+        for (stack, at_once) in STACKS {
+            parts.extend(run_on(stack, at_once, built, program, &servers, &args.args)?);
         }
-        if args.all && args.args.is_empty() {
+        if args.args.is_empty() {
             let mut faults = cargo(&FAULTS);
             faults.env_remove(STACK);
             parts.extend(read_tests(faults, "faults", program, &servers, Reading::default())?);
@@ -134,6 +129,7 @@ fn run_tests(program: &Path, servers: &[(&str, String)], args: &[String]) -> Res
 /// Runs the end-to-end tests once more, on another stack. What is left out is left out by its name.
 fn run_on(
     stack: &str,
+    at_once: usize,
     built: &[Built],
     program: &Path,
     servers: &[(&str, String)],
@@ -149,9 +145,8 @@ fn run_on(
     let mut command = Command::new(tests_of(built, package, tests)?);
     command.args(args).args(["--skip", ABOUT_FILES]).current_dir(root().join(package)).env(STACK, stack);
     if env::var_os(THREADS).is_none() {
-        // Most of the time they wait for the servers.
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        command.env(THREADS, (2 * cores).to_string());
+        command.env(THREADS, (at_once * cores).to_string());
     }
     let reading = Reading { under_way: Some((name.clone(), Instant::now())), ..Reading::default() };
     read_tests(command, &name, program, servers, reading)

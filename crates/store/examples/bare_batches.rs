@@ -1,5 +1,7 @@
-//! How fast PostgreSQL takes orders when nothing but the store asks it to: batches of 64, one after the other, on one
-//! connection. `cargo xtask bench --distributed` compares the system with this. Prints orders per second.
+//! How fast PostgreSQL takes orders when nothing but the store asks it to: batches, one after the other, on one connection.
+//! `cargo xtask bench --distributed` compares the system with this. Prints orders per second.
+//!
+//! `bare_batches URL SCHEMA [SECONDS] [ORDERS IN A BATCH]`
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +15,8 @@ use cartwright_store::{
 };
 use uuid::Uuid;
 
-/// Orders in a batch.
-const BATCH: usize = 64;
+/// Orders in a batch, if nobody says.
+const BATCH: u64 = 64;
 /// Bytes of a record, and of an event: about what a small order has.
 const BYTES: usize = 1_100;
 
@@ -23,13 +25,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let (url, schema) = (args.next().ok_or("a url")?, args.next().ok_or("a schema")?);
     let seconds = args.next().and_then(|text| text.parse().ok()).unwrap_or(5);
+    let batch = args.next().and_then(|text| text.parse().ok()).unwrap_or(BATCH);
     let options = PostgresOptions { url, schema, connections: 2, tls: PostgresTls::default() };
     let store = PostgresStore::open(StoreKind::Orders, &options).await?;
     let (began, mut orders) = (Instant::now(), 0_u64);
     while began.elapsed() < Duration::from_secs(seconds) {
-        let commits = (0..BATCH as u64).map(|n| order(1_001 + orders + n)).collect::<Result<_, _>>()?;
+        let commits = (0..batch).map(|n| order(1_001 + orders + n)).collect::<Result<_, _>>()?;
         store.commit(Batch { commits, cursors: vec![] }).await?;
-        orders += BATCH as u64;
+        orders += batch;
     }
     println!("{}", orders as f64 / began.elapsed().as_secs_f64());
     Ok(())

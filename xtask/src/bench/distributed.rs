@@ -90,20 +90,7 @@ impl Bench<'_> {
     fn first_event(&self, cluster: &Cluster, report: &mut Report) -> Result<(), Failure> {
         say("the first order of a fresh cluster");
         let settings = cluster.with_kafka(&fresh());
-        let took = self.with_all("first", &settings, |server| {
-            let began = Instant::now();
-            let mut client = Client::connect(server.url())?;
-            let placed = client.ask("POST", "/v1/orders", ORDER)?;
-            let placed: serde_json::Value = serde_json::from_slice(&placed.body)?;
-            let path = format!("/v1/orders/{}", placed["id"].as_str().ok_or("no order was placed")?);
-            while client.json(&path)?.0["milestone"] == "created" {
-                if began.elapsed() > Duration::from_secs(60) {
-                    return Err("the first order was not paid within a minute".into());
-                }
-                thread::sleep(Duration::from_millis(5));
-            }
-            Ok(began.elapsed())
-        })?;
+        let took = self.with_all("first", &settings, first_order)?;
         let name = "first event of a fresh cluster: placed, sent, paid, heard of";
         report.add(name, took.as_secs_f64(), "s", None, Asked::AtMost(2.0));
         Ok(())
@@ -115,7 +102,10 @@ impl Bench<'_> {
         let load =
             ["--duration", &duration, "--connections", CONNECTIONS, "--in-flight", IN_FLIGHT, "--follow"];
         let settings = cluster.with_kafka(&fresh());
-        let sustained = self.with_all("kafka", &settings, |server| self.load(server, &load))?;
+        let sustained = self.with_all("kafka", &settings, |server| {
+            first_order(server)?;
+            self.load(server, &load)
+        })?;
         let shipped = sustained.shipped_per_second.unwrap_or(f64::NAN);
         report.add("shipped, through Kafka", shipped, "orders/s", None, Asked::AtLeast(800.0));
         report.errors(sustained.errors);
@@ -127,7 +117,10 @@ impl Bench<'_> {
         let duration = self.times.steady.to_string();
         let load = ["--duration", &duration, "--rate", "200", "--connections", CONNECTIONS, "--follow"];
         let settings = cluster.with_kafka(&fresh());
-        let steady = self.with_all("steady", &settings, |server| self.load(server, &load))?;
+        let steady = self.with_all("steady", &settings, |server| {
+            first_order(server)?;
+            self.load(server, &load)
+        })?;
         let p99 = steady.created_to_shipped_p99_ms.unwrap_or(f64::NAN);
         report.add("   created to shipped at 200/s, p99", p99, "ms", None, Asked::AtMost(250.0));
         report.errors(steady.errors);
@@ -233,6 +226,22 @@ impl Bench<'_> {
         servers.into_iter().try_for_each(Server::stop)?;
         Ok(result)
     }
+}
+
+/// How long it takes until something has become of the first order.
+fn first_order(server: &Server) -> Result<Duration, Failure> {
+    let began = Instant::now();
+    let mut client = Client::connect(server.url())?;
+    let placed = client.ask("POST", "/v1/orders", ORDER)?;
+    let placed: serde_json::Value = serde_json::from_slice(&placed.body)?;
+    let path = format!("/v1/orders/{}", placed["id"].as_str().ok_or("no order was placed")?);
+    while client.json(&path)?.0["milestone"] == "created" {
+        if began.elapsed() > Duration::from_secs(60) {
+            return Err("the first order was not paid within a minute".into());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(began.elapsed())
 }
 
 impl Cluster {

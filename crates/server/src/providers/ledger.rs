@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread::JoinHandle,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use cartwright_core::domain::ids::OrderId;
@@ -31,6 +31,9 @@ const CHECKPOINT_PAGES: u32 = 16_384;
 
 /// SQLite's page cache, in KiB. What does not fit is read from the file again.
 const CACHE_KIB: u32 = 32_768;
+
+/// How long other processes may keep the file to themselves.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS calls (
@@ -376,9 +379,25 @@ impl Ready {
     }
 }
 
+/// Another process may be making the same file just now: of two that want to go from reading it to writing it, SQLite
+/// sends one back at once, however patient it is.
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match prepare(path) {
+            Err(error) if is_busy(&error) && Instant::now() < until => std::thread::sleep(PATIENCE / 1_000),
+            connected => return connected,
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+}
+
+fn prepare(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
@@ -555,4 +574,28 @@ fn now_us() -> i64 {
         .ok()
         .and_then(|since| i64::try_from(since.as_micros()).ok())
         .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_may_make_one_file_at_once() {
+        for _ in 0..50 {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join(FILE_NAME);
+            let begin = std::sync::Barrier::new(8);
+            std::thread::scope(|scope| {
+                let open = || {
+                    begin.wait();
+                    Ledger::open(&path, Uuid::nil())
+                };
+                let opened: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+                for ledger in opened {
+                    ledger.join().unwrap().unwrap();
+                }
+            });
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{ORDERS, PAUSED, Setting, Shop, all, path, small, small_with, text, wait_until};
+use crate::harness::{ORDERS, PAUSED, Setting, Shop, Stack, all, path, small, small_with, text, wait_until};
 
 fn paying(scenario: &str) -> Value {
     small_with(json!({"payment": {"scenario": scenario}}))
@@ -164,7 +164,13 @@ async fn cancelling_before_anybody_shipped() {
     let id = shop.place(&small_with(json!({"flow": "ship-only"}))).await;
     shop.command(&id, "cancel", &json!({"reason": "customer"})).await.ok(200);
     shop.restart(&[]).await;
-    cancelled(&shop.finish(&id).await);
+    let order = shop.finish(&id).await;
+    if Stack::here() == Stack::Kafka && order["status"] == "completed" {
+        // Message by message: the goods may go before anybody reads that they should not.
+        assert_eq!(order["cancellation"]["refused"], "it has been shipped already", "{order:#}");
+        return assert_eq!(shop.effects(&id), ["ship"]);
+    }
+    cancelled(&order);
     nothing_charged(&shop, &id, "before anybody shipped");
 }
 

@@ -159,7 +159,7 @@ CREATE FUNCTION commit_batch(
     ids text[], guards bigint[], writes boolean[], schemas bigint[], records bytea[], numbers bigint[],
     channels text[], externals text[], statuses text[], milestones text[], flows text[], customers text[],
     created bigint[], updated bigint[], sweeps bigint[], count_in boolean[], journal_rows int[], history_rows int[],
-    j_commit int[], j_topic text[], j_key text[], j_headers bytea[], j_value bytea[],
+    j_commit int[], j_n int[], j_topic text[], j_key text[], j_headers bytea[], j_value bytea[],
     h_commit int[], h_n int[], h_own int[], h_value bytea[],
     d_commit int[], d_id text[],
     t_commit int[], t_id text[], t_order text[], t_due bigint[], t_ready bigint[], t_attempts bigint[], t_work text[],
@@ -195,45 +195,47 @@ BEGIN
     taken_by := array_fill(NULL::text, ARRAY[n]);
 
     -- Rows first, in the order of their ids, so that two batches never wait for each other.
-    FOR it IN
-        SELECT u.i, r.key, r.history, r.counted,
-            u.writes AND (r.number, r.channel, r.external_id) IS DISTINCT FROM (u.number, u.channel, u.external) AS named
-        FROM unnest(ids, guards, writes, numbers, channels, externals)
-            WITH ORDINALITY u(id, guard, writes, number, channel, external, i)
-        JOIN record r ON r.id = u.id AND r.revision = u.guard
-        WHERE u.guard >= 0 ORDER BY u.id FOR UPDATE OF r
-    LOOP
-        IF it.named THEN
-            -- What must be unique changes: this commit alone may fall over it.
-            BEGIN
-                UPDATE record SET number = numbers[it.i], channel = channels[it.i],
-                    external_id = externals[it.i] WHERE key = it.key;
-            EXCEPTION WHEN unique_violation THEN
-                CONTINUE;
-            END;
-        END IF;
-        keys[it.i] := it.key;
-        entries[it.i] := it.history;
-        more_open := more_open - CASE WHEN writes[it.i] THEN it.counted::int ELSE 0 END;
-    END LOOP;
-    UPDATE record r SET revision = r.revision + 1, history = r.history + u.more,
-        schema = CASE WHEN u.writes THEN u.schema ELSE r.schema END,
-        record = CASE WHEN u.writes THEN u.record ELSE r.record END,
-        counted = CASE WHEN u.writes THEN u.counted ELSE r.counted END,
-        status = CASE WHEN u.writes THEN u.status ELSE r.status END,
-        milestone = CASE WHEN u.writes THEN u.milestone ELSE r.milestone END,
-        flow = CASE WHEN u.writes THEN u.flow ELSE r.flow END,
-        customer = CASE WHEN u.writes THEN u.customer ELSE r.customer END,
-        created_at = CASE WHEN u.writes THEN u.created_at ELSE r.created_at END,
-        updated_at = CASE WHEN u.writes THEN u.updated_at ELSE r.updated_at END,
-        sweep_at = CASE WHEN u.writes THEN u.sweep_at ELSE r.sweep_at END
-    FROM unnest(keys, history_rows, writes, schemas, records, count_in, statuses, milestones, flows, customers,
-            created, updated, sweeps)
-        u(key, more, writes, schema, record, counted, status, milestone, flow, customer, created_at, updated_at,
-            sweep_at)
-    WHERE r.key = u.key;
-    FOR it IN
-        WITH new AS (
+    IF 0 <= ANY (guards) THEN
+        FOR it IN
+            SELECT u.i, r.key, r.history, r.counted,
+                u.writes AND (r.number, r.channel, r.external_id) IS DISTINCT FROM (u.number, u.channel, u.external) AS named
+            FROM unnest(ids, guards, writes, numbers, channels, externals)
+                WITH ORDINALITY u(id, guard, writes, number, channel, external, i)
+            JOIN record r ON r.id = u.id AND r.revision = u.guard
+            WHERE u.guard >= 0 ORDER BY u.id FOR UPDATE OF r
+        LOOP
+            IF it.named THEN
+                -- What must be unique changes: this commit alone may fall over it.
+                BEGIN
+                    UPDATE record SET number = numbers[it.i], channel = channels[it.i],
+                        external_id = externals[it.i] WHERE key = it.key;
+                EXCEPTION WHEN unique_violation THEN
+                    CONTINUE;
+                END;
+            END IF;
+            keys[it.i] := it.key;
+            entries[it.i] := it.history;
+            more_open := more_open - CASE WHEN writes[it.i] THEN it.counted::int ELSE 0 END;
+        END LOOP;
+        UPDATE record r SET revision = r.revision + 1, history = r.history + u.more,
+            schema = CASE WHEN u.writes THEN u.schema ELSE r.schema END,
+            record = CASE WHEN u.writes THEN u.record ELSE r.record END,
+            counted = CASE WHEN u.writes THEN u.counted ELSE r.counted END,
+            status = CASE WHEN u.writes THEN u.status ELSE r.status END,
+            milestone = CASE WHEN u.writes THEN u.milestone ELSE r.milestone END,
+            flow = CASE WHEN u.writes THEN u.flow ELSE r.flow END,
+            customer = CASE WHEN u.writes THEN u.customer ELSE r.customer END,
+            created_at = CASE WHEN u.writes THEN u.created_at ELSE r.created_at END,
+            updated_at = CASE WHEN u.writes THEN u.updated_at ELSE r.updated_at END,
+            sweep_at = CASE WHEN u.writes THEN u.sweep_at ELSE r.sweep_at END
+        FROM unnest(keys, history_rows, writes, schemas, records, count_in, statuses, milestones, flows, customers,
+                created, updated, sweeps)
+            u(key, more, writes, schema, record, counted, status, milestone, flow, customer, created_at, updated_at,
+                sweep_at)
+        WHERE r.key = u.key;
+    END IF;
+    IF -1 = ANY (guards) THEN
+        FOR it IN
             INSERT INTO record (id, revision, schema, history, counted, number, channel, external_id, status,
                 milestone, flow, customer, created_at, updated_at, sweep_at, record)
             SELECT u.id, 1, u.schema, u.more, u.counted, u.number, u.channel, u.external, u.status, u.milestone,
@@ -244,11 +246,10 @@ BEGIN
                     created_at, updated_at, sweep_at, record)
             WHERE u.guard < 0 ORDER BY u.id
             ON CONFLICT DO NOTHING RETURNING id, key
-        )
-        SELECT u.i, new.key FROM new JOIN unnest(ids) WITH ORDINALITY u(id, i) ON u.id = new.id
-    LOOP
-        keys[it.i] := it.key;
-    END LOOP;
+        LOOP
+            keys[array_position(ids, it.id)] := it.key;
+        END LOOP;
+    END IF;
 
     FOR i IN 1 .. n LOOP
         IF keys[i] IS NULL THEN
@@ -267,27 +268,33 @@ BEGIN
         RETURN;
     END IF;
 
-    DELETE FROM task t USING unnest(d_commit, d_id) d(c, id) WHERE t.id = d.id AND keys[d.c] IS NOT NULL;
-    GET DIAGNOSTICS changed = ROW_COUNT;
-    more_tasks := -changed;
-    WITH put AS (
-        INSERT INTO task (id, order_id, due_at, ready_at, attempts, work)
-        SELECT t.id, t.order_id, t.due_at, t.ready_at, t.attempts, t.work
-        FROM unnest(t_commit, t_id, t_order, t_due, t_ready, t_attempts, t_work)
-            t(c, id, order_id, due_at, ready_at, attempts, work)
-        WHERE keys[t.c] IS NOT NULL ORDER BY t.id
-        ON CONFLICT (id) DO UPDATE SET order_id = excluded.order_id, due_at = excluded.due_at,
-            ready_at = excluded.ready_at, attempts = excluded.attempts, work = excluded.work
-        RETURNING xmax = 0 AS fresh
-    )
-    SELECT more_tasks + count(*) FILTER (WHERE fresh) INTO more_tasks FROM put;
-    INSERT INTO answer (order_id, caller, idempotency, saved_at, fingerprint, record)
-    SELECT a.order_id, a.caller, a.idempotency, a.saved_at, a.fingerprint, a.record
-    FROM unnest(a_commit, a_order, a_caller, a_key, a_saved, a_fingerprint, a_record)
-        a(c, order_id, caller, idempotency, saved_at, fingerprint, record)
-    WHERE keys[a.c] IS NOT NULL
-    ON CONFLICT (order_id, caller, idempotency) DO UPDATE SET saved_at = excluded.saved_at,
-        fingerprint = excluded.fingerprint, record = excluded.record;
+    IF cardinality(d_id) > 0 THEN
+        DELETE FROM task t USING unnest(d_commit, d_id) d(c, id) WHERE t.id = d.id AND keys[d.c] IS NOT NULL;
+        GET DIAGNOSTICS changed = ROW_COUNT;
+        more_tasks := -changed;
+    END IF;
+    IF cardinality(t_id) > 0 THEN
+        WITH put AS (
+            INSERT INTO task (id, order_id, due_at, ready_at, attempts, work)
+            SELECT t.id, t.order_id, t.due_at, t.ready_at, t.attempts, t.work
+            FROM unnest(t_commit, t_id, t_order, t_due, t_ready, t_attempts, t_work)
+                t(c, id, order_id, due_at, ready_at, attempts, work)
+            WHERE keys[t.c] IS NOT NULL ORDER BY t.id
+            ON CONFLICT (id) DO UPDATE SET order_id = excluded.order_id, due_at = excluded.due_at,
+                ready_at = excluded.ready_at, attempts = excluded.attempts, work = excluded.work
+            RETURNING xmax = 0 AS fresh
+        )
+        SELECT more_tasks + count(*) FILTER (WHERE fresh) INTO more_tasks FROM put;
+    END IF;
+    IF cardinality(a_key) > 0 THEN
+        INSERT INTO answer (order_id, caller, idempotency, saved_at, fingerprint, record)
+        SELECT a.order_id, a.caller, a.idempotency, a.saved_at, a.fingerprint, a.record
+        FROM unnest(a_commit, a_order, a_caller, a_key, a_saved, a_fingerprint, a_record)
+            a(c, order_id, caller, idempotency, saved_at, fingerprint, record)
+        WHERE keys[a.c] IS NOT NULL
+        ON CONFLICT (order_id, caller, idempotency) DO UPDATE SET saved_at = excluded.saved_at,
+            fingerprint = excluded.fingerprint, record = excluded.record;
+    END IF;
 
     -- First away, then in, so that an event that is in both stays. Of an origin the oldest only: a source that began
     -- anew may have used the same position again.
@@ -317,20 +324,24 @@ BEGIN
             tasks = h.tasks + more_tasks, parked = h.parked + more_parked
         RETURNING h.position - total INTO base;
     END IF;
-    INSERT INTO journal (position, topic, key, headers, value)
-    SELECT base + row_number() OVER (ORDER BY j.i), j.topic, j.key, j.headers, j.value
-    FROM unnest(j_commit, j_topic, j_key, j_headers, j_value) WITH ORDINALITY j(c, topic, key, headers, value, i)
-    WHERE keys[j.c] IS NOT NULL;
-    INSERT INTO history (record, n, position, value)
-    SELECT keys[h.c], entries[h.c] + h.n, base + firsts[h.c] + h.own, h.value
-    FROM unnest(h_commit, h_n, h_own, h_value) h(c, n, own, value)
-    WHERE keys[h.c] IS NOT NULL;
+    IF total > 0 THEN
+        INSERT INTO journal (position, topic, key, headers, value)
+        SELECT base + firsts[j.c] + j.n, j.topic, j.key, j.headers, j.value
+        FROM unnest(j_commit, j_n, j_topic, j_key, j_headers, j_value) j(c, n, topic, key, headers, value)
+        WHERE keys[j.c] IS NOT NULL;
+    END IF;
+    IF cardinality(h_n) > 0 THEN
+        INSERT INTO history (record, n, position, value)
+        SELECT keys[h.c], entries[h.c] + h.n, base + firsts[h.c] + h.own, h.value
+        FROM unnest(h_commit, h_n, h_own, h_value) h(c, n, own, value)
+        WHERE keys[h.c] IS NOT NULL;
+    END IF;
     FOR i IN 1 .. n LOOP
         IF keys[i] IS NOT NULL THEN
             positions[i] := CASE WHEN journal_rows[i] > 0 THEN base + firsts[i] + journal_rows[i] - 1 ELSE 0 END;
         END IF;
     END LOOP;
-    IF stood = n THEN
+    IF stood = n AND cardinality(c_source) > 0 THEN
         INSERT INTO cursor (source, lane, incarnation, position)
         SELECT * FROM unnest(c_source, c_lane, c_incarnation, c_position)
         ON CONFLICT (source, lane) DO UPDATE SET incarnation = excluded.incarnation, position = excluded.position

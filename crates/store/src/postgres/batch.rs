@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use cartwright_core::{
     domain::ids::OrderId,
-    ports::{Batch, Commit, Guard, HistoryEntry, OrderColumns, Outcome, StoreError},
+    ports::{Batch, Commit, Guard, HistoryEntry, Message, OrderColumns, Outcome, StoreError},
 };
 use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
@@ -116,8 +116,11 @@ impl<'a> Arrays<'a> {
     }
 
     fn journal(&mut self, commits: &[&'a Commit]) {
-        let rows = of_each(commits, |commit| commit.journal.iter());
+        let rows = of_each(commits, |commit| (0..).zip(&commit.journal));
         self.push(numbers(&rows));
+        self.push(rows.iter().map(|(_, (n, _))| *n).collect::<Vec<i32>>());
+        let rows: Vec<(i32, &Message)> =
+            rows.into_iter().map(|(commit, (_, message))| (commit, message)).collect();
         self.push(rows.iter().map(|(_, message)| clean(&message.topic)).collect::<Vec<_>>());
         self.push(rows.iter().map(|(_, message)| message.key.as_str()).collect::<Vec<_>>());
         self.push(rows.iter().map(|(_, message)| message.headers.as_bytes()).collect::<Vec<_>>());

@@ -30,6 +30,9 @@ use crate::{bus::lanes, telemetry::metrics};
 /// The name under which a store keeps how far its journal is forwarded.
 pub const CURSOR: &str = "kafka";
 
+/// What it is called among a journal's readers.
+pub const READER: &str = "relay";
+
 /// Journal rows read at once.
 const PAGE: usize = 1_024;
 /// Messages that may wait for their acknowledgement.

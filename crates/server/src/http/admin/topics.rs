@@ -9,7 +9,6 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     bus::kafka::relay,
-    compose::Role,
     http::{Api, problem::Problem},
 };
 
@@ -68,7 +67,7 @@ async fn topics(State(api): State<Arc<Api>>) -> Result<Json<TopicList>, Problem>
         let readers = cursors.iter().flat_map(|(owner, cursors)| {
             cursors.iter().filter_map(move |cursor| {
                 let forwards = *cursor.source == *relay::CURSOR && owner == name;
-                let reader = if forwards { Role::Relay.as_str() } else { owner };
+                let reader = if forwards { relay::READER } else { owner };
                 (forwards || *cursor.source == **name).then(|| Reader {
                     name: reader.to_owned(),
                     position: cursor.position,
