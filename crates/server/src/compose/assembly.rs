@@ -59,6 +59,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How often processes look for each other's events without having been told of any.
 const LOOK_UNTOLD: Duration = Duration::from_secs(1);
 
+/// How far apart batches begin at least where they go to a database.
+const PACE: Duration = Duration::from_millis(10);
+
 /// What is being put together.
 pub struct Assembly {
     config: Config,
@@ -261,6 +264,7 @@ impl Assembly {
             settled: matches!(bus, Bus::Kafka(..)).then_some(settled_to),
             runner: tasks,
             state: state.clone(),
+            pace: if self.config.postgres().is_some() { PACE } else { Duration::ZERO },
         };
         self.loops.spawn(vital(L::NAME, service::run(engine, inbox, around, self.stop_loops.clone())));
         self.intake.spawn(vital("task runner", runner.run(self.stop_intake.clone())));

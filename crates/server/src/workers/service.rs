@@ -43,6 +43,9 @@ pub struct Surroundings {
     pub runner: Orders,
     /// Whether the store works, and how many orders are open.
     pub state: Arc<ServiceState>,
+    /// From the beginning of one batch to the beginning of the next at least: where a batch costs much however little is
+    /// in it, few large ones get more done than many small ones. Whoever comes to an idle service does not wait.
+    pub pace: Duration,
 }
 
 /// What others may see of a service.
@@ -164,7 +167,11 @@ pub async fn run<L: Logic>(
     around: Surroundings,
     stop: CancellationToken,
 ) {
+    let mut next = Instant::now();
     loop {
+        if stop.run_until_cancelled(tokio::time::sleep_until(next.into())).await.is_none() {
+            break;
+        }
         let reading = *around.reading.borrow();
         let taken = tokio::select! {
             biased;
@@ -172,6 +179,7 @@ pub async fn run<L: Logic>(
             taken = inbox.take(reading) => taken,
             () = recover(&around), if around.state.failing.load(Relaxed) => continue,
         };
+        next = Instant::now() + around.pace;
         handle(&mut engine, taken, &around).await;
     }
     inbox.close_commands();

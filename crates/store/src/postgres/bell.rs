@@ -1,6 +1,9 @@
 //! Tells processes of each other's commits: a wake-up only, which carries nothing and may be lost.
 
-use std::{future::poll_fn, time::Duration};
+use std::{
+    future::poll_fn,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::select_all;
 use tokio::sync::{mpsc, watch};
@@ -12,6 +15,8 @@ use crate::StoreKind;
 
 /// How soon a lost connection is made anew.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How far apart the others are told at least: one word for everything in between.
+const PACE: Duration = Duration::from_millis(5);
 
 /// A store's journal, as the bell knows it.
 pub struct Rope {
@@ -57,39 +62,48 @@ async fn connected(options: &PostgresOptions, ropes: &[Rope]) -> Result<(), Data
     });
     let channels: Vec<String> = ropes.iter().map(|rope| schema_of(options, rope.kind)).collect();
     let listen: String = channels.iter().map(|channel| format!("LISTEN {};", quoted(channel))).collect();
-    client.batch_execute(&listen).await.map_err(unreachable)?;
+    // Nothing that is told need outlive a crash, and nobody need wait for the disk.
+    let begin = format!("SET synchronous_commit TO off; {listen}");
+    client.batch_execute(&begin).await.map_err(unreachable)?;
     wake_all(ropes); // who knows what was not heard so far
     let us = Uuid::now_v7().to_string();
     let mut heads: Vec<_> = ropes.iter().map(|rope| rope.head.subscribe()).collect();
     let mut told: Vec<u64> = heads.iter_mut().map(|head| *head.borrow_and_update()).collect();
+    let mut told_at = Instant::now();
     loop {
-        let (changed, wakes) = {
-            let waits = heads.iter_mut().map(|head| Box::pin(head.changed()));
-            tokio::select! {
-                (_, rope, _) = select_all(waits) => (Some(rope), None),
-                message = heard.recv() => (None, Some(message)),
-            }
-        };
-        if let Some(rope) = changed {
-            let head = *heads[rope].borrow_and_update();
-            if head != std::mem::replace(&mut told[rope], head) {
-                tell(&client, &channels[rope], &us).await.map_err(unreachable)?;
-            }
+        let grown: Vec<&str> = heads
+            .iter_mut()
+            .zip(&mut told)
+            .zip(&channels)
+            .filter_map(|((head, told), channel)| {
+                let head = *head.borrow_and_update();
+                (head != std::mem::replace(told, head)).then_some(&**channel)
+            })
+            .collect();
+        if !grown.is_empty() {
+            tell(&client, &grown, &us).await.map_err(unreachable)?;
+            told_at = Instant::now();
         }
-        match wakes {
-            Some(None) => return Ok(()), // the connection is lost
-            Some(Some(message)) if message.payload() != us => {
-                let rope = channels.iter().position(|channel| channel == message.channel());
-                rope.into_iter().for_each(|rope| wake(&ropes[rope]));
-            }
-            _ => {}
+        let grows = async {
+            tokio::time::sleep_until((told_at + PACE).into()).await;
+            let waits = heads.iter_mut().map(|head| Box::pin(head.changed()));
+            select_all(waits).await
+        };
+        let message = tokio::select! {
+            _ = grows => continue,
+            message = heard.recv() => message,
+        };
+        let Some(message) = message else { return Ok(()) }; // the connection is lost
+        if message.payload() != us {
+            let rope = channels.iter().position(|channel| channel == message.channel());
+            rope.into_iter().for_each(|rope| wake(&ropes[rope]));
         }
     }
 }
 
 /// In a transaction of its own: in that of the commit, commits of all stores would wait for each other.
-async fn tell(client: &Client, channel: &str, us: &str) -> Result<(), Error> {
-    client.execute("SELECT pg_notify($1, $2)", &[&channel, &us]).await.map(drop)
+async fn tell(client: &Client, channels: &[&str], us: &str) -> Result<(), Error> {
+    client.execute("SELECT pg_notify(c, $2) FROM unnest($1::text[]) c", &[&channels, &us]).await.map(drop)
 }
 
 fn wake_all(ropes: &[Rope]) {

@@ -185,12 +185,13 @@ pub(super) async fn open(
     Ok((pool, incarnation, origin))
 }
 
-/// What every connection begins with. Answers must be durable whatever the server's default; and a list that nobody
-/// waits for any more must end.
+/// What every connection begins with. Answers must be durable whatever the server's default; a list that nobody waits for
+/// any more must end; and plans, which a connection may make while its tables are empty, go by the indexes.
 fn session(schema: &str) -> String {
     format!(
         "SET search_path TO {}; SET synchronous_commit TO on; SET statement_timeout TO '15s';
-         SET idle_in_transaction_session_timeout TO '10s'; SET jit TO off",
+         SET idle_in_transaction_session_timeout TO '10s'; SET jit TO off;
+         SET enable_seqscan TO off; SET enable_hashjoin TO off; SET enable_mergejoin TO off",
         quoted(schema)
     )
 }

@@ -11,7 +11,7 @@ use std::{
 
 use cartwright_core::{
     events,
-    ports::{Batch, Clock, Cursor, JournalRow, Store, StoreError},
+    ports::{Batch, Clock, Cursor, JournalRow, PAGE_BYTES, Store, StoreError},
 };
 use cartwright_store::postgres::{PostgresStore, Scope};
 use futures_util::FutureExt as _;
@@ -197,7 +197,7 @@ impl<'a> Sending<'a> {
             .set("enable.idempotence", "true") // and so acks=all
             .set("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string())
             .set("partitioner", "consistent_random")
-            .set("linger.ms", "1")
+            .set("linger.ms", "5")
             .set("queue.buffering.max.messages", (2 * MAX_UNDER_WAY).to_string())
             .create_with_context(Watched::by(relay.health.clone()))?;
         Ok(Self {
@@ -213,15 +213,11 @@ impl<'a> Sending<'a> {
     }
 
     async fn run(&mut self) -> Result<(), Fall> {
+        let mut more = true;
         loop {
-            self.head.borrow_and_update();
-            let rows = match self.under_way.len() {
-                ..MAX_UNDER_WAY => self.relay.store.journal(self.sent, PAGE).await?,
-                _ => vec![],
-            };
-            let idle = rows.is_empty();
-            for row in rows {
-                self.send(row).await?;
+            let room = self.under_way.len() < MAX_UNDER_WAY;
+            if more && room {
+                more = self.send_page().await?;
             }
             while let Some(heard) = self.heard().now_or_never() {
                 heard?;
@@ -229,10 +225,23 @@ impl<'a> Sending<'a> {
             if self.noted.1.elapsed() >= NOTE_EVERY {
                 self.note().await?;
             }
-            if idle {
-                self.wait().await?;
+            if !more || !room {
+                more |= self.wait().await?;
             }
         }
+    }
+
+    /// Sends the next rows; `true` if there may be more.
+    async fn send_page(&mut self) -> Result<bool, Fall> {
+        self.head.borrow_and_update();
+        let rows = self.relay.store.journal(self.sent, PAGE).await?;
+        // A page ends at its rows or at its bytes.
+        let bytes: usize = rows.iter().map(|row| row.message.value.len()).sum();
+        let more = rows.len() == PAGE || bytes >= PAGE_BYTES;
+        for row in rows {
+            self.send(row).await?;
+        }
+        Ok(more)
     }
 
     /// Notes how far it has come, for the next one not to send it again.
@@ -249,14 +258,14 @@ impl<'a> Sending<'a> {
         self.note().await
     }
 
-    /// Until there is more to send, or to hear, or to note.
-    async fn wait(&mut self) -> Result<(), Fall> {
+    /// Until there is more to send, or to hear, or to note; `true` if the journal has grown.
+    async fn wait(&mut self) -> Result<bool, Fall> {
         let note = self.noted.0 < self.acknowledged;
         let mut head = self.head.clone();
         tokio::select! {
-            heard = self.heard() => heard,
-            changed = head.changed() => changed.map_err(|_| Fall::Gone),
-            () = tokio::time::sleep(NOTE_EVERY), if note => Ok(()),
+            heard = self.heard() => heard.map(|()| false),
+            changed = head.changed() => changed.map(|()| true).map_err(|_| Fall::Gone),
+            () = tokio::time::sleep(NOTE_EVERY), if note => Ok(false),
         }
     }
 
