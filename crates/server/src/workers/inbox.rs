@@ -214,11 +214,16 @@ impl<L: Logic> Inbox<L> {
 
     /// Whether anything waits.
     pub fn is_empty(&self) -> bool {
-        self.commands.is_empty()
-            && self.deliveries.is_empty()
-            && self.results.is_empty()
-            && self.sweeps.is_empty()
-            && self.words.is_empty()
+        self.len() == 0
+    }
+
+    /// How much waits.
+    pub fn len(&self) -> usize {
+        self.commands.len()
+            + self.deliveries.len()
+            + self.results.len()
+            + self.sweeps.len()
+            + self.words.len()
     }
 
     fn fill(&mut self, taken: &mut Taken<L>, reading: u64) {

@@ -26,6 +26,9 @@ use crate::{redact, telemetry::metrics};
 /// How long a loop rests after its store failed.
 const REST: Duration = Duration::from_millis(500);
 
+/// So many inputs are worth a batch of their own.
+const WORTH_IT: usize = 32;
+
 /// A batch that takes longer is a sign of trouble: the store finds out what became of a commit.
 const SLOW: Duration = Duration::from_secs(5);
 
@@ -43,8 +46,9 @@ pub struct Surroundings {
     pub runner: Orders,
     /// Whether the store works, and how many orders are open.
     pub state: Arc<ServiceState>,
-    /// From the beginning of one batch to the beginning of the next at least: where a batch costs much however little is
-    /// in it, few large ones get more done than many small ones. Whoever comes to an idle service does not wait.
+    /// From the beginning of one batch to the beginning of the next at least, unless much waits: where a batch costs much
+    /// however little is in it, few large ones get more done than many small ones. Whoever comes to an idle service does
+    /// not wait.
     pub pace: Duration,
 }
 
@@ -169,7 +173,7 @@ pub async fn run<L: Logic>(
 ) {
     let mut next = Instant::now();
     loop {
-        if stop.run_until_cancelled(tokio::time::sleep_until(next.into())).await.is_none() {
+        if stop.run_until_cancelled(gather(&inbox, next)).await.is_none() {
             break;
         }
         let reading = *around.reading.borrow();
@@ -189,6 +193,13 @@ pub async fn run<L: Logic>(
         if !handle(&mut engine, taken, &around).await {
             return; // nothing is lost: what was not written is read or asked again
         }
+    }
+}
+
+/// Waits until a batch is worth it: as much as that has come together, or its time has come.
+async fn gather<L: Logic>(inbox: &Inbox<L>, until: Instant) {
+    while inbox.len() < WORTH_IT && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
