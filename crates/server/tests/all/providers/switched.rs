@@ -124,7 +124,10 @@ async fn an_order_that_is_held_back_can_be_cancelled_and_ends_when_the_provider_
     let shop = Shop::with(&fake.settings(&[QUICK, ("payments.enabled", "false")])).await;
     let id = shop.place(&small()).await;
     held_back(&shop, &id, "switched off").await;
-    shop.command(&id, "cancel", &json!({"reason": "customer"})).await.ok(200);
+    let cancelling = shop.command(&id, "cancel", &json!({"reason": "customer"})).await.ok(200);
+    // Payments has heard of it once it tells that the undo is held back, too; else the call could go out first.
+    let version = cancelling["version"].as_u64();
+    shop.wait_for(&id, "held back in its undo", |order| order["version"].as_u64() > version).await;
     switch(&shop, "payments", json!({"enabled": true})).await.ok(200);
     assert_eq!(shop.finish(&id).await["status"], "cancelled");
     assert_eq!(fake.effects(&id), ["void"], "only the provider can say that nothing happened");
