@@ -268,6 +268,9 @@ impl Assembly {
         };
         self.loops.spawn(vital(L::NAME, service::run(engine, inbox, around, self.stop_loops.clone())));
         self.intake.spawn(vital("task runner", runner.run(self.stop_intake.clone())));
+        let retention = Duration::from_secs(u64::from(self.config.idempotency.retention_days) * 24 * 3600);
+        let forget = sweeper::forget(store.clone(), self.clock.clone(), retention, self.stop_intake.clone());
+        self.intake.spawn(vital("forgetting", forget));
         let reads = bus.topics();
         match bus {
             Bus::Journals(sources, lanes) => {
@@ -316,9 +319,7 @@ impl Assembly {
 
     /// Starts the sweeper.
     fn sweep(&self, store: &Arc<dyn Store>, to: mpsc::Sender<OrderId>) {
-        let retention = Duration::from_secs(u64::from(self.config.idempotency.retention_days) * 24 * 3600);
-        let sweeper =
-            sweeper::run(store.clone(), self.clock.clone(), to, retention, self.stop_intake.clone());
+        let sweeper = sweeper::run(store.clone(), self.clock.clone(), to, self.stop_intake.clone());
         self.intake.spawn(vital("sweeper", sweeper));
     }
 

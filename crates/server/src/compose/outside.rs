@@ -51,8 +51,9 @@ impl Kept for InDatabase {
         Ok(self.runtime.block_on(self.store.noted(switches::NOTE))?.map(String::into_bytes))
     }
 
-    fn write(&self, text: &[u8]) -> Result<(), SwitchError> {
-        Ok(self.runtime.block_on(self.store.note(switches::NOTE, &String::from_utf8_lossy(text)))?)
+    fn write(&self, was: Option<&[u8]>, text: &[u8]) -> Result<bool, SwitchError> {
+        let (was, text) = (was.map(String::from_utf8_lossy), String::from_utf8_lossy(text));
+        Ok(self.runtime.block_on(self.store.note_over(switches::NOTE, was.as_deref(), &text))?)
     }
 
     fn place(&self) -> String {

@@ -77,11 +77,11 @@ pub trait Kept: Send + Sync {
     /// It can't be read.
     fn read(&self) -> Result<Option<Vec<u8>>, SwitchError>;
 
-    /// Keeps this from now on, durably.
+    /// Keeps this from now on, durably, in place of what `was` kept; `false` if that was something else by now, and stays.
     ///
     /// # Errors
     /// It can't be written; then what was kept stays.
-    fn write(&self, text: &[u8]) -> Result<(), SwitchError>;
+    fn write(&self, was: Option<&[u8]>, text: &[u8]) -> Result<bool, SwitchError>;
 
     /// What it is called in messages.
     fn place(&self) -> String;
@@ -184,15 +184,21 @@ impl Switches {
     fn change(
         &self,
         provider: &str,
-        change: impl FnOnce(&mut Switched),
+        change: impl Fn(&mut Switched),
         have_it_count: impl FnOnce(),
     ) -> Result<(), SwitchError> {
         let _turn = self.turn.lock();
-        let mut next = read(&*self.kept)?; // another process may have switched the other provider
-        change(next.entry(provider.to_owned()).or_default());
-        let text = serde_json::to_vec_pretty(&next)
-            .map_err(|source| SwitchError::Content { place: self.kept.place(), source })?;
-        self.kept.write(&text)?;
+        // Another process may be switching the other provider: then again, on top of that.
+        let next = loop {
+            let was = self.kept.read()?;
+            let mut next = parse(was.as_deref(), &*self.kept)?;
+            change(next.entry(provider.to_owned()).or_default());
+            let text = serde_json::to_vec_pretty(&next)
+                .map_err(|source| SwitchError::Content { place: self.kept.place(), source })?;
+            if self.kept.write(was.as_deref(), &text)? {
+                break next;
+            }
+        };
         *self.all() = next;
         have_it_count();
         Ok(())
@@ -215,8 +221,12 @@ pub fn kept(dir: &Path) -> Result<Option<String>, SwitchError> {
 }
 
 fn read(kept: &dyn Kept) -> Result<BTreeMap<String, Switched>, SwitchError> {
-    let Some(text) = kept.read()? else { return Ok(BTreeMap::new()) };
-    serde_json::from_slice(&text).map_err(|source| SwitchError::Content { place: kept.place(), source })
+    parse(kept.read()?.as_deref(), kept)
+}
+
+fn parse(text: Option<&[u8]>, kept: &dyn Kept) -> Result<BTreeMap<String, Switched>, SwitchError> {
+    let Some(text) = text else { return Ok(BTreeMap::new()) };
+    serde_json::from_slice(text).map_err(|source| SwitchError::Content { place: kept.place(), source })
 }
 
 /// A text that somebody has found.
@@ -230,7 +240,7 @@ impl Kept for Found {
         Ok(self.text.clone().map(String::into_bytes))
     }
 
-    fn write(&self, _: &[u8]) -> Result<(), SwitchError> {
+    fn write(&self, _: Option<&[u8]>, _: &[u8]) -> Result<bool, SwitchError> {
         Err(StoreError::Unavailable("it is only looked at".to_owned()).into())
     }
 
@@ -269,8 +279,9 @@ impl Kept for InFile {
         }
     }
 
-    fn write(&self, text: &[u8]) -> Result<(), SwitchError> {
-        self.replace(text).map_err(|source| SwitchError::File { path: self.path(), source })
+    fn write(&self, _: Option<&[u8]>, text: &[u8]) -> Result<bool, SwitchError> {
+        // One process alone has the directory.
+        self.replace(text).map(|()| true).map_err(|source| SwitchError::File { path: self.path(), source })
     }
 
     fn place(&self) -> String {

@@ -16,12 +16,11 @@ const AT_ONCE: usize = 256;
 /// Saved answers forgotten in one transaction.
 const PURGED_AT_ONCE: usize = 1_000;
 
-/// Sweeps until told to stop. Also forgets saved answers older than `retention`.
+/// Sweeps until told to stop.
 pub async fn run(
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     to: mpsc::Sender<OrderId>,
-    retention: Duration,
     stop: CancellationToken,
 ) {
     let mut ticks = tokio::time::interval(EVERY);
@@ -35,6 +34,23 @@ pub async fn run(
         match store.due_sweeps(clock.now(), after, AT_ONCE).await {
             Ok(due) => after = hand_on(due, after, &to),
             Err(error) => tracing::warn!(%error, "can't look for waiting orders; trying again"),
+        }
+    }
+}
+
+/// Forgets until told to stop: saved answers older than `retention`, and what else a service's store keeps for a while.
+pub async fn forget(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    retention: Duration,
+    stop: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
         }
         let retention = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
         let before = Timestamp::from_micros(clock.now().as_micros().saturating_sub(retention));

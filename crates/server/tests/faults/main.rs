@@ -11,3 +11,4 @@ mod neighbour;
 mod processes;
 mod secure;
 mod servers;
+mod wire;

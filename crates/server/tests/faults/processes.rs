@@ -5,6 +5,7 @@ use std::{thread::sleep, time::Duration};
 use crate::{
     cluster::{Bus, Cluster},
     servers::{self, Server},
+    wire::Wire,
 };
 
 /// Longer than any lease and any session.
@@ -143,6 +144,29 @@ fn the_database_may_be_restarted_without_kafka() {
 #[test]
 fn the_database_may_be_restarted_with_kafka() {
     database_restarted(Bus::Kafka);
+}
+
+/// It could not write what it reads, and nobody else could read it.
+#[test]
+fn a_process_that_loses_its_database_alone_leaves_its_share_to_the_others() {
+    let mut cluster = Cluster::new(Bus::Kafka);
+    cluster.start_all();
+    let (before, after) = (servers::database(), "@127.0.0.1:");
+    let (user, server) = before.split_once('@').unwrap();
+    let (server, name) = server.split_once('/').unwrap();
+    let wire = Wire::to(server);
+    cluster.set("database.url", &format!("{user}{after}{}/{name}", wire.port));
+    cluster.spawn("lonely", "payments,fulfillment");
+    cluster.wait_until_ready();
+    cluster.load(50, 100).finish(); // it has its share by now
+    wire.cut();
+    cluster.load(100, 100).finish();
+    cluster.until("the others finish every order", |cluster| {
+        cluster.json("orders", "/v1/orders?status=open&limit=1")["orders"] == serde_json::json!([])
+    });
+    wire.mend();
+    cluster.load(50, 100).finish();
+    cluster.verify();
 }
 
 #[test]

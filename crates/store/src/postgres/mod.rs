@@ -34,6 +34,7 @@ use cartwright_core::{
     },
 };
 use deadpool_postgres::{Client, Pool, PoolError};
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_postgres::Error;
 use uuid::Uuid;
 
@@ -57,12 +58,19 @@ use crate::StoreKind;
 const TRIES: u32 = 6;
 /// The wait after the first try; it doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(20);
+/// Connections that lists leave to others.
+const KEPT_FREE: usize = 3;
+/// How long an answer may take: longer than the server allows itself for any statement.
+const SILENCE: Duration = Duration::from_secs(20);
+
 /// What became of a batch is forgotten after this many seconds: by then nobody asks any more.
 const REMEMBERED: f64 = 3_600.0;
 
 /// One service's store in one schema of a PostgreSQL database. Any number of processes may have it open.
 pub struct PostgresStore {
     pool: Pool,
+    /// So many lists at once: however long they take, a few connections stay for those who commit and hold leases.
+    lists: Semaphore,
     kind: StoreKind,
     incarnation: Uuid,
     origin: Uuid,
@@ -75,7 +83,8 @@ impl PostgresStore {
     /// [`DatabaseError`] says what is wrong with the database and what to do.
     pub async fn open(kind: StoreKind, options: &PostgresOptions) -> Result<Self, DatabaseError> {
         let (pool, incarnation, origin) = open::open(kind, options).await?;
-        Ok(Self { pool, kind, incarnation, origin })
+        let lists = Semaphore::new(options.connections.saturating_sub(KEPT_FREE).max(1));
+        Ok(Self { pool, lists, kind, incarnation, origin })
     }
 
     /// The store's first incarnation. Copies and restores keep it, so it says whose history this is.
@@ -92,6 +101,27 @@ impl PostgresStore {
             let put =
                 "INSERT INTO note VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
             client.execute(put, &[&name, &text]).await.map(drop)
+        };
+        self.read(note).await
+    }
+
+    /// Keeps a text under a name if `was` is kept there until then (`None`: nothing is); `false` if something else is.
+    ///
+    /// # Errors
+    /// The database can't be reached.
+    pub async fn note_over(&self, name: &str, was: Option<&str>, text: &str) -> Result<bool, StoreError> {
+        let note = async |client: Client| {
+            let changed = match was {
+                Some(was) => {
+                    let put = "UPDATE note SET value = $3 WHERE name = $1 AND value = $2";
+                    client.execute(put, &[&name, &was, &text]).await?
+                }
+                None => {
+                    let put = "INSERT INTO note VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+                    client.execute(put, &[&name, &text]).await?
+                }
+            };
+            Ok(changed > 0)
         };
         self.read(note).await
     }
@@ -119,7 +149,27 @@ impl PostgresStore {
         &self,
         read: impl FnOnce(Client) -> F,
     ) -> Result<T, StoreError> {
-        read(self.client().await?).await.map_err(|error| store_error(&error))
+        let client = self.client().await?;
+        match timeout(SILENCE, read(client)).await {
+            Ok(done) => done.map_err(|error| store_error(&error)),
+            Err(_) => Err(self.silent()),
+        }
+    }
+
+    /// The server says nothing at all: its connections may be dead without anybody having told us, so all that are idle
+    /// (the silent one, too, by now) are made anew.
+    fn silent(&self) -> StoreError {
+        self.pool.retain(|_, _| false);
+        StoreError::Unavailable(format!("the database has not answered within {SILENCE:?}"))
+    }
+
+    /// A read that may take long.
+    async fn list<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        list: impl FnOnce(Client) -> F,
+    ) -> Result<T, StoreError> {
+        let _turn = self.lists.acquire().await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        self.read(list).await
     }
 
     async fn try_commit(&self, arrays: &Arrays<'_>) -> Result<Vec<Outcome>, Fall> {
@@ -133,7 +183,15 @@ impl PostgresStore {
             let row = client.query_one(&call, &params).await?;
             arrays.outcomes(&row)
         };
-        call.await.map_err(|error| Fall { passing: is_passing(&error), error: store_error(&error) })
+        let done = timeout(SILENCE, call).await;
+        drop(client);
+        match done {
+            Ok(done) => {
+                done.map_err(|error| Fall { passing: is_passing(&error), error: store_error(&error) })
+            }
+            // Whoever asks again hears what became of it, also while the first try is still under way.
+            Err(_) => Err(Fall { passing: true, error: self.silent() }),
+        }
     }
 }
 
@@ -196,7 +254,7 @@ impl Store for PostgresStore {
     }
 
     async fn history(&self, id: &OrderId, after: u64, limit: usize) -> Result<Vec<Bytes>, StoreError> {
-        let history = self.read(async |client| reads::history(&client, id, after, limit).await).await?;
+        let history = self.list(async |client| reads::history(&client, id, after, limit).await).await?;
         history.map_err(StoreError::Corrupt)
     }
 
@@ -243,7 +301,7 @@ impl Store for PostgresStore {
     }
 
     async fn parked_page(&self, query: &ParkedQuery) -> Result<Vec<ListedParked>, StoreError> {
-        self.read(async |client| reads::parked_page(&client, query).await).await
+        self.list(async |client| reads::parked_page(&client, query).await).await
     }
 
     async fn due_sweeps(
@@ -256,15 +314,15 @@ impl Store for PostgresStore {
     }
 
     async fn open_orders(&self, query: &OpenQuery) -> Result<Vec<Listed>, StoreError> {
-        self.read(async |client| lists::open_orders(&client, query).await).await
+        self.list(async |client| lists::open_orders(&client, query).await).await
     }
 
     async fn open_counts(&self) -> Result<Vec<OpenCount>, StoreError> {
-        self.read(async |client| lists::open_counts(&client).await).await
+        self.list(async |client| lists::open_counts(&client).await).await
     }
 
     async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError> {
-        self.read(async |client| lists::orders(&client, query).await).await
+        self.list(async |client| lists::orders(&client, query).await).await
     }
 
     async fn reserve_numbers(&self, count: u32) -> Result<u64, StoreError> {

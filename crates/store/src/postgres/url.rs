@@ -46,6 +46,13 @@ pub(super) fn read(options: &PostgresOptions) -> Result<Config, String> {
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(Duration::from_secs(5));
     }
+    // A server that is silently gone is noticed within seconds, not by the system's defaults, which are hours.
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(Duration::from_secs(10));
+    }
+    config.keepalives_idle(Duration::from_secs(10));
+    config.keepalives_interval(Duration::from_secs(3));
+    config.keepalives_retries(3);
     Ok(config)
 }
 

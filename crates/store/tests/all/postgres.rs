@@ -1,7 +1,9 @@
 //! PostgreSQL.
 
+use std::sync::Arc;
+
 use cartwright_core::ports::{
-    Batch, Commit, Cursor, Guard, HistoryEntry, OrderColumns, Outcome, Store, Task,
+    Batch, Commit, Cursor, Guard, HistoryEntry, OrderColumns, Outcome, ParkedQuery, Store, Task,
 };
 use cartwright_store::{
     StoreKind,
@@ -238,6 +240,65 @@ async fn a_connection_lost_in_the_middle_of_a_commit_is_found_again() {
         assert_eq!(look.history(&id, 0, 9).await.unwrap().len(), 1);
         assert_eq!(look.load(&[id]).await.unwrap()[0].revision, 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_falls_silent_is_given_up_and_the_commit_is_found_again() {
+    let direct = options();
+    let proxy = Proxy::start(&direct.url).await;
+    let through = PostgresOptions { url: proxy.url(), connections: 1, ..direct.clone() };
+    let store = Arc::new(open(StoreKind::Orders, &through).await);
+    store.commit(batch([noted("warm", Guard::Absent)])).await.unwrap();
+    proxy.freeze();
+    let commit = {
+        let store = store.clone();
+        tokio::spawn(async move { store.commit(batch([noted("a", Guard::Absent)])).await })
+    };
+    proxy.until_frozen().await;
+    proxy.thaw(); // for new connections: the old one is open, and says nothing any more
+    let outcomes = commit.await.unwrap().unwrap();
+    assert!(matches!(outcomes[..], [Outcome::Committed { position: 4 }]), "{outcomes:?}");
+    assert_eq!(store.load(&[id("a")]).await.unwrap()[0].revision, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_lists_leave_connections_to_those_who_commit() {
+    let options = options();
+    let store = Arc::new(open(StoreKind::Orders, &options).await);
+    store.commit(batch([noted("a", Guard::Absent)])).await.unwrap();
+    let other = plain(&options).await;
+    let parked = format!("\"{}_orders\".parked", options.schema);
+    other.batch_execute(&format!("BEGIN; LOCK TABLE {parked} IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+    let lists: Vec<_> = (0..2 * options.connections)
+        .map(|_| {
+            let store = store.clone();
+            let query = ParkedQuery { order: None, after: 0, limit: 1 };
+            tokio::spawn(async move { store.parked_page(&query).await })
+        })
+        .collect();
+    // Those that hold a connection wait for the lock; the others wait for their turn.
+    let waiting =
+        format!("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '{parked}'::regclass");
+    let look = plain(&options).await;
+    while look.query_one(&waiting, &[]).await.unwrap().get::<_, i64>(0) < (options.connections - 3) as i64 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let outcomes = store.commit(batch([noted("b", Guard::Absent)])).await.unwrap();
+    assert!(matches!(outcomes[..], [Outcome::Committed { .. }]), "{outcomes:?}");
+    other.batch_execute("ROLLBACK").await.unwrap();
+    for list in lists {
+        assert_eq!(list.await.unwrap().unwrap().len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn of_two_that_note_over_the_same_one_sees_that_it_came_too_late() {
+    let store = open(StoreKind::Orders, &options()).await;
+    assert!(store.note_over("n", None, "1").await.unwrap());
+    assert!(!store.note_over("n", None, "2").await.unwrap());
+    assert!(store.note_over("n", Some("1"), "3").await.unwrap());
+    assert!(!store.note_over("n", Some("1"), "4").await.unwrap());
+    assert_eq!(store.noted("n").await.unwrap().as_deref(), Some("3"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

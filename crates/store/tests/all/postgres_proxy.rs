@@ -73,6 +73,11 @@ impl Proxy {
         self.faults.freeze.store(true, Ordering::SeqCst);
     }
 
+    /// What is stuck stays so, and everything else passes again.
+    pub fn thaw(&self) {
+        self.faults.freeze.store(false, Ordering::SeqCst);
+    }
+
     /// Until a request is stuck.
     pub async fn until_frozen(&self) {
         self.faults.frozen.notified().await;

@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -39,6 +39,8 @@ const POLL: Duration = Duration::from_millis(50);
 const PATIENCE: u32 = 250;
 /// before partitions are paused: what was read ahead of them has to be read again.
 const NAP: Duration = Duration::from_millis(2);
+/// How long the store may fail before others had better read.
+const HOPELESS: Duration = Duration::from_secs(10);
 /// How long the brokers may take to let us read from elsewhere.
 const SEEK: Duration = Duration::from_secs(5);
 
@@ -110,6 +112,10 @@ struct Reading {
     waiting: VecDeque<Read>,
     /// Whether we asked for no more until there is room, or until we are told to go on.
     resting: bool,
+    /// Since when the store fails.
+    failing_since: Option<Instant>,
+    /// Whether we have left the group for that.
+    away: bool,
 }
 
 impl Reading {
@@ -159,12 +165,15 @@ impl Reading {
             places: BTreeMap::new(),
             waiting: VecDeque::new(),
             resting: false,
+            failing_since: None,
+            away: false,
         })
     }
 
     fn run(mut self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             self.note_settled();
+            self.come_or_go();
             self.begin_anew();
             self.hand_on(stop);
             let rests = !self.waiting.is_empty() || *self.reader.paused.borrow();
@@ -188,6 +197,33 @@ impl Reading {
             }
         }
         self.note_settled();
+    }
+
+    /// A process whose store fails for long leaves its partitions to others, whose stores may be well, and comes back once
+    /// its own is. It would go on reading for ever what it can't write, and nobody else could.
+    fn come_or_go(&mut self) {
+        let failing = self.reader.state.is_failing();
+        let since = failing.then(|| *self.failing_since.get_or_insert_with(Instant::now));
+        if !failing {
+            self.failing_since = None;
+        }
+        let goes = since.is_some_and(|since| since.elapsed() >= HOPELESS);
+        if goes && !self.away {
+            tracing::warn!(
+                service = self.reader.service,
+                "its store has failed for long: others may read instead"
+            );
+            self.consumer.unsubscribe();
+            self.waiting.clear();
+            self.places.clear();
+            self.away = true;
+        } else if !failing && self.away {
+            let topics: Vec<&str> = self.names.keys().map(String::as_str).collect();
+            match self.consumer.subscribe(&topics) {
+                Ok(()) => self.away = false,
+                Err(error) => tracing::warn!(%error, "can't read again; trying again"),
+            }
+        }
     }
 
     fn read(&self, message: &BorrowedMessage<'_>) -> Option<Read> {

@@ -226,7 +226,7 @@ impl<'a> Sending<'a> {
                 self.note().await?;
             }
             if !more || !room {
-                more |= self.wait().await?;
+                more |= self.wait(room).await?;
             }
         }
     }
@@ -258,13 +258,13 @@ impl<'a> Sending<'a> {
         self.note().await
     }
 
-    /// Until there is more to send, or to hear, or to note; `true` if the journal has grown.
-    async fn wait(&mut self) -> Result<bool, Fall> {
+    /// Until there is more to send (and room for it), or to hear, or to note; `true` if the journal has grown.
+    async fn wait(&mut self, room: bool) -> Result<bool, Fall> {
         let note = self.noted.0 < self.acknowledged;
         let mut head = self.head.clone();
         tokio::select! {
             heard = self.heard() => heard.map(|()| false),
-            changed = head.changed() => changed.map(|()| true).map_err(|_| Fall::Gone),
+            changed = head.changed(), if room => changed.map(|()| true).map_err(|_| Fall::Gone),
             () = tokio::time::sleep(NOTE_EVERY), if note => Ok(false),
         }
     }
