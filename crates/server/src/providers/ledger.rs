@@ -575,27 +575,3 @@ fn now_us() -> i64 {
         .and_then(|since| i64::try_from(since.as_micros()).ok())
         .unwrap_or(0)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_may_make_one_file_at_once() {
-        for _ in 0..50 {
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join(FILE_NAME);
-            let begin = std::sync::Barrier::new(8);
-            std::thread::scope(|scope| {
-                let open = || {
-                    begin.wait();
-                    Ledger::open(&path, Uuid::nil())
-                };
-                let opened: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
-                for ledger in opened {
-                    ledger.join().unwrap().unwrap();
-                }
-            });
-        }
-    }
-}

@@ -240,3 +240,22 @@ async fn a_shipment_within_the_window_is_called_back() {
     assert!(matches!(carrier.ship(&ship("s", None), false).await, CallOutcome::Refused(_)));
     assert_eq!(world.count("effects WHERE kind = 'cancel' AND undoes = 's'"), 1);
 }
+
+#[test]
+fn many_may_make_one_file_at_once() {
+    for _ in 0..50 {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(super::super::ledger::FILE_NAME);
+        let begin = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            let open = || {
+                begin.wait();
+                Ledger::open(&path, uuid::Uuid::nil())
+            };
+            let opened: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            for ledger in opened {
+                ledger.join().unwrap().unwrap();
+            }
+        });
+    }
+}

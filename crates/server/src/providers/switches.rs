@@ -216,8 +216,9 @@ impl Switches {
 /// When it can't be read: it may say that a provider is off.
 pub fn kept(dir: &Path) -> Result<Option<String>, SwitchError> {
     let file = InFile { dir: dir.to_owned() };
-    read(&file)?; // what can't be read is not passed on
-    Ok(file.read()?.map(|text| String::from_utf8_lossy(&text).into_owned()))
+    let text = file.read()?;
+    parse(text.as_deref(), &file)?; // what can't be read is not passed on
+    Ok(text.map(|text| String::from_utf8_lossy(&text).into_owned()))
 }
 
 fn read(kept: &dyn Kept) -> Result<BTreeMap<String, Switched>, SwitchError> {

@@ -6,7 +6,10 @@ use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
     ports::{Clock, DueSweep, Store},
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Interval, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 
 /// How often it looks.
@@ -23,14 +26,9 @@ pub async fn run(
     to: mpsc::Sender<OrderId>,
     stop: CancellationToken,
 ) {
-    let mut ticks = tokio::time::interval(EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = ticks();
     let mut after = None;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         match store.due_sweeps(clock.now(), after, AT_ONCE).await {
             Ok(due) => after = hand_on(due, after, &to),
             Err(error) => tracing::warn!(%error, "can't look for waiting orders; trying again"),
@@ -45,13 +43,8 @@ pub async fn forget(
     retention: Duration,
     stop: CancellationToken,
 ) {
-    let mut ticks = tokio::time::interval(EVERY);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+    let mut ticks = ticks();
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let retention = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
         let before = Timestamp::from_micros(clock.now().as_micros().saturating_sub(retention));
         loop {
@@ -65,6 +58,12 @@ pub async fn forget(
             }
         }
     }
+}
+
+fn ticks() -> Interval {
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// Hands due orders on, and says where to look on: behind the last one, so that orders which stay due, because they

@@ -71,32 +71,35 @@ async fn connected(options: &PostgresOptions, ropes: &[Rope]) -> Result<(), Data
     let mut told: Vec<u64> = heads.iter_mut().map(|head| *head.borrow_and_update()).collect();
     let mut told_at = Instant::now();
     loop {
-        let grown: Vec<&str> = heads
-            .iter_mut()
-            .zip(&mut told)
-            .zip(&channels)
-            .filter_map(|((head, told), channel)| {
-                let head = *head.borrow_and_update();
-                (head != std::mem::replace(told, head)).then_some(&**channel)
-            })
-            .collect();
-        if !grown.is_empty() {
-            tell(&client, &grown, &us).await.map_err(unreachable)?;
-            told_at = Instant::now();
-        }
         let grows = async {
             tokio::time::sleep_until((told_at + PACE).into()).await;
             let waits = heads.iter_mut().map(|head| Box::pin(head.changed()));
             select_all(waits).await
         };
         let message = tokio::select! {
-            _ = grows => continue,
-            message = heard.recv() => message,
+            _ = grows => None,
+            message = heard.recv() => Some(message),
         };
-        let Some(message) = message else { return Ok(()) }; // the connection is lost
-        if message.payload() != us {
-            let rope = channels.iter().position(|channel| channel == message.channel());
-            rope.into_iter().for_each(|rope| wake(&ropes[rope]));
+        match message {
+            None => {
+                let ours = heads.iter_mut().zip(&mut told).zip(&channels);
+                let grown: Vec<&str> = ours
+                    .filter_map(|((head, told), channel)| {
+                        let head = *head.borrow_and_update();
+                        (head != std::mem::replace(told, head)).then_some(&**channel)
+                    })
+                    .collect();
+                if !grown.is_empty() {
+                    tell(&client, &grown, &us).await.map_err(unreachable)?;
+                    told_at = Instant::now();
+                }
+            }
+            Some(None) => return Ok(()), // the connection is lost
+            Some(Some(message)) if message.payload() != us => {
+                let rope = channels.iter().position(|channel| channel == message.channel());
+                rope.into_iter().for_each(|rope| wake(&ropes[rope]));
+            }
+            Some(Some(_)) => {} // what we told ourselves
         }
     }
 }

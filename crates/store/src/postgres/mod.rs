@@ -92,20 +92,8 @@ impl PostgresStore {
         self.origin
     }
 
-    /// Keeps a text under a name, in place of what was kept there; for what processes share and no order is about.
-    ///
-    /// # Errors
-    /// The database can't be reached.
-    pub async fn note(&self, name: &str, text: &str) -> Result<(), StoreError> {
-        let note = async |client: Client| {
-            let put =
-                "INSERT INTO note VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-            client.execute(put, &[&name, &text]).await.map(drop)
-        };
-        self.read(note).await
-    }
-
-    /// Keeps a text under a name if `was` is kept there until then (`None`: nothing is); `false` if something else is.
+    /// Keeps a text under a name if `was` is kept there until then (`None`: nothing is); `false` if something else is. For
+    /// what processes share and no order is about.
     ///
     /// # Errors
     /// The database can't be reached.

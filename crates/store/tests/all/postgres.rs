@@ -1,6 +1,6 @@
 //! PostgreSQL.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use cartwright_core::ports::{
     Batch, Commit, Cursor, Guard, HistoryEntry, OrderColumns, Outcome, ParkedQuery, Store, Task,
@@ -280,9 +280,13 @@ async fn slow_lists_leave_connections_to_those_who_commit() {
     let waiting =
         format!("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = '{parked}'::regclass");
     let look = plain(&options).await;
-    while look.query_one(&waiting, &[]).await.unwrap().get::<_, i64>(0) < (options.connections - 3) as i64 {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    let all_wait = async {
+        while look.query_one(&waiting, &[]).await.unwrap().get::<_, i64>(0) < (options.connections - 3) as i64
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), all_wait).await.expect("the lists wait for the lock");
     let outcomes = store.commit(batch([noted("b", Guard::Absent)])).await.unwrap();
     assert!(matches!(outcomes[..], [Outcome::Committed { .. }]), "{outcomes:?}");
     other.batch_execute("ROLLBACK").await.unwrap();

@@ -153,8 +153,7 @@ impl Reading {
             .iter()
             .map(|(name, topic)| (topic.clone(), derive_uuid("topic", &[&cluster, name])))
             .collect();
-        let topics: Vec<&str> = names.keys().map(String::as_str).collect();
-        consumer.subscribe(&topics)?;
+        subscribe(&consumer, &names)?;
         let number = *reader.reading.borrow();
         Ok(Self {
             consumer,
@@ -202,13 +201,18 @@ impl Reading {
     /// A process whose store fails for long leaves its partitions to others, whose stores may be well, and comes back once
     /// its own is. It would go on reading for ever what it can't write, and nobody else could.
     fn come_or_go(&mut self) {
-        let failing = self.reader.state.is_failing();
-        let since = failing.then(|| *self.failing_since.get_or_insert_with(Instant::now));
-        if !failing {
+        if !self.reader.state.is_failing() {
             self.failing_since = None;
+            if self.away {
+                match subscribe(&self.consumer, &self.names) {
+                    Ok(()) => self.away = false,
+                    Err(error) => tracing::warn!(%error, "can't read again; trying again"),
+                }
+            }
+            return;
         }
-        let goes = since.is_some_and(|since| since.elapsed() >= HOPELESS);
-        if goes && !self.away {
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        if !self.away && since.elapsed() >= HOPELESS {
             tracing::warn!(
                 service = self.reader.service,
                 "its store has failed for long: others may read instead"
@@ -217,12 +221,6 @@ impl Reading {
             self.waiting.clear();
             self.places.clear();
             self.away = true;
-        } else if !failing && self.away {
-            let topics: Vec<&str> = self.names.keys().map(String::as_str).collect();
-            match self.consumer.subscribe(&topics) {
-                Ok(()) => self.away = false,
-                Err(error) => tracing::warn!(%error, "can't read again; trying again"),
-            }
         }
     }
 
@@ -334,6 +332,12 @@ impl Reading {
     fn name(&self, topic: &Topic) -> &str {
         self.names.iter().find(|(_, short)| *short == topic).map_or("", |(name, _)| name)
     }
+}
+
+/// Joins the group, for all topics.
+fn subscribe(consumer: &BaseConsumer<Watch>, names: &BTreeMap<String, Topic>) -> KafkaResult<()> {
+    let topics: Vec<&str> = names.keys().map(String::as_str).collect();
+    consumer.subscribe(&topics)
 }
 
 /// Hears what the client tells by itself.

@@ -6,7 +6,7 @@ use cartwright_core::events;
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     consumer::{BaseConsumer, Consumer},
-    error::{KafkaError, RDKafkaErrorCode},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -38,10 +38,6 @@ pub async fn ready(kafka: &Kafka, health: &Health, stop: &CancellationToken) {
                 Err(error) => error,
             },
         };
-        let error = match why(kafka).await {
-            Some(why) => format!("{error}: {why}"),
-            None => error,
-        };
         let next = wait.next();
         tracing::warn!(%error, "waiting for Kafka's topics (settings [kafka]); next look in {next:?}");
         health.note(Some(error));
@@ -53,13 +49,16 @@ pub async fn ready(kafka: &Kafka, health: &Health, stop: &CancellationToken) {
 }
 
 async fn make(kafka: &Kafka, create: Create) -> Result<(), String> {
-    let admin = admin(kafka)?;
+    let admin = admin(kafka).map_err(|error| error.to_string())?;
     let names = events::TOPICS.map(|topic| kafka.topic(topic));
     let replicas = create.replication;
     let topic = |name| NewTopic::new(name, create.partitions, TopicReplication::Fixed(replicas));
     let topics: Vec<NewTopic<'_>> = names.iter().map(|name| topic(name)).collect();
     let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
-    let made = admin.create_topics(&topics, &options).await.map_err(|error| unreachable(&error))?;
+    let made = match admin.create_topics(&topics, &options).await {
+        Ok(made) => made,
+        Err(error) => return Err(unreachable(kafka, &error).await),
+    };
     for result in made {
         match result {
             Ok(name) => tracing::info!(topic = name, partitions = create.partitions, "the topic was made"),
@@ -71,29 +70,33 @@ async fn make(kafka: &Kafka, create: Create) -> Result<(), String> {
 }
 
 async fn look(kafka: &Kafka) -> Result<(), String> {
-    let kafka = kafka.clone();
-    let looked = tokio::task::spawn_blocking(move || {
-        let admin = admin(&kafka)?;
+    let asked = kafka.clone();
+    let missing = tokio::task::spawn_blocking(move || {
+        let admin = admin(&asked)?;
         for topic in events::TOPICS {
-            let name = kafka.topic(topic);
-            let found =
-                admin.inner().fetch_metadata(Some(&name), PATIENCE).map_err(|error| unreachable(&error))?;
-            let there = found.topics().iter().any(|t| t.name() == name && !t.partitions().is_empty());
-            if !there {
-                return Err(format!("the topic {name} is not there, and kafka.create_topics is off"));
+            let name = asked.topic(topic);
+            let found = admin.inner().fetch_metadata(Some(&name), PATIENCE)?;
+            if !found.topics().iter().any(|t| t.name() == name && !t.partitions().is_empty()) {
+                return Ok(Some(name));
             }
         }
-        Ok(())
+        Ok(None)
     });
-    looked.await.unwrap_or_else(|error| Err(error.to_string()))
+    match missing.await {
+        Ok(Ok(None)) => Ok(()),
+        Ok(Ok(Some(name))) => Err(format!("the topic {name} is not there, and kafka.create_topics is off")),
+        Ok(Err(error)) => Err(unreachable(kafka, &error).await),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
-fn admin(kafka: &Kafka) -> Result<AdminClient<Watched>, String> {
-    kafka.client().create_with_context(Watched::default()).map_err(|error| error.to_string())
+fn admin(kafka: &Kafka) -> KafkaResult<AdminClient<Watched>> {
+    kafka.client().create_with_context(Watched::default())
 }
 
-fn unreachable(error: &KafkaError) -> String {
-    format!("the brokers can't be reached or refuse us: {error}")
+async fn unreachable(kafka: &Kafka, error: &KafkaError) -> String {
+    let why = why(kafka).await.map(|why| format!(": {why}")).unwrap_or_default();
+    format!("the brokers can't be reached or refuse us: {error}{why}")
 }
 
 /// Why the brokers don't answer, in the words of a client that is asked for them; an admin client keeps them to itself.
