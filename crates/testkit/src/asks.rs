@@ -10,7 +10,7 @@ use cartwright_core::{
         time::Timestamp,
     },
     ports::{Clock, Ids},
-    services::{Ask, Input, PlaceOrder, Request},
+    services::{Ask, Input, PlaceOrder, Request, Variation},
 };
 use uuid::Uuid;
 
@@ -32,6 +32,7 @@ pub fn placed(flow: &str, quantity: u32, unit_price: i64) -> Placed {
         total: 0,
     };
     let mut placed = Placed {
+        dialect: None,
         external_id: None,
         channel: None,
         flow: flow.to_owned(),
@@ -58,6 +59,7 @@ pub fn place(token: u64, order: &str, flow: &str) -> Input<Ask> {
         placed_by: PlacedBy { caller: "test".into(), key: Some(order.into()), fingerprint: "f".into() },
         correlation_id: Uuid::from_u128(9),
         put: false,
+        variation: Variation::default(),
     });
     Input::Command { token, command: Arc::new(ask) }
 }

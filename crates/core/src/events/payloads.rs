@@ -68,6 +68,9 @@ pub struct OrderEventV1 {
     pub version: u64,
     /// Its status after this change.
     pub status: OrderStatus,
+    /// What its client calls its state after this change, in a dialect whose clients do so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<String>,
     /// Its milestone after this change.
     pub milestone: Milestone,
 }

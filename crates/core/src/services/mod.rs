@@ -26,7 +26,8 @@ pub use self::{
     engine::{Engine, Input, StepReport, Unfinished},
     fulfillment::Fulfillment,
     orders::{
-        Answered, Ask, CREATED_TO_SHIPPED, OrderAnswer, Orders, PlaceOrder, Rejection, Request, SHIP_SCENARIO,
+        Answered, Ask, CREATED_TO_SHIPPED, OrderAnswer, Orders, PlaceOrder, Rejection, Request,
+        SHIP_SCENARIO, Variation,
     },
     parking::{Unpark, Unparked},
     payments::Payments,

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 pub use self::{
-    asks::{Answered, Ask, OrderAnswer, PlaceOrder, Rejection, Request},
+    asks::{Answered, Ask, OrderAnswer, PlaceOrder, Rejection, Request, Variation},
     publish::SHIP_SCENARIO,
 };
 use self::{
@@ -243,7 +243,17 @@ fn ask_on(order: &mut Order, happened: &mut Vec<OrderEvent>, ctx: &mut Ctx<'_>, 
         };
         let ours = asked.filter(|step| step.kind == StepKind::Wait).map(|step| (step.number, step.wait_ms));
         let undo = matches!(event, OrderEvent::StepUndoRequested { .. });
+        let theirs = asked.filter(|step| undo && step.by == By::Neighbour).map(|step| step.number);
         happened.push(event);
+        if let Some(step) = theirs {
+            let reason = "somebody else does it, whom nobody can stop".to_owned();
+            let kept = StepReport { step, report: Report::NotUndoable { reason }, facts: Facts::None };
+            let consequences = order.fold(&kept).unwrap_or_default();
+            for event in consequences {
+                order.apply(&event, ctx.now);
+                happened.push(event);
+            }
+        }
         if let Some((number, wait_ms)) = ours {
             if undo {
                 turn.drop_task(wait_task(order, number));

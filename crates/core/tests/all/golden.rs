@@ -103,6 +103,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
         order_id: order_id.clone(),
         version: 2,
         status: OrderStatus::Open,
+        word: None,
         milestone: Milestone::Authorized,
     };
     let lines = vec![ShipLine { sku: "product-456".into(), quantity: 2 }];
@@ -234,6 +235,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
 
 fn placed() -> Placed {
     Placed {
+        dialect: None,
         external_id: Some("shop-77".into()),
         channel: Some("web".into()),
         flow: "standard".into(),

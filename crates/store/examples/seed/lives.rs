@@ -28,7 +28,7 @@ use cartwright_core::{
     },
     services::{
         Ask, Engine, Fulfillment, Input, Logic, Orders, Payments, PlaceOrder, Providers, Request, Settings,
-        StepReport, TaskDone,
+        StepReport, TaskDone, Variation,
     },
 };
 use cartwright_testkit::MemoryStore;
@@ -169,6 +169,7 @@ impl Town {
             total: 0,
         };
         let mut placed = Placed {
+            dialect: None,
             external_id: self.kind.external.then(|| EXTERNAL.to_owned()),
             channel: self.kind.external.then(|| "web".to_owned()),
             flow: self.kind.flow.into(),
@@ -199,6 +200,7 @@ impl Town {
             placed_by: PlacedBy { caller: "seed".into(), key: None, fingerprint: "seed".into() },
             correlation_id: uuid(0xffff),
             put: false,
+            variation: Variation::default(),
         });
         Ok(Input::Command { token: 0, command: Arc::new(ask) })
     }

@@ -9,7 +9,7 @@ use cartwright_core::{
         order::{Actor, CancelReason, Milestone, OrderCommand, PaymentIntent, Placed, PlacedBy},
     },
     ports::AnswerKey,
-    services::{Ask, OrderAnswer, PlaceOrder, Rejection, Request as ChangeOrder},
+    services::{Ask, OrderAnswer, PlaceOrder, Rejection, Request as ChangeOrder, Variation},
 };
 use uuid::Uuid;
 
@@ -283,6 +283,7 @@ impl World<'_> {
             placed_by,
             correlation_id: Uuid::from_u64_pair(self.seed, asked.order as u64),
             put: stated.style == Style::Put,
+            variation: Variation::default(),
         })
     }
 }

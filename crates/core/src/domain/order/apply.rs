@@ -20,6 +20,7 @@ impl Order {
             }
             OrderEvent::StepMoved(report) => self.report(report, now),
             OrderEvent::MilestoneSet(milestone) => self.milestone = *milestone,
+            OrderEvent::WordSet(word) => self.word = Some(word.clone()),
             OrderEvent::Held { .. } => self.on_hold = true,
             OrderEvent::Released { .. } => self.on_hold = false,
             OrderEvent::CancellationRequested { reason, note } => {

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Milestone, Order, OrderEvent, OrderStatus, Unwinding};
-use crate::domain::flow::MANUAL_FLOW;
+use super::{Milestone, Order, OrderEvent, OrderStatus, StepReport, Unwinding};
+use crate::domain::flow::{By, MANUAL_FLOW};
 
 /// Something asked of an order that exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,6 +29,15 @@ pub enum OrderCommand {
     },
     /// Say how far it is (flow `manual` only).
     SetMilestone(Milestone),
+    /// Call its state by a word of the client's own (flow `manual` only).
+    SetWord {
+        /// The word.
+        word: String,
+        /// Whether the word that it has already is as good as another one.
+        again: bool,
+    },
+    /// A neighbour reports about a step that it does. About others' steps it changes nothing.
+    Report(StepReport),
 }
 
 /// Why an order is called off.
@@ -98,6 +107,11 @@ impl Action {
             (_, OrderStatus::Open, Some(Unwinding::Failing { reason })) => {
                 no(format!("the order is failing ({reason}), and what was done is being undone"))
             }
+            (Self::Cancel, OrderStatus::Open, None)
+                if order.awaited().is_some_and(|s| s.by == By::Neighbour) =>
+            {
+                no("somebody else is at work on it, whom nobody can stop".into())
+            }
             (Self::Cancel, OrderStatus::Open, None) => match &order.cancellation {
                 Some(super::Cancellation { refused: Some(why), .. }) => {
                     no(format!("the order can't be cancelled any more: {why}"))
@@ -124,13 +138,14 @@ impl Action {
 }
 
 impl OrderCommand {
-    /// What it is called in the table.
-    pub const fn action(&self) -> Action {
+    /// What it is called in the table; a report is no wish that could be refused.
+    pub const fn action(&self) -> Option<Action> {
         match self {
-            Self::Cancel { .. } => Action::Cancel,
-            Self::Hold { .. } => Action::Hold,
-            Self::Release { .. } => Action::Release,
-            Self::SetMilestone(_) => Action::SetMilestone,
+            Self::Cancel { .. } => Some(Action::Cancel),
+            Self::Hold { .. } => Some(Action::Hold),
+            Self::Release { .. } => Some(Action::Release),
+            Self::SetMilestone(_) | Self::SetWord { .. } => Some(Action::SetMilestone),
+            Self::Report(_) => None,
         }
     }
 }
@@ -141,7 +156,9 @@ impl Order {
     /// # Errors
     /// Why it can't be done now.
     pub fn decide(&self, command: &OrderCommand) -> Result<Vec<OrderEvent>, Refusal> {
-        command.action().permitted(self)?;
+        if let Some(action) = command.action() {
+            action.permitted(self)?;
+        }
         Ok(match command {
             OrderCommand::Cancel { reason, note } => {
                 vec![OrderEvent::CancellationRequested { reason: *reason, note: note.clone() }]
@@ -150,6 +167,12 @@ impl Order {
             OrderCommand::Release { note } => vec![OrderEvent::Released { note: note.clone() }],
             OrderCommand::SetMilestone(milestone) if *milestone == self.milestone => vec![],
             OrderCommand::SetMilestone(milestone) => vec![OrderEvent::MilestoneSet(*milestone)],
+            OrderCommand::SetWord { word, .. } => vec![OrderEvent::WordSet(word.clone())],
+            // Late, early and contradicting ones change nothing.
+            OrderCommand::Report(report) => match self.step(report.step) {
+                Some(step) if step.by == By::Neighbour => self.fold(report).unwrap_or_default(),
+                _ => vec![],
+            },
         })
     }
 

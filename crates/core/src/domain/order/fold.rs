@@ -1,5 +1,6 @@
 //! What other services report about steps, and what the order asks for next.
 
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Order, OrderEvent, OrderStatus, Unwinding};
@@ -10,7 +11,7 @@ use crate::domain::{
 };
 
 /// What a service reports about one step.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StepReport {
     /// The step's number.
     pub step: u32,
@@ -21,7 +22,7 @@ pub struct StepReport {
 }
 
 /// What came of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Report {
     /// Begun.
     Started,
@@ -51,7 +52,7 @@ pub enum Report {
 }
 
 /// What a report says beside the outcome.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum Facts {
     /// Nothing.
     #[default]

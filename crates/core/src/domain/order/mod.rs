@@ -57,6 +57,9 @@ pub struct Order {
     pub placed_by: PlacedBy,
     /// Where it stands.
     pub status: OrderStatus,
+    /// What the client calls its state, in a dialect whose clients do so themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub word: Option<String>,
     /// The last milestone.
     pub milestone: Milestone,
     /// Whether the next *do* is held back.
@@ -156,6 +159,8 @@ pub enum OrderEvent {
     StepMoved(StepReport),
     /// The client set a milestone.
     MilestoneSet(Milestone),
+    /// The client calls its state by another word.
+    WordSet(String),
     /// The next *do* is held back.
     Held {
         /// In the caller's words.

@@ -27,6 +27,9 @@ pub const MAX_QUANTITY: u32 = 10_000;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Placed {
+    /// The dialect of an older system by which it came; `None` for our own API. It stays with the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<String>,
     /// The client's own id for it.
     pub external_id: Option<String>,
     /// The sales channel, in which `external_id` is unique.
@@ -249,6 +252,7 @@ impl Order {
             intent,
             placed_by,
             status: OrderStatus::Open,
+            word: None,
             milestone: Milestone::Created,
             on_hold: false,
             payments: vec![],

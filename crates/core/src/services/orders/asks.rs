@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        flow::{By, Step, StepKind},
         frozen::Frozen,
         ids::{OrderId, digest},
         order::{Actor, Order, OrderCommand, PaymentIntent, Placed, PlacedBy},
@@ -38,6 +39,32 @@ pub struct PlaceOrder {
     pub correlation_id: Uuid,
     /// Whether an identical order under this id is as good as a new one (`PUT`).
     pub put: bool,
+    /// What of its flow goes otherwise for it.
+    pub variation: Variation,
+}
+
+/// What of an order's flow goes otherwise for it than for others.
+#[derive(Clone, Debug, Default)]
+pub struct Variation {
+    /// How long its `wait` steps take.
+    pub wait_ms: Option<u32>,
+    /// Steps of these kinds are a neighbour's to do.
+    pub neighbours: Vec<StepKind>,
+    /// What its client calls its state at first.
+    pub word: Option<String>,
+}
+
+impl Variation {
+    pub(super) fn change(&self, steps: &mut [Step]) {
+        for step in steps {
+            if step.kind == StepKind::Wait && self.wait_ms.is_some() {
+                step.wait_ms = self.wait_ms;
+            }
+            if self.neighbours.contains(&step.kind) {
+                step.by = By::Neighbour;
+            }
+        }
+    }
 }
 
 /// A command about an order that exists.
@@ -84,6 +111,9 @@ pub enum Rejection {
     /// The key came before with another body.
     #[error("this Idempotency-Key was used for another request")]
     KeyReused,
+    /// It is so already, and asking again is not wanted.
+    #[error("the order is so already")]
+    Unchanged,
     /// Not in this state.
     #[error("{0}")]
     NotNow(String),

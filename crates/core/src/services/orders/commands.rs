@@ -7,7 +7,7 @@ use crate::{
     domain::{
         flow::MANUAL_FLOW,
         ids::OrderId,
-        order::{Order, PaymentIntent},
+        order::{Order, OrderCommand, PaymentIntent},
     },
     ports::SavedAnswer,
     services::{Ctx, Turn},
@@ -42,6 +42,8 @@ pub(super) fn place_order(
         place.correlation_id,
         ctx.now,
     );
+    place.variation.change(&mut order.steps);
+    order.word.clone_from(&place.variation.word);
     begin(&mut order, ctx, turn);
     let order = record.insert(Arc::new(order));
     Ok(Answered { order: order.clone(), created: true, replayed: false })
@@ -82,6 +84,11 @@ pub(super) fn change_order(
     let order = record.as_mut().ok_or_else(|| Rejection::NotFound(request.order.clone()))?;
     if request.expected.is_some_and(|expected| expected != order.version) {
         return Err(Rejection::Stale(order.version));
+    }
+    if let OrderCommand::SetWord { word, again: false } = &request.command
+        && order.word.as_ref() == Some(word)
+    {
+        return Err(Rejection::Unchanged);
     }
     let first = order.decide(&request.command).map_err(|refusal| Rejection::NotNow(refusal.why))?;
     if !first.is_empty() {

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
-        flow::{Step, StepKind},
+        flow::{By, Step, StepKind},
         order::{Actor, Order, OrderEvent},
     },
     events::{
@@ -29,7 +29,7 @@ pub(super) fn publish(
     turn: &mut Turn,
 ) {
     let payloads: Vec<Payload> = happened.iter().filter_map(|event| payload(order, event)).collect();
-    if payloads.is_empty() && !happened.is_empty() {
+    if payloads.is_empty() && !happened.is_empty() && order.version > 1 {
         emit(order, Payload::OrderProgressed(as_it_stands(order)), cause, actor, ctx, turn);
     }
     for payload in payloads {
@@ -55,6 +55,7 @@ pub(super) fn as_it_stands(order: &Order) -> OrderEventV1 {
         order_id: order.id.clone(),
         version: order.version,
         status: order.status,
+        word: order.word.clone(),
         milestone: order.milestone,
     }
 }
@@ -63,12 +64,12 @@ fn payload(order: &Order, event: &OrderEvent) -> Option<Payload> {
     let at = as_it_stands(order);
     match event {
         OrderEvent::StepRequested { step } => {
-            let step = order.step(*step)?;
+            let step = order.step(*step).filter(|step| step.by == By::Us)?; // nobody else may carry out a neighbour's
             let work = work(order, step);
             Some(Payload::StepRequested(StepRequestedV1 { at, step: order.step_id(step.number), work }))
         }
         OrderEvent::StepUndoRequested { step } => {
-            let step = order.step(*step)?;
+            let step = order.step(*step).filter(|step| step.by == By::Us)?;
             let id = order.step_id(step.number);
             Some(Payload::StepUndoRequested(StepUndoRequestedV1 { at, step: id, kind: step.kind }))
         }
@@ -85,6 +86,7 @@ fn payload(order: &Order, event: &OrderEvent) -> Option<Payload> {
         OrderEvent::Cancelled => Some(Payload::OrderCancelled(at)),
         OrderEvent::StepMoved(_)
         | OrderEvent::MilestoneSet(_)
+        | OrderEvent::WordSet(_)
         | OrderEvent::CancellationRefused { .. }
         | OrderEvent::Failing { .. } => None,
     }

@@ -42,6 +42,7 @@ impl From<Rejection> for Problem {
             Rejection::ExternalIdTaken(order) => {
                 Self::new(StatusCode::CONFLICT, "external-id-taken", says).about(order)
             }
+            Rejection::Unchanged => Self::new(StatusCode::CONFLICT, "unchanged", says),
             Rejection::KeyReused => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", says),
             Rejection::NotNow(_) => Self::new(StatusCode::CONFLICT, "not-now", says),
             Rejection::Stale(_) => Self::new(StatusCode::PRECONDITION_FAILED, "stale", says),

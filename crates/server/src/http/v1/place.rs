@@ -13,7 +13,7 @@ use cartwright_core::{
             Placed, PlacedBy, Totals,
         },
     },
-    services::PlaceOrder,
+    services::{PlaceOrder, Variation},
 };
 use uuid::Uuid;
 
@@ -86,6 +86,7 @@ pub fn read_order(body: &[u8], asked: &Asked<'_>, fresh: impl Fn() -> Uuid) -> R
             },
             correlation_id: correlation_id.unwrap_or_else(fresh),
             put: asked.path_id.is_some(),
+            variation: Variation::default(),
         })
     })
 }
@@ -122,6 +123,7 @@ fn read_placed(form: &mut Form<'_>) -> Option<Placed> {
         Some(["lines", "charges", "tax", "total"].map(|name| totals.integer(name, -MAX_AMOUNT, MAX_AMOUNT)))
     });
     let mut placed = Placed {
+        dialect: None,
         external_id,
         channel,
         flow,

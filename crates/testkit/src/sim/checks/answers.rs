@@ -142,6 +142,9 @@ impl Checks {
                     });
                 }
             }
+            Rejection::Unchanged => {
+                self.fail("answers", Some(id), "nobody asked for a word".to_owned());
+            }
             Rejection::KeyReused => {
                 self.fail(
                     "same key, same answer",
