@@ -2,6 +2,7 @@
 
 pub mod admin;
 mod described;
+mod dialects;
 mod form;
 mod health;
 mod hear_out;
@@ -96,9 +97,15 @@ pub enum Serves {
 
 /// The HTTP side of a listener, with the documentation of what it answers.
 pub fn router(api: Arc<Api>, serves: Serves) -> Router {
+    let state = api.clone();
     let (routes, mut openapi) = calls(serves).with_state(api).split_for_parts();
     described::complete(&mut openapi);
-    routes
+    let dialects = match serves {
+        Serves::All | Serves::Public => dialects::mounted().with_state(state),
+        Serves::Admin | Serves::Health => Router::new(),
+    };
+    let all = routes
+        .merge(dialects)
         .route("/", get(async || Redirect::to("/docs")))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi))
         .fallback(async || {
@@ -113,7 +120,8 @@ pub fn router(api: Arc<Api>, serves: Serves) -> Router {
         .layer(middleware::from_fn(layers::observe))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(CatchPanicLayer::custom(layers::panicked));
+    dialects::in_any_case(all)
 }
 
 /// The OpenAPI document of everything.

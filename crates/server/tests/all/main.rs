@@ -8,6 +8,7 @@ mod changing;
 mod cli;
 mod cli_troubles;
 mod crash;
+mod dialects;
 mod embedded;
 mod events;
 mod flows;

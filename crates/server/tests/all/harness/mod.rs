@@ -34,7 +34,7 @@ pub use self::{
 };
 
 /// What must come true within it. Generous: it only decides how long a broken system keeps us waiting.
-const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// Where orders are.
 pub const ORDERS: &str = "/v1/orders";
@@ -367,7 +367,7 @@ pub async fn wait_until(what: &str, holds: impl AsyncFn() -> bool) {
 }
 
 /// Lets others work between two looks. Nothing depends on its length.
-async fn pause() {
+pub async fn pause() {
     tokio::time::sleep(Duration::from_millis(3)).await;
 }
 

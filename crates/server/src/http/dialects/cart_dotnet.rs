@@ -1,0 +1,277 @@
+//! `cart-dotnet`: a cart service that makes up orders, and an order service that shows them. Clients call an order's state
+//! by whatever word they like.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{RawQuery, State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use cartwright_core::{
+    domain::{
+        ids::OrderId,
+        money::{Amount, Currency},
+        order::{Customer, Line, MAX_LINES, Order, OrderCommand, PaymentIntent, Placed, Totals},
+        time::Timestamp,
+    },
+    ports::OrderQuery,
+    services::{Rejection, Variation},
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::{
+    Dialect, Refused,
+    aspnet::{self, Invalid, Refusal},
+    decimal,
+    orders::{self, New, NotDone},
+};
+use crate::http::Api;
+
+const NAME: &str = "cart-dotnet";
+/// The flow of its orders: clients say how far they are.
+const FLOW: &str = "manual";
+/// Its word for an order that nobody has touched yet.
+const NEW: &str = "new";
+/// Characters of a status, at most.
+const MAX_STATUS: usize = 1_000;
+
+/// What it is called, and what it answers.
+pub const DIALECT: Dialect = Dialect {
+    name: NAME,
+    routes,
+    any_case: &[
+        "order",
+        "create-order",
+        "update-order",
+        "order-details",
+        "getallorderidsfromtopic",
+        "health",
+    ],
+};
+
+fn routes(prefix: &str) -> Router<Arc<Api>> {
+    let at = |path: &str| format!("{prefix}{path}");
+    Router::new()
+        .route(&at("/order/create-order"), post(create))
+        .route(&at("/order/update-order"), put(update))
+        .route(&at("/order/order-details"), get(details))
+        .route(&at("/order/getallorderidsfromtopic"), get(in_topic))
+        .route(&at("/health"), get(async || StatusCode::OK))
+}
+
+/// An order as this system shows it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View<'a> {
+    order_id: &'a str,
+    customer_id: &'a str,
+    order_date: Timestamp,
+    items: Vec<Item<'a>>,
+    total_amount: Box<RawValue>,
+    currency: &'static str,
+    status: &'a str,
+    shipping_cost: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Item<'a> {
+    product_id: &'a str,
+    quantity: u32,
+    price: Box<RawValue>,
+}
+
+impl<'a> View<'a> {
+    fn of(order: &'a Order) -> Self {
+        let placed = &*order.placed;
+        let scale = placed.scale.unwrap_or_else(|| placed.currency.scale());
+        let item = |line: &'a Line| Item {
+            product_id: &line.sku,
+            quantity: line.quantity,
+            price: decimal::number(line.unit_price.unwrap_or_default(), scale),
+        };
+        Self {
+            order_id: order.id.as_str(),
+            customer_id: &placed.customer.id,
+            order_date: order.created_at,
+            items: placed.lines.iter().map(item).collect(),
+            total_amount: decimal::number(placed.totals.total, scale),
+            currency: placed.currency.code(),
+            status: order.word.as_deref().unwrap_or(NEW),
+            // 2 % of the total, exactly.
+            shipping_cost: decimal::number(placed.totals.total.saturating_mul(2), scale + 2),
+        }
+    }
+}
+
+async fn create(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refused> {
+    let body = aspnet::body(&headers, body)?;
+    let (id, items) = read_new(&body)?;
+    let variation = Variation { word: Some(NEW.to_owned()), ..Variation::default() };
+    let new = New { id: Some(id), placed: made_up(items), intent: PaymentIntent::default(), variation };
+    match orders::place(&api, new, body.len()).await {
+        Ok(_) => Ok(aspnet::text(StatusCode::OK, "Order created successfully")),
+        Err(NotDone::Rejected(Rejection::IdTaken(_))) => {
+            Ok(aspnet::text(StatusCode::CONFLICT, "Order already exists"))
+        }
+        Err(why) => Err(why.into()),
+    }
+}
+
+fn read_new(body: &[u8]) -> Result<(OrderId, usize), Refusal> {
+    let body = aspnet::object(body)?;
+    let (id, items) = (body.text("OrderId")?, body.int("ItemsNum")?);
+    let mut invalid = Invalid::default();
+    let id = read_id(&mut invalid, id);
+    let most = i32::try_from(MAX_LINES).unwrap_or(i32::MAX);
+    let items = invalid.int("ItemsNum", items, 1, most);
+    invalid.check()?;
+    // An id that is none was noted.
+    let id = id.ok_or_else(|| Refusal::of(StatusCode::BAD_REQUEST, "Bad Request"))?;
+    Ok((id, usize::try_from(items).unwrap_or(1)))
+}
+
+fn read_id(invalid: &mut Invalid, id: Option<String>) -> Option<OrderId> {
+    let id = id.unwrap_or_default();
+    if id.trim().is_empty() {
+        invalid.say("OrderId", "The OrderId field is required.");
+        return None;
+    }
+    let parsed = OrderId::parse(&id).ok();
+    if parsed.is_none() {
+        invalid.say("OrderId", "The OrderId must have 1 to 128 bytes and no control characters.");
+    }
+    parsed
+}
+
+/// An order as the old cart makes one up: so many products, 1 to 4 of each, at 10 to 99 a piece.
+fn made_up(items: usize) -> Placed {
+    let line = |n: usize| {
+        let luck = Uuid::now_v7().as_u128();
+        let (quantity, price) = (1 + (luck % 4) as u32, 10 + ((luck >> 8) % 90) as Amount);
+        Line {
+            id: n.to_string(),
+            sku: format!("Product{n}"),
+            name: None,
+            quantity,
+            unit_price: Some(price * 100),
+            discount: 0,
+            tax: 0,
+            total: 0,
+        }
+    };
+    Placed {
+        dialect: Some(NAME.to_owned()),
+        external_id: None,
+        channel: None,
+        flow: FLOW.to_owned(),
+        customer: Customer { id: guid().to_string(), name: None, email: None },
+        currency: Currency::parse("USD").unwrap_or(Currency::NONE),
+        scale: None,
+        lines: (1..=items).map(line).collect(),
+        charges: vec![],
+        totals: Totals::default(),
+        ship_to: None,
+        bill_to: None,
+        metadata: BTreeMap::new(),
+    }
+}
+
+/// A random GUID.
+fn guid() -> Uuid {
+    uuid::Builder::from_random_bytes(Uuid::now_v7().into_bytes()).into_uuid()
+}
+
+async fn update(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refused> {
+    let body = aspnet::body(&headers, body)?;
+    let (sent, status) = read_update(&body)?;
+    let missing = || aspnet::text(StatusCode::NOT_FOUND, format!("Order with ID {sent} not found"));
+    let Ok(id) = OrderId::parse(&sent) else { return Ok(missing()) };
+    let command = OrderCommand::SetWord { word: status, again: false };
+    match orders::change(&api, NAME, &id, command).await {
+        Ok(Some(_)) => Ok(aspnet::text(StatusCode::OK, "Order updated successfully")),
+        Ok(None) => Ok(missing()),
+        // The old system says 500, as if it were its own fault.
+        Err(NotDone::Rejected(Rejection::Unchanged)) => {
+            Ok(aspnet::text(StatusCode::CONFLICT, "Order status is the same as entered."))
+        }
+        Err(why) => Err(why.into()),
+    }
+}
+
+fn read_update(body: &[u8]) -> Result<(String, String), Refusal> {
+    let body = aspnet::object(body)?;
+    let (id, status) = (body.text("orderId")?, body.text("status")?);
+    let mut invalid = Invalid::default();
+    let id = id.unwrap_or_default();
+    if id.trim().is_empty() {
+        invalid.say("OrderId", "The OrderId field is required.");
+    }
+    let status = invalid.text("Status", status, MAX_STATUS);
+    invalid.check()?;
+    Ok((id, status))
+}
+
+async fn details(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Response, Refused> {
+    let sent = parameter(query.as_deref(), "orderId")?;
+    // Spaces in the id are ignored, as the old system does.
+    let id = OrderId::parse(&sent.replace(' ', ""));
+    let order = match id {
+        Ok(id) => orders::find(&api, NAME, &id).await?,
+        Err(_) => None,
+    };
+    Ok(match order {
+        Some(order) => aspnet::json(StatusCode::OK, &View::of(&order)),
+        None => {
+            aspnet::text(StatusCode::NOT_FOUND, format!("Order with ID {} not found.", sent.replace(' ', "")))
+        }
+    })
+}
+
+async fn in_topic(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Response, Refused> {
+    let topic = parameter(query.as_deref(), "topicName")?;
+    let is_new = match &*topic {
+        "order-created-topic" => true,
+        "order-updated-topic" => false,
+        _ => return Ok(aspnet::text(StatusCode::BAD_REQUEST, "Invalid topic name.")),
+    };
+    let belongs =
+        move |order: &Order| order.word.as_deref().unwrap_or(NEW).eq_ignore_ascii_case(NEW) == is_new;
+    let write = Arc::new(move |order: &Order| {
+        belongs(order).then(|| serde_json::to_vec(&View::of(order)).ok()).flatten()
+    });
+    let query = OrderQuery { flow: vec![FLOW.to_owned()], ..OrderQuery::default() };
+    let none = || aspnet::text(StatusCode::NOT_FOUND, "No orders found in the specified topic.");
+    // How many there are is known at the end, and the order of the names is free.
+    let end = move |count: u64| format!("],\"message\":\"Total orders in topic '{topic}': {count}\"}}");
+    let list = orders::stream_some(&api, NAME, query, "{\"orders\":[".to_owned(), write, end).await?;
+    Ok(list.map_or_else(none, |body| {
+        ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], body).into_response()
+    }))
+}
+
+/// A parameter of the query; its name matches in any case.
+fn parameter(query: Option<&str>, name: &str) -> Result<String, Refusal> {
+    let found = form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .find(|(sent, _)| sent.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.into_owned());
+    found.filter(|value| !value.is_empty()).ok_or_else(|| {
+        let mut invalid = Invalid::default();
+        invalid.say(name, format!("The {name} field is required."));
+        invalid.check().err().unwrap_or_else(|| Refusal::of(StatusCode::BAD_REQUEST, "Bad Request"))
+    })
+}

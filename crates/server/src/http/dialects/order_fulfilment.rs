@@ -1,0 +1,184 @@
+//! `order-fulfilment`: orders that are paid and scheduled by workers, and rest there.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, State, rejection::BytesRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::Response,
+    routing::{get, post},
+};
+use cartwright_core::{
+    domain::{
+        ids::OrderId,
+        money::Currency,
+        order::{
+            Address, Customer, Line, Milestone, Order, OrderStatus, PaymentIntent, PaymentStatus, Placed,
+            Totals,
+        },
+        time::Timestamp,
+    },
+    services::Variation,
+};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{
+    Dialect, Refused,
+    aspnet::{self, Refusal},
+    orders::{self, New},
+};
+use crate::http::Api;
+
+const NAME: &str = "order-fulfilment";
+/// The flow of its orders: pay, then schedule.
+const FLOW: &str = "scheduled";
+
+/// What it is called, and what it answers.
+pub const DIALECT: Dialect = Dialect { name: NAME, routes, any_case: &["orders"] };
+
+fn routes(prefix: &str) -> Router<Arc<Api>> {
+    Router::new()
+        .route(&format!("{prefix}/orders"), post(place))
+        .route(&format!("{prefix}/orders/{{id}}"), get(one))
+}
+
+/// An order as this system shows it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View<'a> {
+    id: &'a str,
+    customer_email: &'a str,
+    product_type: &'a str,
+    country: &'a str,
+    status: &'static str,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+/// What a client sent.
+struct Asked {
+    email: String,
+    product: String,
+    country: String,
+    scenario: Option<String>,
+}
+
+async fn place(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refused> {
+    let body = aspnet::body(&headers, body)?;
+    let asked = match read(&body)? {
+        Ok(asked) => asked,
+        Err(why) => return Ok(aspnet::text(StatusCode::BAD_REQUEST, why)),
+    };
+    let id = OrderId::from(Uuid::now_v7());
+    let intent = PaymentIntent {
+        scenario: Some(scenario(&id, asked.scenario.as_deref()).to_owned()),
+        ..PaymentIntent::default()
+    };
+    let new = New { id: Some(id), placed: placed(asked), intent, variation: Variation::default() };
+    let answered = orders::place(&api, new, body.len()).await?;
+    let order = &*answered.order;
+    let answer = serde_json::json!({"id": order.id.as_str(), "correlationId": order.correlation_id});
+    let mut response = aspnet::json(StatusCode::CREATED, &answer);
+    if let Ok(location) = HeaderValue::from_str(&format!("/orders/{}", order.id)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// What was sent, trimmed; or what is wrong with it first, in this system's words.
+fn read(body: &[u8]) -> Result<Result<Asked, &'static str>, Refusal> {
+    let body = aspnet::object(body)?;
+    let trimmed = |name| body.text(name).map(|text| text.unwrap_or_default().trim().to_owned());
+    let (email, product) = (trimmed("customerEmail")?, trimmed("productType")?);
+    let country = trimmed("country")?.to_uppercase();
+    let scenario = body.text("paymentScenario")?;
+    Ok(if email.is_empty() {
+        Err("CustomerEmail required")
+    } else if product.is_empty() {
+        Err("ProductType required")
+    } else if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        Err("Country must be 2-letter code")
+    } else {
+        Ok(Asked { email, product, country, scenario })
+    })
+}
+
+/// How the simulated provider is to answer. Without a wish the last digit of the id decides, by its character code.
+fn scenario(id: &OrderId, asked: Option<&str>) -> &'static str {
+    let authorised = match asked {
+        Some(scenario) => scenario == "success",
+        None => id.as_str().bytes().last().is_some_and(|last| last % 2 == 0),
+    };
+    if authorised { "success" } else { "decline" }
+}
+
+fn placed(asked: Asked) -> Placed {
+    let Asked { email, product, country, scenario } = asked;
+    Placed {
+        dialect: Some(NAME.to_owned()),
+        external_id: None,
+        channel: None,
+        flow: FLOW.to_owned(),
+        customer: Customer { id: email.clone(), name: None, email: Some(email) },
+        currency: Currency::NONE,
+        scale: None,
+        lines: vec![Line {
+            id: "1".to_owned(),
+            sku: product.clone(),
+            name: Some(product),
+            quantity: 1,
+            unit_price: None,
+            discount: 0,
+            tax: 0,
+            total: 0,
+        }],
+        charges: vec![],
+        totals: Totals::default(),
+        ship_to: Some(Address { country: Some(country), ..Address::default() }),
+        bill_to: None,
+        metadata: scenario
+            .map(|scenario| ("paymentScenario".to_owned(), scenario))
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
+    }
+}
+
+async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refused> {
+    let order = match OrderId::parse(&id) {
+        Ok(id) => orders::find(&api, NAME, &id).await?,
+        Err(_) => None,
+    };
+    let order = order.ok_or_else(|| Refusal::of(StatusCode::NOT_FOUND, "Not Found"))?;
+    Ok(aspnet::json(StatusCode::OK, &view(&order)))
+}
+
+fn view(order: &Order) -> View<'_> {
+    let placed = &*order.placed;
+    View {
+        id: order.id.as_str(),
+        customer_email: placed.customer.email.as_deref().unwrap_or_default(),
+        product_type: placed.lines.first().and_then(|line| line.name.as_deref()).unwrap_or_default(),
+        country: placed.ship_to.as_ref().and_then(|to| to.country.as_deref()).unwrap_or_default(),
+        status: stands(order),
+        created_at: order.created_at,
+        updated_at: order.updated_at,
+    }
+}
+
+/// Its word for where an order is. One that was called off through our own API keeps the last one.
+fn stands(order: &Order) -> &'static str {
+    match (order.payment_status(), order.milestone) {
+        (PaymentStatus::Declined, _) => "PaymentFailed",
+        _ if order.status == OrderStatus::Failed => "PaymentFailed",
+        (_, Milestone::Scheduled | Milestone::Shipped | Milestone::Delivered) => "FulfillmentScheduled",
+        (_, Milestone::Authorized) => "PaymentAuthorized",
+        _ => "Created",
+    }
+}

@@ -1,0 +1,249 @@
+//! `order-tracking`: a tracking service with a background consumer. Every answer is wrapped.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use cartwright_core::{
+    domain::{
+        ids::OrderId,
+        money::{Currency, MAX_SCALE},
+        order::{Customer, Line, Order, OrderStatus, PaymentIntent, Placed, Totals},
+        time::Timestamp,
+    },
+    ports::OrderQuery,
+    services::Variation,
+};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use utoipa::openapi::HttpMethod;
+
+use super::{
+    Dialect, Refused,
+    aspnet::{self, Invalid, Refusal},
+    decimal::{self, Decimal},
+    documents::{self, Call},
+    orders::{self, New},
+};
+use crate::http::Api;
+
+const NAME: &str = "order-tracking";
+/// The flow of its orders: taken up, worked on for a while, completed.
+const FLOW: &str = "processing";
+
+/// What it is called, and what it answers.
+pub const DIALECT: Dialect = Dialect {
+    name: NAME,
+    routes,
+    any_case: &["api", "orders", "user", "status", "swagger", "v1", "swagger.json"],
+};
+
+const CALLS: [Call; 5] = [
+    (HttpMethod::Post, "/api/orders", "Place an order", &[200, 400]),
+    (HttpMethod::Get, "/api/orders", "All orders, newest first", &[200]),
+    (HttpMethod::Get, "/api/orders/{orderId}", "One order", &[200, 404]),
+    (HttpMethod::Get, "/api/orders/user/{userId}", "The orders of a user", &[200, 400]),
+    (HttpMethod::Get, "/api/orders/status/{status}", "The orders with a status", &[200]),
+];
+
+fn routes(prefix: &str) -> Router<Arc<Api>> {
+    let at = |path: &str| format!("{prefix}{path}");
+    let document = documents::document("Order tracking", prefix, &CALLS);
+    Router::new()
+        .merge(documents::at_swagger(prefix, document))
+        .merge(documents::page(prefix))
+        .route(&at("/api/orders"), post(place).get(all))
+        .route(&at("/api/orders/{id}"), get(one))
+        .route(&at("/api/orders/user/{user}"), get(of_user))
+        .route(&at("/api/orders/status/{status}"), get(with_status))
+}
+
+/// What surrounds every answer.
+#[derive(Serialize)]
+struct Wrapped<T> {
+    success: bool,
+    message: String,
+    data: T,
+    timestamp: Timestamp,
+}
+
+/// An order as this system shows it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View<'a> {
+    order_id: &'a str,
+    user_id: u32,
+    product_name: &'a str,
+    quantity: u32,
+    price: Box<RawValue>,
+    total_amount: Box<RawValue>,
+    status: &'static str,
+    created_at: Timestamp,
+    processed_at: Option<Timestamp>,
+}
+
+impl<'a> View<'a> {
+    fn of(order: &'a Order) -> Self {
+        let placed = &*order.placed;
+        let scale = placed.scale.unwrap_or_else(|| placed.currency.scale());
+        let line = placed.lines.first();
+        let (status, processed_at) = stands(order);
+        Self {
+            order_id: order.id.as_str(),
+            user_id: placed.customer.id.parse().unwrap_or_default(),
+            product_name: line.and_then(|line| line.name.as_deref()).unwrap_or_default(),
+            quantity: line.map_or(0, |line| line.quantity),
+            price: decimal::number(line.and_then(|line| line.unit_price).unwrap_or_default(), scale),
+            total_amount: decimal::number(placed.totals.total, scale),
+            status,
+            created_at: order.created_at,
+            processed_at,
+        }
+    }
+}
+
+/// Its word for where an order is, and since when it is worked on: an order waits from its beginning.
+fn stands(order: &Order) -> (&'static str, Option<Timestamp>) {
+    match order.status {
+        OrderStatus::Open => ("PROCESSING", Some(order.created_at)),
+        OrderStatus::Completed => ("COMPLETED", Some(order.created_at)),
+        OrderStatus::Failed => ("FAILED", Some(order.created_at)),
+        OrderStatus::Cancelled => ("CANCELLED", Some(order.created_at)),
+    }
+}
+
+async fn place(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refused> {
+    let body = aspnet::body(&headers, body)?;
+    let placed = read(&body)?;
+    let new = New { id: None, placed, intent: PaymentIntent::default(), variation: Variation::default() };
+    let answered = orders::place(&api, new, body.len()).await?;
+    // As it was accepted, however far it has come since.
+    let data = View { status: "PLACED", processed_at: None, ..View::of(&answered.order) };
+    Ok(wrapped(&api, StatusCode::OK, "Order created and published successfully".to_owned(), data))
+}
+
+fn read(body: &[u8]) -> Result<Placed, Refusal> {
+    let body = aspnet::object(body)?;
+    let (user, name) = (body.int("userId")?, body.text("productName")?);
+    let (quantity, price) = (body.int("quantity")?, body.decimal("price")?);
+    let mut invalid = Invalid::default();
+    let user = invalid.int("UserId", user, 1, i32::MAX);
+    let name = invalid.text("ProductName", name, 200);
+    let quantity = invalid.int("Quantity", quantity, 1, 1_000);
+    let currency = Currency::parse("USD").unwrap_or(Currency::NONE);
+    let price = price.unwrap_or(Decimal { units: 0, scale: 0 });
+    let scale = price.scale.max(currency.scale());
+    let unit_price = price.at(scale).filter(|_| scale <= MAX_SCALE);
+    let at_least_a_cent = price
+        .at(scale)
+        .zip(10_i64.checked_pow(u32::from(scale) - 2))
+        .is_some_and(|(price, cent)| price >= cent);
+    if unit_price.is_none() || !at_least_a_cent {
+        invalid.say("Price", "Price must be at least 0.01, with at most 6 decimals.");
+    }
+    let mut placed = Placed {
+        dialect: Some(NAME.to_owned()),
+        external_id: None,
+        channel: None,
+        flow: FLOW.to_owned(),
+        customer: Customer { id: user.to_string(), name: None, email: None },
+        currency,
+        scale: (scale != currency.scale()).then_some(scale),
+        lines: vec![Line {
+            id: "1".to_owned(),
+            sku: name.clone(),
+            name: Some(name),
+            quantity,
+            unit_price,
+            discount: 0,
+            tax: 0,
+            total: 0,
+        }],
+        charges: vec![],
+        totals: Totals::default(),
+        ship_to: None,
+        bill_to: None,
+        metadata: BTreeMap::new(),
+    };
+    if placed.add_up().is_err() {
+        invalid.say("Price", "The price times the quantity is more than an order can hold.");
+    }
+    invalid.check()?;
+    Ok(placed)
+}
+
+async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refused> {
+    let order = match OrderId::parse(&id) {
+        Ok(id) => orders::find(&api, NAME, &id).await?,
+        Err(_) => None,
+    };
+    Ok(match order {
+        Some(order) => {
+            wrapped(&api, StatusCode::OK, "Order retrieved successfully".to_owned(), View::of(&order))
+        }
+        None => {
+            let none: Option<View<'_>> = None;
+            let missing = Wrapped {
+                success: false,
+                message: "Order not found".to_owned(),
+                data: none,
+                timestamp: api.clock.now(),
+            };
+            aspnet::json(StatusCode::NOT_FOUND, &missing)
+        }
+    })
+}
+
+async fn all(State(api): State<Arc<Api>>) -> Result<Response, Refused> {
+    list(&api, OrderQuery::default(), String::new()).await
+}
+
+async fn of_user(State(api): State<Arc<Api>>, Path(user): Path<String>) -> Result<Response, Refused> {
+    let Ok(number) = user.parse::<i32>() else { return Err(Refusal::parameter("userId", &user).into()) };
+    let query = OrderQuery { customer: vec![number.to_string()], ..OrderQuery::default() };
+    list(&api, query, format!(" for user {number}")).await
+}
+
+async fn with_status(State(api): State<Arc<Api>>, Path(status): Path<String>) -> Result<Response, Refused> {
+    let words = [
+        ("PROCESSING", OrderStatus::Open),
+        ("COMPLETED", OrderStatus::Completed),
+        ("FAILED", OrderStatus::Failed),
+        ("CANCELLED", OrderStatus::Cancelled),
+    ];
+    let behind = format!(" with status '{status}'");
+    match words.into_iter().find(|(word, _)| word.eq_ignore_ascii_case(&status)) {
+        Some((_, status)) => {
+            list(&api, OrderQuery { status: vec![status], ..OrderQuery::default() }, behind).await
+        }
+        None => Ok(wrapped(&api, StatusCode::OK, format!("Retrieved 0 orders{behind}"), [(); 0])),
+    }
+}
+
+async fn list(api: &Arc<Api>, query: OrderQuery, behind: String) -> Result<Response, Refused> {
+    let query = OrderQuery { flow: vec![FLOW.to_owned()], ..query };
+    let write = Arc::new(|order: &Order| serde_json::to_vec(&View::of(order)).ok());
+    let clock = api.clock.clone();
+    // How many there are is known at the end, and the order of the names is free.
+    let end = move |count: u64| {
+        let message = serde_json::to_string(&format!("Retrieved {count} orders{behind}")).unwrap_or_default();
+        format!("],\"message\":{message},\"timestamp\":\"{}\"}}", clock.now())
+    };
+    let body =
+        orders::stream(api, NAME, query, "{\"success\":true,\"data\":[".to_owned(), write, end).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json; charset=utf-8")], body).into_response())
+}
+
+fn wrapped(api: &Api, status: StatusCode, message: String, data: impl Serialize) -> Response {
+    aspnet::json(status, &Wrapped { success: true, message, data, timestamp: api.clock.now() })
+}
