@@ -32,6 +32,8 @@ pub const ORDERS: &str = "orders";
 pub const PAYMENTS: &str = "payments";
 /// The topic of the fulfillment service.
 pub const FULFILLMENT: &str = "fulfillment";
+/// The header that names the dialect by which an order came.
+pub const DIALECT: &str = "dialect";
 /// All topics of ours.
 pub const TOPICS: [&str; 3] = [ORDERS, PAYMENTS, FULFILLMENT];
 
@@ -112,8 +114,8 @@ impl Payload {
 
 impl Envelope {
     /// The message of this event on its service's topic, with the headers of DESIGN: CloudEvents attributes in
-    /// their Kafka binding, and the two that the old systems know.
-    pub fn message(&self, topic: &std::sync::Arc<str>, key: &OrderId) -> Message {
+    /// their Kafka binding, and the two that the old systems know; [`DIALECT`] for an order that came by one.
+    pub fn message(&self, topic: &std::sync::Arc<str>, key: &OrderId, dialect: Option<&str>) -> Message {
         let kind = self.payload.event_type();
         let (mut id, mut correlation) = (Uuid::encode_buffer(), Uuid::encode_buffer());
         let source = ["/cartwright/", &self.source].concat();
@@ -126,7 +128,8 @@ impl Envelope {
             ("ce_source", &source),
         ];
         let step = self.payload.asks_for().map(|step| ("stepKind", step.as_str()));
-        let headers = always.into_iter().chain(step).collect();
+        let dialect = dialect.map(|dialect| (DIALECT, dialect));
+        let headers = always.into_iter().chain(step).chain(dialect).collect();
         Message { topic: topic.clone(), key: key.clone(), headers, value: encode(self).into() }
     }
 }

@@ -18,11 +18,11 @@ use self::{
     works::{Working, Works},
 };
 use super::{
-    CACHED_BYTES, CACHED_RECORDS, Ctx, Logic, MAX_ROUNDS, Settings, TaskDone, Turn, Unpark, parking,
+    CACHED_BYTES, CACHED_RECORDS, Ctx, Logic, MAX_ROUNDS, Settings, TaskDone, Turn, Unpark,
+    parking::{self, Heard},
 };
 use crate::{
     domain::{ids::OrderId, time::Timestamp},
-    events::Envelope,
     ports::{
         AnswerKey, Batch, Clock, Commit, Cursor, Delivery, Guard, Ids, Outcome, SavedAnswer, Store,
         StoreError, Task,
@@ -88,7 +88,7 @@ pub struct Engine<L: Logic> {
 struct Item<C> {
     input: Input<C>,
     order: OrderId,
-    event: Option<Result<Envelope, String>>,
+    heard: Option<Result<Heard, String>>,
     saved: Option<SavedAnswer>,
     creates: bool,
     taken_by: Option<OrderId>,
@@ -195,7 +195,7 @@ impl<L: Logic> Engine<L> {
         items: &mut Vec<Item<L::Command>>,
         report: &mut StepReport<L::Answer>,
     ) {
-        let (order, event, creates) = match &input {
+        let (order, heard, creates) = match &input {
             Input::Command { command, .. } => {
                 let target = self.logic.target(command);
                 (target.order.clone(), None, target.creates)
@@ -215,14 +215,14 @@ impl<L: Logic> Engine<L> {
                 if !self.logic.wants(delivery) {
                     return;
                 }
-                let order = parking::order_of(delivery);
-                let event = parking::read(delivery, &order);
-                (order, Some(event), false)
+                let (order, heard) = parking::hear(&self.logic, delivery);
+                let creates = heard.as_ref().is_ok_and(Heard::creates);
+                (order, Some(heard), creates)
             }
             Input::Task(done) => (done.task.order.clone(), None, false),
             Input::Sweep(order) | Input::Unpark { order, .. } => (order.clone(), None, false),
         };
-        items.push(Item { input, order, event, saved: None, creates, taken_by: None });
+        items.push(Item { input, order, heard, saved: None, creates, taken_by: None });
     }
 
     async fn reserve_numbers(&mut self, wanted: usize) -> Result<(), StoreError> {
@@ -285,7 +285,7 @@ impl<L: Logic> Engine<L> {
                     work.answers.push(i);
                 }
                 Input::Delivery(delivery) => {
-                    let event_id = item.event.as_ref().and_then(|event| Some(event.as_ref().ok()?.event_id));
+                    let event_id = item.heard.as_ref().and_then(|heard| Some(heard.as_ref().ok()?.event_id()));
                     parking::set_aside(&mut work.parts(), delivery, event_id, reason, now);
                 }
                 // The task stays in its table and comes again when its lease is over; a sweep as long as it is due.
@@ -301,7 +301,7 @@ impl<L: Logic> Engine<L> {
         if matches!(item.input, Input::Delivery(_) | Input::Sweep(_)) && !work.parked.waiting.is_empty() {
             parking::release(&mut self.logic, &mut work.parts(), &mut ctx);
         }
-        match (&item.input, &item.event) {
+        match (&item.input, &item.heard) {
             (Input::Command { command, .. }, _) => {
                 let was_absent = work.record.is_none();
                 let key = self.logic.target(command).answer;
@@ -323,8 +323,14 @@ impl<L: Logic> Engine<L> {
                     parking::release(&mut self.logic, &mut work.parts(), &mut ctx);
                 }
             }
-            (Input::Delivery(delivery), event) => {
-                parking::deliver(&mut self.logic, work.parts(), delivery, event.as_ref(), &mut ctx);
+            (Input::Delivery(delivery), heard) => {
+                let was_absent = work.record.is_none();
+                parking::deliver(&mut self.logic, work.parts(), delivery, heard.as_ref(), &mut ctx);
+                if was_absent && work.record.is_some() {
+                    self.admitted +=
+                        u64::from(work.record.as_ref().is_some_and(|new| self.logic.counts(new)));
+                    parking::release(&mut self.logic, &mut work.parts(), &mut ctx);
+                }
             }
             (Input::Task(done), _) => self.logic.task(&mut work.record, done, &mut ctx, &mut work.turn),
             (Input::Sweep(_), _) => self.logic.sweep(&mut work.record, &mut ctx, &mut work.turn),

@@ -26,8 +26,8 @@ pub use self::{
     engine::{Engine, Input, StepReport, Unfinished},
     fulfillment::Fulfillment,
     orders::{
-        Answered, Ask, CREATED_TO_SHIPPED, OrderAnswer, Orders, PlaceOrder, Rejection, Request,
-        SHIP_SCENARIO, Variation,
+        Answered, Ask, CREATED_TO_SHIPPED, Neighbours, OrderAnswer, Orders, PlaceOrder, Rejection, Request,
+        SHIP_SCENARIO, Said, Saying, Variation,
     },
     parking::{Unpark, Unparked},
     payments::Payments,

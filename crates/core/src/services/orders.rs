@@ -2,10 +2,12 @@
 //!
 //! * `asks` … what is asked of it and answered; `commands` … how that is decided.
 //! * `reports` … what other services' events say; here: how an order goes on from either.
+//! * `neighbours` … what other systems say, which do a part of the work for orders of a dialect.
 //! * `publish` … what happened, as events.
 
 mod asks;
 mod commands;
+mod neighbours;
 mod publish;
 mod reports;
 
@@ -16,6 +18,7 @@ use uuid::Uuid;
 
 pub use self::{
     asks::{Answered, Ask, OrderAnswer, PlaceOrder, Rejection, Request, Variation},
+    neighbours::{Neighbours, Said, Saying},
     publish::SHIP_SCENARIO,
 };
 use self::{
@@ -47,7 +50,10 @@ pub const CREATED_TO_SHIPPED: &str = "created_to_shipped";
 
 /// The logic of the orders service.
 #[derive(Default)]
-pub struct Orders;
+pub struct Orders {
+    /// Who understands the topics of neighbours, if we listen to some.
+    pub neighbours: Option<Arc<dyn Neighbours>>,
+}
 
 impl Logic for Orders {
     type Record = Arc<Order>;
@@ -152,6 +158,20 @@ impl Logic for Orders {
             );
         }
         Ok(())
+    }
+
+    fn hear(&self, delivery: &Delivery) -> Option<Result<Said, String>> {
+        self.neighbours.as_ref()?.hear(delivery)
+    }
+
+    fn said(
+        &mut self,
+        record: &mut Option<Arc<Order>>,
+        said: &Said,
+        ctx: &mut Ctx<'_>,
+        turn: &mut Turn,
+    ) -> Result<(), String> {
+        neighbours::take(record, said, ctx, turn)
     }
 
     fn task(&mut self, record: &mut Option<Arc<Order>>, done: &TaskDone, ctx: &mut Ctx<'_>, turn: &mut Turn) {

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{Ctx, Logic, MAX_PARKED, Turn};
+use super::{Ctx, Logic, MAX_PARKED, Said, Turn};
 use crate::{
     domain::{
         ids::{OrderId, derive_uuid},
@@ -35,6 +35,42 @@ pub struct Unparked {
     pub why: Option<String>,
 }
 
+/// What a delivery says.
+pub(super) enum Heard {
+    /// An event of another service of ours.
+    Event(Envelope),
+    /// What a neighbour said.
+    Said(Said),
+}
+
+impl Heard {
+    pub fn event_id(&self) -> Uuid {
+        match self {
+            Self::Event(event) => event.event_id,
+            Self::Said(said) => said.event_id,
+        }
+    }
+
+    /// Whether it makes an order.
+    pub fn creates(&self) -> bool {
+        matches!(self, Self::Said(said) if said.creates())
+    }
+
+    fn apply<L: Logic>(
+        &self,
+        logic: &mut L,
+        record: &mut Option<L::Record>,
+        delivery: &Delivery,
+        ctx: &mut Ctx<'_>,
+        turn: &mut Turn,
+    ) -> Result<(), String> {
+        match self {
+            Self::Event(event) => logic.event(record, event, &delivery.value, ctx, turn),
+            Self::Said(said) => logic.said(record, said, ctx, turn),
+        }
+    }
+}
+
 /// The parts of an order's work that parking needs.
 pub(super) struct Parts<'a, R> {
     pub record: &'a mut Option<R>,
@@ -49,17 +85,29 @@ pub(super) struct Parts<'a, R> {
     pub overflowed: &'a mut usize,
 }
 
-/// The order that a delivery belongs to: its key. A key that is no order id gets a name of its own, so that its
-/// event can be set aside like any other.
-pub(super) fn order_of(delivery: &Delivery) -> OrderId {
-    std::str::from_utf8(&delivery.key).ok().and_then(|key| OrderId::parse(key).ok()).unwrap_or_else(|| {
-        let Origin { source, lane, position } = &delivery.origin;
-        OrderId::from(derive_uuid("unreadable key", &[source, &lane.to_string(), &position.to_string()]))
-    })
+/// What a delivery says, and the order that it belongs to: the one that a neighbour speaks of, or else its key.
+/// A key that is no order id gets a name of its own, so that its event can be set aside like any other; so does what is
+/// malformed from a neighbour, since nothing of the order waits for it.
+pub(super) fn hear<L: Logic>(logic: &L, delivery: &Delivery) -> (OrderId, Result<Heard, String>) {
+    match logic.hear(delivery) {
+        Some(Ok(said)) => (said.order.clone(), Ok(Heard::Said(said))),
+        Some(Err(reason)) => (nameless(delivery), Err(reason)),
+        None => {
+            let order = std::str::from_utf8(&delivery.key).ok().and_then(|key| OrderId::parse(key).ok());
+            let order = order.unwrap_or_else(|| nameless(delivery));
+            let heard = read(delivery, &order).map(Heard::Event);
+            (order, heard)
+        }
+    }
+}
+
+fn nameless(delivery: &Delivery) -> OrderId {
+    let Origin { source, lane, position } = &delivery.origin;
+    OrderId::from(derive_uuid("unreadable key", &[source, &lane.to_string(), &position.to_string()]))
 }
 
 /// The event of a delivery: it must be about the order that is its key, or two records would be told about one step.
-pub(super) fn read(delivery: &Delivery, key: &OrderId) -> Result<Envelope, String> {
+fn read(delivery: &Delivery, key: &OrderId) -> Result<Envelope, String> {
     let event = events::decode(&delivery.value).map_err(|error| error.to_string())?;
     let about = [Some(event.payload.order()), event.payload.step().map(|step| &step.order)];
     if let Some(other) = about.into_iter().flatten().find(|order| *order != key) {
@@ -73,23 +121,29 @@ pub(super) fn deliver<L: Logic>(
     logic: &mut L,
     mut parts: Parts<'_, L::Record>,
     delivery: &Delivery,
-    event: Option<&Result<Envelope, String>>,
+    heard: Option<&Result<Heard, String>>,
     ctx: &mut Ctx<'_>,
 ) {
-    let (event_id, reason) = match event {
-        Some(Ok(event)) => {
-            if is_parked(&parts, delivery, Some(event.event_id)) {
+    let (event_id, reason) = match heard {
+        Some(Ok(heard)) => {
+            let event_id = heard.event_id();
+            if is_parked(&parts, delivery, Some(event_id)) {
                 return; // delivered again: it waits already
             }
-            let reason = if *parts.queue {
+            // A neighbour's topics have no order among each other: what waits may wait for just this.
+            let behind = *parts.queue && matches!(heard, Heard::Event(_));
+            let reason = if behind {
                 "an earlier event of this order is parked".to_owned()
             } else {
-                match logic.event(parts.record, event, &delivery.value, ctx, parts.turn) {
-                    Ok(()) => return,
+                match heard.apply(logic, parts.record, delivery, ctx, parts.turn) {
+                    Ok(()) => {
+                        release(logic, &mut parts, ctx);
+                        return;
+                    }
                     Err(reason) => reason,
                 }
             };
-            (Some(event.event_id), reason)
+            (Some(event_id), reason)
         }
         Some(Err(reason)) => (None, reason.clone()),
         None => return,
@@ -160,31 +214,54 @@ fn discard<R>(parts: &mut Parts<'_, R>, names: &[ParkedName]) -> Vec<Parked> {
 }
 
 /// Applies what waits for this order, oldest first, up to the first that still can't be applied; says why that can't.
+/// Of what neighbours said, everything that can be applied is: it may have waited for something behind it.
 pub(super) fn release<L: Logic>(
     logic: &mut L,
     parts: &mut Parts<'_, L::Record>,
     ctx: &mut Ctx<'_>,
 ) -> Option<String> {
     let stored = std::mem::take(parts.waiting);
-    let mut left = stored.iter().map(|parked| (parked, true)).collect::<Vec<_>>();
     let fresh = std::mem::take(parts.park);
+    let mut left: Vec<(&Parked, bool)> = stored.iter().map(|parked| (parked, true)).collect();
     left.extend(fresh.iter().map(|parked| (parked, false)));
-    let mut kept = Vec::new();
     let mut blocked = None;
-    for (parked, in_store) in left {
-        if blocked.is_none() {
-            blocked = read(&parked.delivery, &order_of(&parked.delivery))
-                .and_then(|event| logic.event(parts.record, &event, &parked.delivery.value, ctx, parts.turn))
-                .err();
+    let mut again = !left.is_empty();
+    while again {
+        again = false;
+        blocked = None;
+        let (mut kept, mut ordered_blocked) = (Vec::new(), false);
+        let mut said_kept = false;
+        for (parked, in_store) in left {
+            let heard = hear(logic, &parked.delivery).1;
+            let ordered = !matches!(heard, Ok(Heard::Said(_)));
+            // A store takes away the oldest of an origin: behind one that stays, the next has to stay, too.
+            let behind = (ordered && ordered_blocked)
+                || kept.iter().any(|(kept, _): &(&Parked, bool)| kept.delivery.origin == parked.delivery.origin);
+            let applied = match heard {
+                _ if behind => Err("an earlier event of this order is parked".to_owned()),
+                Ok(heard) => heard.apply(logic, parts.record, &parked.delivery, ctx, parts.turn),
+                Err(reason) => Err(reason),
+            };
+            match applied {
+                Ok(()) => {
+                    again |= said_kept;
+                    if in_store {
+                        parts.unpark.push(parked.delivery.origin.clone());
+                    }
+                }
+                Err(reason) => {
+                    blocked.get_or_insert(reason);
+                    ordered_blocked |= ordered;
+                    said_kept |= !ordered;
+                    kept.push((parked, in_store));
+                }
+            }
         }
-        match (blocked.is_none(), in_store) {
-            (true, true) => parts.unpark.push(parked.delivery.origin.clone()),
-            (false, false) => parts.park.push(parked.clone()),
-            (false, true) => kept.push(parked.clone()),
-            (true, false) => {}
-        }
+        left = kept;
     }
-    *parts.waiting = kept;
+    let (waiting, park): (Vec<_>, Vec<_>) = left.into_iter().partition(|(_, in_store)| *in_store);
+    *parts.waiting = waiting.into_iter().map(|(parked, _)| parked.clone()).collect();
+    *parts.park = park.into_iter().map(|(parked, _)| parked.clone()).collect();
     *parts.queue = blocked.is_some();
     blocked
 }

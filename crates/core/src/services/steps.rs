@@ -316,6 +316,7 @@ fn tell<P: Performer>(
     let about = About {
         order: &record.order_id,
         correlation_id: record.correlation_id,
+        dialect: None,
         cause: Some(step.cause),
         actor: Actor::service(P::NAME),
     };

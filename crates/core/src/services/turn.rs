@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{Settings, TaskDone};
+use super::{Said, Settings, TaskDone};
 use crate::{
     domain::{ids::OrderId, order::Actor, time::Timestamp},
     events::{Envelope, Payload},
@@ -77,6 +77,28 @@ pub trait Logic: Send + Sync {
         turn: &mut Turn,
     ) -> Result<(), String>;
 
+    /// What a delivery says if it comes from a neighbour, whose messages are not our events; `None`: from none.
+    ///
+    /// # Errors
+    /// It is malformed.
+    fn hear(&self, _: &Delivery) -> Option<Result<Said, String>> {
+        None
+    }
+
+    /// Handles what a neighbour said.
+    ///
+    /// # Errors
+    /// Why it can't be applied now: it will be parked.
+    fn said(
+        &mut self,
+        _: &mut Option<Self::Record>,
+        _: &Said,
+        _: &mut Ctx<'_>,
+        _: &mut Turn,
+    ) -> Result<(), String> {
+        Err("this service has no neighbours".to_owned())
+    }
+
     /// Handles the result of a task.
     fn task(
         &mut self,
@@ -138,6 +160,8 @@ pub struct About<'a> {
     pub order: &'a OrderId,
     /// The order's correlation id.
     pub correlation_id: Uuid,
+    /// The dialect by which the order came, if it is known here.
+    pub dialect: Option<&'a str>,
     /// What caused it.
     pub cause: Option<Uuid>,
     /// Who brought it about.
@@ -158,7 +182,7 @@ impl Turn {
             actor: about.actor.clone(),
             payload,
         };
-        self.journal.push(event.message(ctx.topic, about.order));
+        self.journal.push(event.message(ctx.topic, about.order, about.dialect));
         self.changed = true;
     }
 

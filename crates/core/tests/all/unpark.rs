@@ -18,7 +18,7 @@ use uuid::Uuid;
 fn engine(store: &MemoryStore) -> Engine<Orders> {
     let settings = Settings { exclusive: true, ..Settings::default() };
     Engine::new(
-        Orders,
+        Orders::default(),
         Arc::new(store.clone()),
         Arc::new(Still(1)),
         Box::new(Counting::default()),

@@ -152,7 +152,7 @@ impl Assembly {
         }
         if self.roles.has(Role::Orders) {
             let bus = self.bus(from_others.into(), database.map(|database| &database.orders));
-            let started = self.service(Orders, &stores.orders, bus, heads.orders).await?;
+            let started = self.service(Orders::default(), &stores.orders, bus, heads.orders).await?;
             self.sweep(&stores.orders, started.sweeps);
             self.orders = Some(started.commands);
         }

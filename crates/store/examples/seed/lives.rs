@@ -106,7 +106,7 @@ impl Town {
         let clock = Arc::new(Ticking(AtomicI64::new(BEGIN.as_micros())));
         let ids = Arc::new(AtomicU64::new(1));
         let refuse = matches!(kind.end, End::Failed);
-        let orders = Service::new(Orders, &clock, &ids);
+        let orders = Service::new(Orders::default(), &clock, &ids);
         orders.store.reserve_numbers(NUMBER - 1).await?;
         Ok(Self {
             kind,

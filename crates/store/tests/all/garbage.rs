@@ -149,7 +149,7 @@ impl Shop {
         let settings = Settings { exclusive: true, ..Settings::default() };
         let (store, ids) = (Arc::clone(self.store()), Box::new(Fresh));
         let mut engine =
-            Engine::new(Orders, store, Arc::new(Still(i64::from(PROCESSING_MS))), ids, settings, 0);
+            Engine::new(Orders::default(), store, Arc::new(Still(i64::from(PROCESSING_MS))), ids, settings, 0);
         let report = self.run(engine.step(inputs, 0));
         report
             .unwrap_or_else(|unfinished| panic!("everything stops: {}", unfinished.error))

@@ -129,7 +129,7 @@ impl World<'_> {
                 actor: Actor::service(Service::Payments.name()),
                 payload: Payload::StepProgressed(progress),
             };
-            event.message(&topic, &id)
+            event.message(&topic, &id, None)
         });
         let messages = messages.collect();
         self.forge(number, Service::Payments, messages);

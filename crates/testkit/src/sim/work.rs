@@ -239,7 +239,7 @@ impl World<'_> {
         let gate = Arc::new(Gate::default());
         let applying = Applying::default();
         let engine: Box<dyn Stepping> = match service {
-            Service::Orders => self.engine(i, Orders, &gate, &applying, stats.open_orders),
+            Service::Orders => self.engine(i, Orders::default(), &gate, &applying, stats.open_orders),
             Service::Payments => self.engine(i, Payments, &gate, &applying, stats.open_orders),
             Service::Fulfillment => self.engine(i, Fulfillment, &gate, &applying, stats.open_orders),
         };

@@ -52,6 +52,8 @@ pub struct Variation {
     pub neighbours: Vec<StepKind>,
     /// What its client calls its state at first.
     pub word: Option<String>,
+    /// Somebody else has taken it already: it comes in however many are open.
+    pub taken: bool,
 }
 
 impl Variation {

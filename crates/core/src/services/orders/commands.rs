@@ -26,7 +26,7 @@ pub(super) fn place_order(
     if let Some(other) = taken_by {
         return Err(Rejection::ExternalIdTaken(other.clone()));
     }
-    let counts = place.placed.flow != MANUAL_FLOW;
+    let counts = place.placed.flow != MANUAL_FLOW && !place.variation.taken;
     if counts && ctx.open_orders >= ctx.settings.max_open_orders {
         return Err(Rejection::Full(ctx.open_orders));
     }

@@ -45,7 +45,13 @@ pub(super) fn emit(
     ctx: &mut Ctx<'_>,
     turn: &mut Turn,
 ) {
-    let about = About { order: &order.id, correlation_id: order.correlation_id, cause, actor: actor.clone() };
+    let about = About {
+        order: &order.id,
+        correlation_id: order.correlation_id,
+        dialect: order.placed.dialect.as_deref(),
+        cause,
+        actor: actor.clone(),
+    };
     turn.emit(&about, &mut order.sequence, payload, ctx);
     turn.remember_own();
 }
