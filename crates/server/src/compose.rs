@@ -27,6 +27,7 @@ use self::{
 use crate::{
     config::Config,
     control::Mode,
+    http::dialects::OldPort,
     providers::{LedgerError, SwitchError, UrlError},
 };
 
@@ -38,6 +39,8 @@ pub struct System {
     pub address: SocketAddr,
     /// Where the operator's calls are, if they have a listener of their own.
     pub admin: Option<SocketAddr>,
+    /// Where older systems are spoken for.
+    pub old: Vec<(OldPort, SocketAddr)>,
     /// What this process does of it.
     pub roles: Roles,
     /// Where the files are.
@@ -192,7 +195,7 @@ pub async fn start_with(
     roles.check(config)?;
     let stop_intake = CancellationToken::new();
     let unstarted = stop_intake.clone().drop_guard();
-    let serving = Serving::start(config, Listeners::bind(config).await?, &stop_intake);
+    let serving = Serving::start(config, Listeners::bind(config, roles.has(Role::Orders)).await?, &stop_intake);
     let stores = Stores::open(config, options, &serving).await?;
     let open_orders = stores.orders.stats().await?.open_orders;
     let outside = {
@@ -209,6 +212,7 @@ pub async fn start_with(
     Ok(System {
         address: serving.address,
         admin: serving.admin,
+        old: serving.old.clone(),
         roles: roles.clone(),
         data: config.data.dir.clone(),
         schema: stores.database.map(|database| database.options.schema),

@@ -79,6 +79,12 @@ pub struct Step {
     /// How long a `wait` step takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u32>,
+    /// Whether its service tells when it begins: news that most can do without.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub announced: bool,
+    /// After so many tries that nobody knows the outcome of it is given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tries: Option<u32>,
     /// How far it has come.
     pub life: Life,
     /// Whether its *do* is known to have happened, whatever came later.
@@ -108,6 +114,8 @@ impl Step {
             kind,
             by: By::Us,
             wait_ms: (kind == StepKind::Wait).then_some(PROCESSING_MS),
+            announced: false,
+            max_tries: None,
             life: Life::Planned,
             did: false,
             since: None,

@@ -33,6 +33,9 @@ pub struct Operation {
     /// Whether a call of the do may have reached the provider without an outcome that we know of.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_have_happened: bool,
+    /// After so many tries without an outcome it is given up, whatever the deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_tries: Option<u32>,
     /// Why its next call is held back, as the order was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_back: Option<String>,
@@ -131,8 +134,14 @@ impl Operation {
             next_try_at: None,
             reason: None,
             may_have_happened: false,
+            max_tries: None,
             held_back: None,
         }
+    }
+
+    /// The same, to be tried so often at most.
+    pub fn with_tries(self, max_tries: Option<u32>) -> Self {
+        Self { max_tries, ..self }
     }
 
     /// Calls that may have been made since the current do or undo began, at least.
@@ -218,6 +227,13 @@ impl Operation {
             Result::Pending(reason, _) | Result::Unknown(reason, _) if now >= self.deadline => {
                 self.gave_up = true;
                 self.reason = Some(format!("no outcome before the deadline: {reason}"));
+                (vec![], self.start_undo(now))
+            }
+            Result::Unknown(reason, _)
+                if self.max_tries.is_some_and(|most| self.attempts.saturating_add(1) >= most) =>
+            {
+                self.gave_up = true;
+                self.reason = Some(format!("no outcome after {} tries: {reason}", self.attempts + 1));
                 (vec![], self.start_undo(now))
             }
             Result::HeldBack { .. } if self.undo_asked => (vec![], self.start_undo(now)),

@@ -143,6 +143,12 @@ pub enum Work {
         lines: Vec<ShipLine>,
         /// Steers the simulated carrier.
         scenario: Option<String>,
+        /// Whether to tell when it begins.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        announced: bool,
+        /// After so many tries that nobody knows the outcome of it is given up.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_tries: Option<u32>,
     },
     /// Wait; done by orders itself.
     Wait {

@@ -34,7 +34,7 @@ impl Performer for Fulfillment {
                 let eta = ctx.now.plus(ctx.settings.eta);
                 Some((Consignment::Plan { shipment: *shipment_id, eta }, None))
             }
-            Work::Ship { shipment_id, ship_to, lines, scenario } => {
+            Work::Ship { shipment_id, ship_to, lines, scenario, .. } => {
                 let call = TaskWork::Ship(ShipCall {
                     key: do_key(step),
                     order_id: step.order.clone(),

@@ -220,12 +220,30 @@ fn request<P: Performer>(
         return;
     }
     let Some((facts, call)) = P::begin(&asked.step, &asked.work, ctx) else { return };
+    let (announced, max_tries) = match &asked.work {
+        Work::Ship { announced, max_tries, .. } => (*announced, *max_tries),
+        Work::Pay { .. } | Work::Schedule { .. } | Work::Wait { .. } => (false, None),
+    };
     let (operation, next) = match call {
-        Some(_) => Operation::begin(ctx.now, ctx.now.plus(ctx.settings.deadline)),
+        Some(_) => {
+            let (operation, next) = Operation::begin(ctx.now, ctx.now.plus(ctx.settings.deadline));
+            (operation.with_tries(max_tries), next)
+        }
         None => (Operation::settled(State::Done), Next::Nothing),
     };
     let i = add::<P>(record, &asked.step, operation, event, Some(facts));
     let Some(record) = record else { return };
+    if announced {
+        let id = record.step_id(i);
+        let begun = StepProgressedV1 {
+            order_id: id.order.clone(),
+            step: id,
+            state: ProgressState::Started,
+            reason: None,
+            next_try_at: None,
+        };
+        say::<P>(record, i, Payload::StepProgressed(begun), ctx, turn);
+    }
     match call {
         Some(call) => follow::<P>(record, i, next, Some(&call), ctx, turn),
         None => tell::<P>(record, i, &Answer::Done, ctx, turn),
@@ -312,12 +330,23 @@ fn tell<P: Performer>(
             P::outcome(&id, step.facts.as_ref(), answer)
         }
     };
-    let Some(payload) = payload else { return };
+    if let Some(payload) = payload {
+        say::<P>(record, i, payload, ctx, turn);
+    }
+}
+
+fn say<P: Performer>(
+    record: &mut Performed<P::Facts>,
+    i: usize,
+    payload: Payload,
+    ctx: &mut Ctx<'_>,
+    turn: &mut Turn,
+) {
     let about = About {
         order: &record.order_id,
         correlation_id: record.correlation_id,
         dialect: None,
-        cause: Some(step.cause),
+        cause: Some(record.steps[i].cause),
         actor: Actor::service(P::NAME),
     };
     turn.emit(&about, &mut record.sequence, payload, ctx);

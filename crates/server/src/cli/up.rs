@@ -1,6 +1,6 @@
 //! `cartwright up`: the whole system in one process, on files or on a database.
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, net::SocketAddr, process::ExitCode};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     compose::{self, Held, Role, System},
     control::Mode,
+    http::dialects::OldPort,
     telemetry,
 };
 
@@ -99,6 +100,7 @@ fn welcome(system: &System) {
          \x20 Health     http://{address}/health/ready\n\
          \x20 Metrics    http://{address}/metrics\n\
          {admin}\
+         {}\
          \x20 Data       {}\n\
          \x20 {}\n\
          {}{}\
@@ -111,11 +113,20 @@ fn welcome(system: &System) {
          \n\
          or: cartwright orders place --sample --watch{elsewhere}",
         Paint::stdout().bold("Cartwright"),
+        dialects(system),
         place(system),
         simulated(system.simulated),
         told(&system.told, &undone_at),
         held(&system.held, &operator),
     );
+}
+
+/// Where older systems are spoken for.
+fn dialects(system: &System) -> String {
+    let line = |(port, address): &(OldPort, SocketAddr)| {
+        format!("  Dialects   http://{address}  {}\n", port.dialects().join(", "))
+    };
+    system.old.iter().map(line).collect()
 }
 
 /// Where its data is.

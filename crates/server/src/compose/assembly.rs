@@ -367,6 +367,7 @@ impl Assembly {
             },
             controls: self.outside.controls.clone(),
             scenarios: self.outside.scenarios.clone(),
+            dialects: self.config.dialects.clone(),
             metrics: prometheus,
         });
         let admin_here = self.config.admin.enabled && serving.admin.is_none();
@@ -376,7 +377,8 @@ impl Assembly {
             (false, true) => Serves::Admin,
             (false, false) => Serves::Health,
         };
-        serving.answer(http::router(api.clone(), serves), http::router(api, Serves::Admin));
+        let old = |port| http::old_port(&api, port);
+        serving.answer(http::router(api.clone(), serves), http::router(api.clone(), Serves::Admin), old);
     }
 
     /// What health shows.
@@ -404,7 +406,7 @@ impl Assembly {
             let state =
                 move |trouble| if takes_orders { State::Note(trouble) } else { State::Failing(trouble) };
             let check = move || kafka.trouble().map_or(State::Well, &state);
-            components.push(Component { name: "kafka".to_owned(), check: Box::new(check) });
+            components.push(Component { name: http::KAFKA.to_owned(), check: Box::new(check) });
         }
         components.append(&mut self.outside.components);
         components

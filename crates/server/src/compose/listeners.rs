@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::Router;
+use futures_util::future::join_all;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -10,6 +11,7 @@ use super::StartError;
 use crate::{
     config::Config,
     http::{
+        dialects::OldPort,
         serve::{Patience, serve},
         starting,
     },
@@ -22,16 +24,35 @@ const ADMIN_CONNECTIONS: usize = 64;
 pub struct Listeners {
     pub api: (TcpListener, SocketAddr),
     pub admin: Option<(TcpListener, SocketAddr)>,
+    pub old: Vec<(OldPort, TcpListener, SocketAddr)>,
 }
 
 impl Listeners {
-    pub async fn bind(config: &Config) -> Result<Self, StartError> {
+    /// The ports of older systems only where orders are taken; whichever of them can't be had is left out.
+    pub async fn bind(config: &Config, takes_orders: bool) -> Result<Self, StartError> {
         let api = listen("http.listen", ", flag --listen 127.0.0.1:PORT", &config.http.listen).await?;
         let admin = match &*config.admin.listen {
             own if config.admin.enabled && !own.is_empty() => Some(listen("admin.listen", "", own).await?),
             _ => None,
         };
-        Ok(Self { api, admin })
+        let mut old = Vec::new();
+        let dialects = &config.dialects;
+        let spoken = |port: &OldPort| port.dialects().iter().any(|name| dialects.serves(name));
+        for port in OldPort::ALL.iter().filter(|port| takes_orders && dialects.ports && spoken(port)) {
+            let on = port.listen(&dialects.listen);
+            if on.is_empty() {
+                continue;
+            }
+            match TcpListener::bind(on).await.and_then(|listener| Ok((listener.local_addr()?, listener))) {
+                Ok((address, listener)) => old.push((*port, listener, address)),
+                Err(error) => tracing::warn!(
+                    "{on} can't be had for {}: {error}. It is left out; the setting {} moves it",
+                    port.dialects().join(", "),
+                    port.setting(),
+                ),
+            }
+        }
+        Ok(Self { api, admin, old })
     }
 }
 
@@ -57,6 +78,9 @@ pub struct Serving {
     pub admin: Option<SocketAddr>,
     api_router: watch::Sender<Router>,
     admin_router: watch::Sender<Router>,
+    /// Where older systems are spoken for.
+    pub old: Vec<(OldPort, SocketAddr)>,
+    old_routers: Vec<watch::Sender<Router>>,
     /// Ends after it was told to stop.
     pub server: JoinHandle<()>,
 }
@@ -68,29 +92,42 @@ impl Serving {
         let (admin_router, admin_routes) = watch::channel(starting::router(None));
         let (api, address) = listeners.api;
         let (stop, limit) = (stop.clone(), config.http.max_connections);
+        let (mut old, mut old_routers, mut old_served) = (vec![], vec![], vec![]);
+        for (port, listener, address) in listeners.old {
+            let (router, routes) = watch::channel(starting::router(None));
+            old.push((port, address));
+            old_routers.push(router);
+            old_served.push(serve("dialects", listener, routes, limit, Patience::default(), stop.clone()));
+        }
         let main = serve("api", api, routes, limit, Patience::default(), stop.clone());
         let own = listeners.admin.as_ref().map(|(_, address)| *address);
         let admin = listeners.admin.map(|(listener, _)| {
             serve("admin", listener, admin_routes, ADMIN_CONNECTIONS, Patience::default(), stop)
         });
         let server = tokio::spawn(async move {
-            tokio::join!(main, async {
+            tokio::join!(main, join_all(old_served), async {
                 if let Some(admin) = admin {
                     admin.await;
                 }
             });
         });
-        Self { address, admin: own, api_router, admin_router, server }
+        Self { address, admin: own, api_router, admin_router, old, old_routers, server }
     }
 
     /// Says what is waited for.
     pub fn waits_for(&self, what: &str) {
         drop(self.api_router.send_replace(starting::router(Some(what))));
         drop(self.admin_router.send_replace(starting::router(Some(what))));
+        for old in &self.old_routers {
+            drop(old.send_replace(starting::router(Some(what))));
+        }
     }
 
     /// Answers everything from now on.
-    pub fn answer(&self, api: Router, admin: Router) {
+    pub fn answer(&self, api: Router, admin: Router, old: impl Fn(OldPort) -> Router) {
+        for ((port, _), router) in self.old.iter().zip(&self.old_routers) {
+            drop(router.send_replace(old(*port)));
+        }
         drop(self.api_router.send_replace(api));
         drop(self.admin_router.send_replace(admin));
     }

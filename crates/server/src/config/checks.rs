@@ -7,7 +7,11 @@ use toml::Value;
 use tracing_subscriber::EnvFilter;
 
 use super::layers::Layers;
-use crate::{control::MAX_RATE, providers::HttpSettings};
+use crate::{
+    control::MAX_RATE,
+    http::dialects::{DIALECTS, OldPort},
+    providers::HttpSettings,
+};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -22,6 +26,8 @@ pub const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("kafka.partitions", 1..=10_000),
     ("kafka.replication_factor", -1..=100),
     ("http.max_connections", 1..=1_000_000),
+    ("dialects.order_tracking.processing_ms", 0..=HOUR_MS),
+    ("dialects.order_processing.rate", 0..=1_000_000),
     ("orders.max_open", 1..=1_000_000_000),
     ("idempotency.retention_days", 0..=3_650),
     ("sweeper.after_seconds", 1..=30 * 24 * 3_600),
@@ -74,8 +80,17 @@ pub const WORDS: &[(&str, &[&str])] = &[
     ("kafka.tls", &["off", "verify"]),
     ("kafka.sasl", &["none", "plain", "scram-sha-256", "scram-sha-512"]),
     ("database.tls", &["off", "prefer", VERIFY]),
+    ("dialects.order_tracking.stays", STAYS),
+    ("dialects.order_processing.stays", STAYS),
+    ("dialects.order_fulfilment.stays", STAYS),
+    ("dialects.cart_dotnet.stays", STAYS),
+    ("dialects.cart_fastapi.stays", STAYS),
+    ("dialects.order_processing.letters", &["auto", "camel", "pascal"]),
     ("log.format", &["auto", "text", "json"]),
 ];
+
+/// Which half of an old system stays.
+const STAYS: &[&str] = &["none", "front", "back"];
 
 /// The word for a provider that answers over HTTP.
 const HTTP: &str = "http";
@@ -116,6 +131,10 @@ pub fn check(layers: &mut Layers) {
     }
     check_text(layers, "http.listen", listen);
     check_text(layers, "admin.listen", |own| if own.is_empty() { None } else { listen(own) });
+    for port in OldPort::ALL {
+        check_text(layers, port.setting(), |own| if own.is_empty() { None } else { listen(own) });
+    }
+    dialects(layers);
     check_text(layers, "data.dir", |dir| {
         dir.is_empty().then(|| "must name a directory, not be empty".to_owned())
     });
@@ -188,6 +207,36 @@ fn paused(layers: &mut Layers) {
     if !strange.is_empty() {
         let what = format!("{key} may name payments and fulfillment only, not {}", strange.join(", "));
         layers.complain(key, what);
+    }
+}
+
+/// What the dialects need: names that exist, and Kafka where a half of an old system stays.
+fn dialects(layers: &mut Layers) {
+    let key = "dialects.off";
+    let known = DIALECTS.map(|dialect| dialect.name);
+    let named = layers.get(key).and_then(|setting| setting.value.as_array()).into_iter().flatten();
+    let strange: Vec<String> = named
+        .filter(|name| !name.as_str().is_some_and(|name| known.contains(&name)))
+        .map(Value::to_string)
+        .collect();
+    if !strange.is_empty() {
+        let what = format!("{key} may name {} only, not {}", known.join(", "), strange.join(", "));
+        layers.complain(key, what);
+    }
+    let no_kafka = text(layers, "kafka.brokers").is_empty();
+    for dialect in known {
+        let section = format!("dialects.{}", dialect.replace('-', "_"));
+        let key = format!("{section}.stays");
+        let stays = text(layers, &key).to_owned();
+        if no_kafka && matches!(&*stays, "front" | "back") {
+            let what = format!("{key} = {stays:?} needs kafka.brokers: the halves speak through Kafka");
+            layers.complain(&key, what);
+        }
+        let url = format!("{section}.front_url");
+        if stays == "front" && layers.get(&url).is_some() && text(layers, &url).is_empty() {
+            let what = format!("{url} must say where the old order service is, such as http://orders:5000");
+            layers.complain(&key, what);
+        }
     }
 }
 

@@ -14,6 +14,9 @@ use uuid::Uuid;
 
 use super::Api;
 
+/// The part that is Kafka.
+pub const KAFKA: &str = "kafka";
+
 /// A part whose state health shows.
 pub struct Component {
     /// What it is called.
@@ -48,6 +51,17 @@ struct Health {
     system: Uuid,
     /// Each part: `ok`, what is wrong, or what else there is to know.
     components: BTreeMap<String, String>,
+}
+
+/// Whether every part is well.
+pub fn is_well(api: &Api) -> bool {
+    !api.components.iter().any(|component| matches!((component.check)(), State::Failing(_)))
+}
+
+/// Whether Kafka's brokers answer, if there are any.
+pub fn broker_is_well(api: &Api) -> bool {
+    let kafka = api.components.iter().find(|component| component.name == KAFKA);
+    kafka.is_none_or(|kafka| matches!((kafka.check)(), State::Well))
 }
 
 pub fn routes() -> OpenApiRouter<Arc<Api>> {

@@ -2,7 +2,7 @@
 
 pub mod admin;
 mod described;
-mod dialects;
+pub mod dialects;
 mod form;
 mod health;
 mod hear_out;
@@ -34,7 +34,8 @@ use utoipa_swagger_ui::SwaggerUi;
 use self::problem::Problem;
 pub use self::{
     admin::{About, Simulated},
-    health::{Component, State},
+    dialects::settings as dialect_settings,
+    health::{Component, KAFKA, State},
 };
 use crate::{
     control::{Controls, Scenarios},
@@ -68,6 +69,8 @@ pub struct Api {
     pub controls: Controls,
     /// The scenarios that orders may ask for.
     pub scenarios: Scenarios,
+    /// How the older systems are spoken for.
+    pub dialects: dialect_settings::Settings,
     /// Renders the metrics.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -101,13 +104,24 @@ pub fn router(api: Arc<Api>, serves: Serves) -> Router {
     let (routes, mut openapi) = calls(serves).with_state(api).split_for_parts();
     described::complete(&mut openapi);
     let dialects = match serves {
-        Serves::All | Serves::Public => dialects::mounted().with_state(state),
+        Serves::All | Serves::Public => dialects::mounted(&state).with_state(state),
         Serves::Admin | Serves::Health => Router::new(),
     };
     let all = routes
         .merge(dialects)
         .route("/", get(async || Redirect::to("/docs")))
-        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi))
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi));
+    dialects::in_any_case(surrounded(all))
+}
+
+/// What listens on a port of an older system, in place of it.
+pub fn old_port(api: &Arc<Api>, port: dialects::OldPort) -> Router {
+    port.in_any_case(surrounded(port.router(api).with_state(api.clone())))
+}
+
+/// What goes around every call.
+fn surrounded(router: Router) -> Router {
+    router
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing under this path")
         })
@@ -120,8 +134,7 @@ pub fn router(api: Arc<Api>, serves: Serves) -> Router {
         .layer(middleware::from_fn(layers::observe))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .layer(CatchPanicLayer::custom(layers::panicked));
-    dialects::in_any_case(all)
+        .layer(CatchPanicLayer::custom(layers::panicked))
 }
 
 /// The OpenAPI document of everything.

@@ -1,6 +1,7 @@
 //! Connections: so many and no more, and none that only keeps a place.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -8,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::Request, middleware::Next};
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request},
+    middleware::Next,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -64,11 +69,11 @@ pub async fn serve(
             () = stop.cancelled() => break,
             accepted = accept(&listener, &room) => accepted,
         };
-        if let Some((stream, place)) = accepted {
+        if let Some((stream, client, place)) = accepted {
             let (router, stop, open) = (routers.borrow().clone(), stop.clone(), open.clone());
             connections.spawn(async move {
                 let _counted = Counted::new(open);
-                converse(stream, router, patience, stop, place).await;
+                converse(stream, client, router, patience, stop, place).await;
             });
         }
     }
@@ -92,10 +97,10 @@ impl Drop for Counted {
     }
 }
 
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let place = room.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, place)),
+        Ok((stream, client)) => Some((stream, client, place)),
         Err(error) => {
             tracing::warn!(%error, "can't accept a connection; trying again");
             tokio::time::sleep(REST).await;
@@ -106,6 +111,7 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStr
 
 async fn converse(
     stream: TcpStream,
+    client: SocketAddr,
     router: Router,
     patience: Patience,
     stop: CancellationToken,
@@ -118,7 +124,7 @@ async fn converse(
     builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.head);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(patience.head);
     let asked = Arc::new(AtomicBool::new(false));
-    let router = noting(router, asked.clone());
+    let router = noting(router, client, asked.clone());
     let connection = builder
         .serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
@@ -135,9 +141,10 @@ async fn converse(
     drop(place);
 }
 
-/// Notes that something was asked.
-fn noting(router: Router, asked: Arc<AtomicBool>) -> Router {
-    router.layer(axum::middleware::from_fn(move |request: Request, next: Next| {
+/// Notes that something was asked, and tells by whom.
+fn noting(router: Router, client: SocketAddr, asked: Arc<AtomicBool>) -> Router {
+    router.layer(axum::middleware::from_fn(move |mut request: Request, next: Next| {
+        request.extensions_mut().insert(ConnectInfo(client));
         asked.store(true, Ordering::Relaxed);
         next.run(request)
     }))

@@ -50,6 +50,10 @@ pub struct Variation {
     pub wait_ms: Option<u32>,
     /// Steps of these kinds are a neighbour's to do.
     pub neighbours: Vec<StepKind>,
+    /// Services tell when they begin its steps.
+    pub announced: bool,
+    /// So often its steps are tried.
+    pub max_tries: Option<u32>,
     /// What its client calls its state at first.
     pub word: Option<String>,
     /// Somebody else has taken it already: it comes in however many are open.
@@ -62,6 +66,8 @@ impl Variation {
             if step.kind == StepKind::Wait && self.wait_ms.is_some() {
                 step.wait_ms = self.wait_ms;
             }
+            step.announced = self.announced;
+            step.max_tries = self.max_tries;
             if self.neighbours.contains(&step.kind) {
                 step.by = By::Neighbour;
             }

@@ -120,6 +120,8 @@ fn work(order: &Order, step: &Step) -> Work {
             ship_to: order.placed.ship_to.clone(),
             lines: lines(),
             scenario: scenario.and_then(|word| word.strip_prefix(SHIP_SCENARIO)).map(str::to_owned),
+            announced: step.announced,
+            max_tries: step.max_tries,
         },
         StepKind::Wait => Work::Wait { wait_ms: step.wait_ms.unwrap_or_default() },
     }

@@ -12,7 +12,10 @@ use serde_json::{
     value::{RawValue, to_raw_value},
 };
 
+use cartwright_core::domain::time::Timestamp;
+
 use super::{
+    times,
     decimal::Decimal,
     lenient::{Kind, Object, kind},
 };
@@ -105,6 +108,21 @@ impl<'a> Bound<'a> {
             Some((_, value)) if kind(value) == Kind::Null => Ok(None),
             _ => self.decimal(name),
         }
+    }
+
+    /// A moment; `None` where it is null or missing.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub fn time(&self, name: &str) -> Result<Option<Timestamp>, Refusal> {
+        let Some((sent, value)) = self.fields.any_case(name) else { return Ok(None) };
+        let text = match kind(value) {
+            Kind::Null => return Ok(None),
+            Kind::Text => serde_json::from_str::<String>(value.get()).ok(),
+            _ => None,
+        };
+        let time = text.and_then(|text| times::iso(&text));
+        time.map(Some).ok_or_else(|| self.wrong(sent, "DateTime"))
     }
 
     /// A list of objects; `None` where it is null or missing.

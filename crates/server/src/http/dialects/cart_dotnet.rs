@@ -23,17 +23,19 @@ use cartwright_core::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::openapi::HttpMethod;
 use uuid::Uuid;
 
 use super::{
     Dialect, Refused,
     aspnet::{self, Invalid, Refusal},
     decimal,
+    documents::{self, Call},
     orders::{self, New, NotDone},
 };
 use crate::http::Api;
 
-const NAME: &str = "cart-dotnet";
+pub const NAME: &str = "cart-dotnet";
 /// The flow of its orders: clients say how far they are.
 const FLOW: &str = "manual";
 /// Its word for an order that nobody has touched yet.
@@ -52,14 +54,36 @@ pub const DIALECT: Dialect = Dialect {
         "order-details",
         "getallorderidsfromtopic",
         "health",
+        "swagger",
+        "v1",
+        "swagger.json",
     ],
 };
 
-fn routes(prefix: &str) -> Router<Arc<Api>> {
+const CALLS: [Call; 5] = [
+    (HttpMethod::Post, "/Order/create-order", "Make up an order", &[200, 400, 409]),
+    (HttpMethod::Put, "/Order/update-order", "Call an order's state otherwise", &[200, 400, 404, 409]),
+    (HttpMethod::Get, "/order/order-details", "One order", &[200, 400, 404]),
+    (HttpMethod::Get, "/order/getAllOrderIdsFromTopic", "The orders in a topic", &[200, 400, 404]),
+    (HttpMethod::Get, "/health", "Whether it is well", &[200]),
+];
+
+fn routes(_: &Arc<Api>, prefix: &str) -> Router<Arc<Api>> {
+    let document = documents::document("Cart", prefix, &CALLS);
+    cart(prefix).merge(order_service(prefix)).merge(documents::at_swagger(prefix, document))
+}
+
+/// The calls of its cart.
+pub fn cart(prefix: &str) -> Router<Arc<Api>> {
+    Router::new()
+        .route(&format!("{prefix}/order/create-order"), post(create))
+        .route(&format!("{prefix}/order/update-order"), put(update))
+}
+
+/// The calls of its order service.
+pub fn order_service(prefix: &str) -> Router<Arc<Api>> {
     let at = |path: &str| format!("{prefix}{path}");
     Router::new()
-        .route(&at("/order/create-order"), post(create))
-        .route(&at("/order/update-order"), put(update))
         .route(&at("/order/order-details"), get(details))
         .route(&at("/order/getallorderidsfromtopic"), get(in_topic))
         .route(&at("/health"), get(async || StatusCode::OK))
@@ -229,16 +253,10 @@ fn read_update(body: &[u8]) -> Result<(String, String), Refusal> {
 async fn details(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Response, Refused> {
     let sent = parameter(query.as_deref(), "orderId")?;
     // Spaces in the id are ignored, as the old system does.
-    let id = OrderId::parse(&sent.replace(' ', ""));
-    let order = match id {
-        Ok(id) => orders::find(&api, NAME, &id).await?,
-        Err(_) => None,
-    };
-    Ok(match order {
+    let id: String = sent.split_whitespace().collect();
+    Ok(match orders::find_text(&api, NAME, &id).await? {
         Some(order) => aspnet::json(StatusCode::OK, &View::of(&order)),
-        None => {
-            aspnet::text(StatusCode::NOT_FOUND, format!("Order with ID {} not found.", sent.replace(' ', "")))
-        }
+        None => aspnet::text(StatusCode::NOT_FOUND, format!("Order with ID {sent} not found.")),
     })
 }
 
@@ -269,7 +287,7 @@ fn parameter(query: Option<&str>, name: &str) -> Result<String, Refusal> {
     let found = form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .find(|(sent, _)| sent.eq_ignore_ascii_case(name))
         .map(|(_, value)| value.into_owned());
-    found.filter(|value| !value.is_empty()).ok_or_else(|| {
+    found.filter(|value| !value.trim().is_empty()).ok_or_else(|| {
         let mut invalid = Invalid::default();
         invalid.say(name, format!("The {name} field is required."));
         invalid.check().err().unwrap_or_else(|| Refusal::of(StatusCode::BAD_REQUEST, "Bad Request"))

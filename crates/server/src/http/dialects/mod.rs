@@ -1,9 +1,9 @@
 //! The HTTP forms of older order systems: each room speaks as one of them did, and asks the same services as `/v1`.
 //!
-//! * One module for each system; [`DIALECTS`] names them.
-//! * [`aspnet`]: how that framework binds bodies and tells errors; [`lenient`], [`decimal`]: JSON as it came.
+//! * One module for each system; [`DIALECTS`] names them. [`ports`]: who is on which of their old ports.
+//! * [`aspnet`]: how that framework binds bodies and tells errors; [`lenient`], [`decimal`], [`times`]: JSON as it came.
 //! * [`orders`]: placing, finding and listing the orders of a dialect.
-//! * [`paths`]: paths in whatever case. [`kafka`]: what they say on topics.
+//! * [`paths`]: paths in whatever case. [`kafka`]: what they say on topics. [`settings`]: what operators say about them.
 //!
 //! An order keeps the dialect by which it came: a dialect finds its own orders only, `/v1` finds all.
 
@@ -14,9 +14,14 @@ mod documents;
 pub mod kafka;
 mod lenient;
 mod order_fulfilment;
+mod order_processing;
 mod order_tracking;
 mod orders;
 mod paths;
+mod ports;
+mod rate;
+pub mod settings;
+mod times;
 
 use std::sync::Arc;
 
@@ -25,6 +30,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+pub use self::ports::OldPort;
 use self::{aspnet::Refusal, orders::NotDone, paths::AnyCase};
 use super::Api;
 
@@ -33,13 +39,19 @@ use super::Api;
 pub struct Dialect {
     /// Its name: what orders keep, and where it is on our own port (`/dialects/<name>`).
     pub name: &'static str,
-    routes: fn(prefix: &str) -> Router<Arc<Api>>,
+    /// All its calls, behind a prefix.
+    routes: fn(api: &Arc<Api>, prefix: &str) -> Router<Arc<Api>>,
     /// The words of its paths, if they match in any case.
     any_case: &'static [&'static str],
 }
 
 /// All of them.
-pub const DIALECTS: [Dialect; 3] = [cart_dotnet::DIALECT, order_fulfilment::DIALECT, order_tracking::DIALECT];
+pub const DIALECTS: [Dialect; 4] = [
+    cart_dotnet::DIALECT,
+    order_fulfilment::DIALECT,
+    order_processing::DIALECT,
+    order_tracking::DIALECT,
+];
 
 impl Dialect {
     fn prefix(&self) -> String {
@@ -47,14 +59,15 @@ impl Dialect {
     }
 }
 
-/// Every dialect under `/dialects/<name>`.
-pub fn mounted() -> Router<Arc<Api>> {
-    DIALECTS.iter().fold(Router::new(), |all, dialect| all.merge((dialect.routes)(&dialect.prefix())))
+/// Every dialect that is served, under `/dialects/<name>`.
+pub fn mounted(api: &Arc<Api>) -> Router<Arc<Api>> {
+    let served = DIALECTS.iter().filter(|dialect| api.dialects.serves(dialect.name));
+    served.fold(Router::new(), |all, dialect| all.merge((dialect.routes)(api, &dialect.prefix())))
 }
 
 /// Has the paths of dialects match in any case, where those of the old system did.
 pub fn in_any_case(router: Router) -> Router {
-    let place = |dialect: &Dialect| AnyCase { prefix: dialect.prefix(), words: dialect.any_case };
+    let place = |dialect: &Dialect| AnyCase { prefix: dialect.prefix(), words: dialect.any_case.to_vec() };
     let places = DIALECTS.iter().filter(|dialect| !dialect.any_case.is_empty()).map(place);
     paths::in_any_case(router, places.collect())
 }

@@ -12,6 +12,7 @@ use axum::{
 };
 use cartwright_core::{
     domain::{
+        flow::StepKind,
         ids::OrderId,
         money::Currency,
         order::{
@@ -23,24 +24,33 @@ use cartwright_core::{
     services::Variation,
 };
 use serde::Serialize;
+use utoipa::openapi::HttpMethod;
 use uuid::Uuid;
 
 use super::{
     Dialect, Refused,
     aspnet::{self, Refusal},
+    documents::{self, Call},
     orders::{self, New},
+    settings::Stays,
 };
 use crate::http::Api;
 
-const NAME: &str = "order-fulfilment";
+pub const NAME: &str = "order-fulfilment";
 /// The flow of its orders: pay, then schedule.
 const FLOW: &str = "scheduled";
 
 /// What it is called, and what it answers.
-pub const DIALECT: Dialect = Dialect { name: NAME, routes, any_case: &["orders"] };
+pub const DIALECT: Dialect = Dialect { name: NAME, routes, any_case: &["orders", "swagger", "v1", "swagger.json"] };
 
-fn routes(prefix: &str) -> Router<Arc<Api>> {
+const CALLS: [Call; 2] = [
+    (HttpMethod::Post, "/orders", "Place an order", &[201, 400]),
+    (HttpMethod::Get, "/orders/{id}", "One order", &[200, 404]),
+];
+
+pub fn routes(_: &Arc<Api>, prefix: &str) -> Router<Arc<Api>> {
     Router::new()
+        .merge(documents::at_swagger(prefix, documents::document("Order fulfilment", prefix, &CALLS)))
         .route(&format!("{prefix}/orders"), post(place))
         .route(&format!("{prefix}/orders/{{id}}"), get(one))
 }
@@ -81,7 +91,12 @@ async fn place(
         scenario: Some(scenario(&id, asked.scenario.as_deref()).to_owned()),
         ..PaymentIntent::default()
     };
-    let new = New { id: Some(id), placed: placed(asked), intent, variation: Variation::default() };
+    let neighbours = match api.dialects.order_fulfilment.stays {
+        Stays::Back => vec![StepKind::Pay, StepKind::Schedule],
+        Stays::None | Stays::Front => vec![],
+    };
+    let variation = Variation { neighbours, ..Variation::default() };
+    let new = New { id: Some(id), placed: placed(asked), intent, variation };
     let answered = orders::place(&api, new, body.len()).await?;
     let order = &*answered.order;
     let answer = serde_json::json!({"id": order.id.as_str(), "correlationId": order.correlation_id});
@@ -151,11 +166,7 @@ fn placed(asked: Asked) -> Placed {
 }
 
 async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refused> {
-    let order = match OrderId::parse(&id) {
-        Ok(id) => orders::find(&api, NAME, &id).await?,
-        Err(_) => None,
-    };
-    let order = order.ok_or_else(|| Refusal::of(StatusCode::NOT_FOUND, "Not Found"))?;
+    let order = orders::find_text(&api, NAME, &id).await?.ok_or_else(|| Refusal::of(StatusCode::NOT_FOUND, "Not Found"))?;
     Ok(aspnet::json(StatusCode::OK, &view(&order)))
 }
 

@@ -12,6 +12,7 @@ use axum::{
 };
 use cartwright_core::{
     domain::{
+        flow::StepKind,
         ids::OrderId,
         money::{Currency, MAX_SCALE},
         order::{Customer, Line, Order, OrderStatus, PaymentIntent, Placed, Totals},
@@ -30,10 +31,11 @@ use super::{
     decimal::{self, Decimal},
     documents::{self, Call},
     orders::{self, New},
+    settings::{Settings, Stays},
 };
 use crate::http::Api;
 
-const NAME: &str = "order-tracking";
+pub const NAME: &str = "order-tracking";
 /// The flow of its orders: taken up, worked on for a while, completed.
 const FLOW: &str = "processing";
 
@@ -52,14 +54,20 @@ const CALLS: [Call; 5] = [
     (HttpMethod::Get, "/api/orders/status/{status}", "The orders with a status", &[200]),
 ];
 
-fn routes(prefix: &str) -> Router<Arc<Api>> {
+pub fn routes(_: &Arc<Api>, prefix: &str) -> Router<Arc<Api>> {
+    let at = |path: &str| format!("{prefix}{path}");
+    beside(prefix)
+        .route(&at("/api/orders"), post(place).get(all))
+        .route(&at("/api/orders/{id}"), get(one))
+}
+
+/// The calls that it shares with nobody.
+pub fn beside(prefix: &str) -> Router<Arc<Api>> {
     let at = |path: &str| format!("{prefix}{path}");
     let document = documents::document("Order tracking", prefix, &CALLS);
     Router::new()
         .merge(documents::at_swagger(prefix, document))
         .merge(documents::page(prefix))
-        .route(&at("/api/orders"), post(place).get(all))
-        .route(&at("/api/orders/{id}"), get(one))
         .route(&at("/api/orders/user/{user}"), get(of_user))
         .route(&at("/api/orders/status/{status}"), get(with_status))
 }
@@ -118,18 +126,29 @@ fn stands(order: &Order) -> (&'static str, Option<Timestamp>) {
     }
 }
 
-async fn place(
+pub async fn place(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refused> {
     let body = aspnet::body(&headers, body)?;
     let placed = read(&body)?;
-    let new = New { id: None, placed, intent: PaymentIntent::default(), variation: Variation::default() };
+    let new =
+        New { id: None, placed, intent: PaymentIntent::default(), variation: variation(&api.dialects) };
     let answered = orders::place(&api, new, body.len()).await?;
     // As it was accepted, however far it has come since.
     let data = View { status: "PLACED", processed_at: None, ..View::of(&answered.order) };
     Ok(wrapped(&api, StatusCode::OK, "Order created and published successfully".to_owned(), data))
+}
+
+/// What goes otherwise for its orders than for those of others with the same flow.
+pub fn variation(settings: &Settings) -> Variation {
+    let theirs = settings.order_tracking.stays == Stays::Back;
+    Variation {
+        wait_ms: Some(settings.order_tracking.processing_ms),
+        neighbours: if theirs { vec![StepKind::Wait] } else { vec![] },
+        ..Variation::default()
+    }
 }
 
 fn read(body: &[u8]) -> Result<Placed, Refusal> {
@@ -182,15 +201,9 @@ fn read(body: &[u8]) -> Result<Placed, Refusal> {
     Ok(placed)
 }
 
-async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refused> {
-    let order = match OrderId::parse(&id) {
-        Ok(id) => orders::find(&api, NAME, &id).await?,
-        Err(_) => None,
-    };
-    Ok(match order {
-        Some(order) => {
-            wrapped(&api, StatusCode::OK, "Order retrieved successfully".to_owned(), View::of(&order))
-        }
+pub async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refused> {
+    Ok(match orders::find_text(&api, NAME, &id).await? {
+        Some(order) => show(&api, &order),
         None => {
             let none: Option<View<'_>> = None;
             let missing = Wrapped {
@@ -204,7 +217,12 @@ async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Resp
     })
 }
 
-async fn all(State(api): State<Arc<Api>>) -> Result<Response, Refused> {
+/// The answer that shows an order.
+pub fn show(api: &Api, order: &Order) -> Response {
+    wrapped(api, StatusCode::OK, "Order retrieved successfully".to_owned(), View::of(order))
+}
+
+pub async fn all(State(api): State<Arc<Api>>) -> Result<Response, Refused> {
     list(&api, OrderQuery::default(), String::new()).await
 }
 

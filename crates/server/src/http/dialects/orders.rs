@@ -124,6 +124,17 @@ pub async fn find(api: &Api, dialect: &str, id: &OrderId) -> Result<Option<Order
     Ok(Some(order).filter(|order| order.placed.dialect.as_deref() == Some(dialect)))
 }
 
+/// The same by the id as it was sent; what is no id is nobody's.
+///
+/// # Errors
+/// The store can't be read.
+pub async fn find_text(api: &Api, dialect: &str, id: &str) -> Result<Option<Order>, NotDone> {
+    match OrderId::parse(id) {
+        Ok(id) => find(api, dialect, &id).await,
+        Err(_) => Ok(None),
+    }
+}
+
 /// Writes one order of a list.
 pub type Write = Arc<dyn Fn(&Order) -> Option<Vec<u8>> + Send + Sync>;
 

@@ -13,7 +13,7 @@ pub struct AnyCase {
     /// What they begin with.
     pub prefix: String,
     /// Words as the routes have them; everything else, such as an id, stays as it came.
-    pub words: &'static [&'static str],
+    pub words: Vec<&'static str>,
 }
 
 /// Has paths reach the routes in whatever case.
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn known_words_are_written_as_the_routes_have_them_and_ids_stay() {
         let rewritten = |prefix: &str, uri: &'static str| {
-            let place = AnyCase { prefix: prefix.to_owned(), words: &["api", "orders"] };
+            let place = AnyCase { prefix: prefix.to_owned(), words: vec!["api", "orders"] };
             rewritten(&Uri::from_static(uri), &place).map(|uri| uri.to_string())
         };
         assert_eq!(rewritten("", "/API/Orders/ABC?x=Y"), Some("/api/orders/ABC?x=Y".to_owned()));

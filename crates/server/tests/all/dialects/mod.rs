@@ -11,6 +11,11 @@ async fn order_tracking_speaks_as_its_contract_says() {
 }
 
 #[tokio::test]
+async fn order_processing_speaks_as_its_contract_says() {
+    table::run(&Shop::open().await, "order-processing", include_str!("tables/order-processing.jsonl")).await;
+}
+
+#[tokio::test]
 async fn order_fulfilment_speaks_as_its_contract_says() {
     table::run(&Shop::open().await, "order-fulfilment", include_str!("tables/order-fulfilment.jsonl")).await;
 }

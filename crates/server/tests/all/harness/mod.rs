@@ -42,6 +42,7 @@ pub const ORDERS: &str = "/v1/orders";
 /// Settings that make everything quick: providers without latency, short waits between tries.
 const QUICK: &[(&str, &str)] = &[
     ("http.listen", "127.0.0.1:0"),
+    ("dialects.ports", "false"),
     ("simulated.payments.latency_min_ms", "0"),
     ("simulated.payments.latency_max_ms", "0"),
     ("simulated.carrier.latency_min_ms", "0"),

@@ -1,0 +1,370 @@
+//! `order-processing`: orders that are shipped, and a worker that may be somebody else's and report over HTTP.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, Request, State, rejection::BytesRejection},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, patch, post},
+};
+use cartwright_core::{
+    domain::{
+        flow::{Life, StepKind},
+        ids::OrderId,
+        money::{Currency, MAX_SCALE},
+        order::{
+            Customer, Facts, Line, MAX_LINES, Order, OrderCommand, OrderStatus, PaymentIntent, Placed,
+            Report, StepReport, Totals,
+        },
+        time::Timestamp,
+    },
+    services::Variation,
+};
+use serde::Serialize;
+use utoipa::openapi::HttpMethod;
+
+use super::{
+    Dialect, Refused,
+    aspnet::{self, Bound, Invalid, Refusal},
+    decimal::Decimal,
+    documents::{self, Call},
+    orders::{self, New},
+    rate,
+    settings::{Settings, Stays},
+};
+use crate::http::{Api, health};
+
+pub const NAME: &str = "order-processing";
+/// The flow of its orders.
+const FLOW: &str = "ship-only";
+/// So often the carrier is asked.
+const MAX_TRIES: u32 = 3;
+/// What an order waits for when its worker says that it tries again and not why.
+const NO_REASON: &str = "it is tried again";
+
+/// What it is called, and what it answers.
+pub const DIALECT: Dialect = Dialect {
+    name: NAME,
+    routes,
+    any_case: &["api", "v1", "orders", "status", "health", "swagger", "swagger.json"],
+};
+
+const CALLS: [Call; 7] = [
+    (HttpMethod::Post, "/api/orders", "Place an order", &[201, 400, 429]),
+    (HttpMethod::Post, "/api/v1/orders", "Place an order", &[200, 400, 429]),
+    (HttpMethod::Get, "/api/orders/{orderId}", "Where an order stands", &[200, 404]),
+    (HttpMethod::Get, "/api/v1/orders/{orderId}", "Where an order stands", &[200, 404]),
+    (HttpMethod::Patch, "/api/orders/{orderId}/status", "Report how far an order is", &[204, 400, 404]),
+    (HttpMethod::Patch, "/api/v1/orders/{orderId}/status", "Report how far an order is", &[204, 400, 404]),
+    (HttpMethod::Get, "/health", "Whether it is well", &[200, 503]),
+];
+
+pub fn routes(api: &Arc<Api>, prefix: &str) -> Router<Arc<Api>> {
+    let at = |path: &str| format!("{prefix}{path}");
+    let document = documents::document("Order processing", prefix, &CALLS);
+    let orders =
+        Router::new().route(&at("/api/orders"), post(place)).route(&at("/api/orders/{id}"), get(one));
+    beside(api, prefix).merge(at_its_rate(api, orders)).merge(documents::at_swagger(prefix, document))
+}
+
+/// The calls that it shares with nobody.
+pub fn beside(api: &Arc<Api>, prefix: &str) -> Router<Arc<Api>> {
+    let at = |path: &str| format!("{prefix}{path}");
+    let router = Router::new()
+        .route(&at("/api/v1/orders"), post(place_v1))
+        .route(&at("/api/v1/orders/{id}"), get(one))
+        .route(&at("/api/v1/orders/{id}/status"), patch(report))
+        .route(&at("/api/orders/{id}/status"), patch(report))
+        .route(&at("/health"), get(how_it_is));
+    at_its_rate(api, router)
+}
+
+/// The same calls, so often for each client as the setting says.
+pub fn at_its_rate(api: &Arc<Api>, router: Router<Arc<Api>>) -> Router<Arc<Api>> {
+    match api.dialects.order_processing.rate {
+        0 => router,
+        rate => router.layer(middleware::from_fn_with_state(rate::Limit::of(rate), limited)),
+    }
+}
+
+/// Refuses what is over a client's rate.
+async fn limited(State(limit): State<Arc<rate::Limit>>, request: Request, next: Next) -> Response {
+    if limit.allows(&request) {
+        return next.run(request).await;
+    }
+    let mut refusal = Refusal::of(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests").into_response();
+    refusal.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    refusal
+}
+
+/// How far an order is, as this system tells it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct View<'a> {
+    order_id: &'a str,
+    status: &'static str,
+    fulfillment: Option<Fulfillment<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Fulfillment<'a> {
+    tracking_number: Option<&'a str>,
+    carrier: Option<&'a str>,
+    shipped_at: Option<Timestamp>,
+    error_message: Option<&'a str>,
+}
+
+/// The words of this system, and what each means of the step that ships.
+const WORDS: [&str; 6] = ["Created", "Pending", "Processing", "Retrying", "Shipped", "Failed"];
+
+pub async fn place(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refused> {
+    let id = take(&api, &headers, body).await?;
+    let mut response = created(StatusCode::CREATED, &id);
+    if let Ok(location) = HeaderValue::from_str(&format!("/api/orders/{id}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+async fn place_v1(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refused> {
+    let id = take(&api, &headers, body).await?;
+    Ok(created(StatusCode::OK, &id))
+}
+
+fn created(status: StatusCode, id: &OrderId) -> Response {
+    aspnet::json(status, &serde_json::json!({"orderId": id.as_str(), "status": "Created"}))
+}
+
+async fn take(
+    api: &Api,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<OrderId, Refused> {
+    let body = aspnet::body(headers, body)?;
+    let placed = read(&body)?;
+    let new = New { id: None, placed, intent: PaymentIntent::default(), variation: variation(&api.dialects) };
+    Ok(orders::place(api, new, body.len()).await?.order.id.clone())
+}
+
+/// What goes otherwise for its orders than for those of others with the same flow.
+pub fn variation(settings: &Settings) -> Variation {
+    let theirs = settings.order_processing.stays == Stays::Back;
+    Variation {
+        announced: true,
+        max_tries: Some(MAX_TRIES),
+        neighbours: if theirs { vec![StepKind::Ship] } else { vec![] },
+        ..Variation::default()
+    }
+}
+
+fn read(body: &[u8]) -> Result<Placed, Refusal> {
+    let body = aspnet::object(body)?;
+    let (customer, name) = (body.text("customerId")?, body.text("customerName")?);
+    let sent = body.list("items")?.unwrap_or_default();
+    let mut items = Vec::with_capacity(sent.len());
+    for item in &sent {
+        items.push(Item::bind(item)?);
+    }
+    let mut invalid = Invalid::default();
+    let customer = invalid.text("CustomerId", customer, 100);
+    let name = invalid.text("CustomerName", name, 200);
+    if items.is_empty() {
+        invalid.say("Items", "The Items field must hold at least one item.");
+    }
+    if items.len() > MAX_LINES {
+        invalid.say("Items", format!("The Items field may hold {MAX_LINES} items at most."));
+    }
+    let scale = items.iter().filter_map(|item| Some(item.price?.scale)).max();
+    if scale.is_some_and(|scale| scale > MAX_SCALE) {
+        invalid.say("Items", format!("Prices may have {MAX_SCALE} decimals at most."));
+    }
+    let lines = items.into_iter().enumerate().map(|(n, item)| item.line(n, scale, &mut invalid)).collect();
+    let mut placed = of(customer, name, lines, scale);
+    if placed.add_up().is_err() {
+        invalid.say("Items", "The prices times the quantities are more than an order can hold.");
+    }
+    invalid.check()?;
+    Ok(placed)
+}
+
+/// An item as it was sent.
+struct Item {
+    product: Option<String>,
+    quantity: Option<i32>,
+    price: Option<Decimal>,
+}
+
+impl Item {
+    fn bind(item: &Bound<'_>) -> Result<Self, Refusal> {
+        Ok(Self {
+            product: item.text("productId")?,
+            quantity: item.int("quantity")?,
+            price: item.decimal_or_null("unitPrice")?,
+        })
+    }
+
+    fn line(self, n: usize, scale: Option<u8>, invalid: &mut Invalid) -> Line {
+        let sku = invalid.text(&format!("Items[{n}].ProductId"), self.product, 100);
+        let quantity = invalid.int(&format!("Items[{n}].Quantity"), self.quantity, 1, 10_000);
+        let price = self.price.and_then(|price| price.at(scale.unwrap_or_default()));
+        if price.is_some_and(|price| price < 0) {
+            invalid.say(&format!("Items[{n}].UnitPrice"), "The field UnitPrice must not be negative.");
+        }
+        line(n, sku, quantity, price)
+    }
+}
+
+/// A line of an order.
+pub fn line(n: usize, sku: String, quantity: u32, unit_price: Option<i64>) -> Line {
+    let id = (n + 1).to_string();
+    Line { id, sku, name: None, quantity, unit_price, discount: 0, tax: 0, total: 0 }
+}
+
+/// An order of this dialect. It knows no currency.
+pub fn of(customer: String, name: String, lines: Vec<Line>, scale: Option<u8>) -> Placed {
+    Placed {
+        dialect: Some(NAME.to_owned()),
+        external_id: None,
+        channel: None,
+        flow: FLOW.to_owned(),
+        customer: Customer { id: customer, name: Some(name), email: None },
+        currency: Currency::NONE,
+        scale: scale.filter(|scale| *scale != Currency::NONE.scale()),
+        lines,
+        charges: vec![],
+        totals: Totals::default(),
+        ship_to: None,
+        bill_to: None,
+        metadata: BTreeMap::new(),
+    }
+}
+
+async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refused> {
+    let order = orders::find_text(&api, NAME, &id).await?.ok_or_else(unknown)?;
+    Ok(show(&api, &order))
+}
+
+/// The answer that shows an order.
+pub fn show(api: &Api, order: &Order) -> Response {
+    aspnet::json(StatusCode::OK, &view(order, health::broker_is_well(api)))
+}
+
+fn unknown() -> Refusal {
+    Refusal::of(StatusCode::NOT_FOUND, "Not Found")
+}
+
+fn view(order: &Order, broker_is_well: bool) -> View<'_> {
+    let step = order.steps.first();
+    let life = step.map_or(Life::Planned, |step| step.life);
+    let status = match (order.status, life) {
+        (OrderStatus::Failed | OrderStatus::Cancelled, _) | (_, Life::Refused) => "Failed",
+        (OrderStatus::Completed, _) | (_, Life::Done) => "Shipped",
+        (OrderStatus::Open, Life::Waiting) => "Retrying",
+        (OrderStatus::Open, Life::Planned | Life::Requested) if broker_is_well => "Created",
+        (OrderStatus::Open, Life::Planned | Life::Requested) => "Pending",
+        (OrderStatus::Open, _) => "Processing",
+    };
+    let shipment = order.shipments.last();
+    let reason = step.and_then(|step| step.reason.as_deref());
+    let fulfillment = match status {
+        "Shipped" => Some((shipment, None)),
+        "Failed" => Some((None, reason.or(Some("the order was cancelled")))),
+        "Retrying" => Some((None, reason)),
+        _ => None,
+    };
+    let fulfillment = fulfillment.map(|(shipment, error_message)| Fulfillment {
+        tracking_number: shipment.and_then(|shipment| shipment.tracking_number.as_deref()),
+        carrier: shipment.and_then(|shipment| shipment.carrier.as_deref()),
+        shipped_at: shipment.and_then(|shipment| shipment.shipped_at),
+        error_message,
+    });
+    View { order_id: order.id.as_str(), status, fulfillment }
+}
+
+/// A report of the worker: about a step that is its own it counts, about ours it changes nothing.
+async fn report(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refused> {
+    let body = aspnet::body(&headers, body)?;
+    let said = Said::read(&body)?;
+    let order = orders::find_text(&api, NAME, &id).await?.ok_or_else(unknown)?;
+    if let Some((report, facts)) = said.report(&order, api.clock.now()) {
+        let step = order.steps.first().map_or(1, |step| step.number);
+        let command = OrderCommand::Report(StepReport { step, report, facts });
+        orders::change(&api, NAME, &order.id, command).await?.ok_or_else(unknown)?;
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// What a worker said.
+struct Said {
+    status: &'static str,
+    tracking_number: Option<String>,
+    carrier: Option<String>,
+    shipped_at: Option<Timestamp>,
+    error: Option<String>,
+}
+
+impl Said {
+    fn read(body: &[u8]) -> Result<Self, Refusal> {
+        let body = aspnet::object(body)?;
+        let status = body.text("status")?;
+        let (tracking_number, carrier) = (body.text("trackingNumber")?, body.text("carrier")?);
+        let (shipped_at, error) = (body.time("shippedAt")?, body.text("errorMessage")?);
+        let word = WORDS.into_iter().find(|word| Some(*word) == status.as_deref());
+        let mut invalid = Invalid::default();
+        if word.is_none() {
+            invalid.say("Status", format!("The Status field must be one of {}.", WORDS.join(", ")));
+        }
+        invalid.check()?;
+        Ok(Self { status: word.unwrap_or("Created"), tracking_number, carrier, shipped_at, error })
+    }
+
+    /// What it means for the step that ships; nothing, if the order has only been taken.
+    fn report(self, order: &Order, now: Timestamp) -> Option<(Report, Facts)> {
+        let none = |report| Some((report, Facts::None));
+        match self.status {
+            "Processing" => none(Report::Started),
+            "Retrying" => none(Report::Waiting {
+                reason: self.error.unwrap_or_else(|| NO_REASON.to_owned()),
+                next_try_at: None,
+                said_at: now,
+            }),
+            "Failed" => none(Report::Refused { reason: self.error.unwrap_or_else(|| "no reason given".to_owned()) }),
+            "Shipped" => Some((
+                Report::Done,
+                Facts::Shipped {
+                    id: order.shipment_id(),
+                    carrier: self.carrier.unwrap_or_default(),
+                    tracking_number: self.tracking_number.unwrap_or_default(),
+                    at: self.shipped_at.unwrap_or(now),
+                },
+            )),
+            _ => None,
+        }
+    }
+}
+
+async fn how_it_is(State(api): State<Arc<Api>>) -> Response {
+    if health::is_well(&api) && health::broker_is_well(&api) {
+        aspnet::text(StatusCode::OK, "Healthy")
+    } else {
+        aspnet::text(StatusCode::SERVICE_UNAVAILABLE, "Unhealthy")
+    }
+}
