@@ -3,3 +3,4 @@
 pub mod journal;
 pub mod kafka;
 pub mod lanes;
+pub mod reports;

@@ -36,12 +36,16 @@ use super::{
 use crate::{
     bus::{
         journal::{self, Reader, Source},
-        kafka::{Health, Kafka, consumer, relay::Relay},
+        kafka::{Health, Kafka, consumer, forms::Forms, relay::Relay},
         lanes::{self, Lanes},
+        reports::Reports,
     },
     clock::SystemClock,
     config::Config,
-    http::{self, About, Api, Component, Serves, Simulated, State},
+    http::{
+        self, About, Api, Component, Serves, Simulated, State,
+        dialects::{neighbours::Beside, order_processing, settings::Stays},
+    },
     telemetry::{Watched, metrics},
     workers::{
         gauges::Gauges,
@@ -68,6 +72,8 @@ pub struct Assembly {
     roles: Roles,
     outside: Outside,
     clock: Arc<dyn Clock>,
+    /// The halves of old systems that stay, and what is said to them.
+    beside: Arc<Beside>,
     /// Names this process among others.
     holder: Uuid,
     pub stop_intake: CancellationToken,
@@ -117,6 +123,7 @@ impl Assembly {
             roles: roles.clone(),
             outside,
             clock: Arc::new(SystemClock::start()),
+            beside: Arc::new(Beside::new(config.dialects.clone())),
             holder: Uuid::now_v7(),
             stop_intake,
             stop_loops: CancellationToken::new(),
@@ -151,8 +158,15 @@ impl Assembly {
             self.intake.spawn(vital("switches", until(stop, follow)));
         }
         if self.roles.has(Role::Orders) {
-            let bus = self.bus(from_others.into(), database.map(|database| &database.orders));
-            let started = self.service(Orders::default(), &stores.orders, bus, heads.orders).await?;
+            let mut bus = self.bus(from_others.into(), database.map(|database| &database.orders));
+            let mut logic = Orders::default();
+            if let Bus::Kafka(kafka, topics) = &mut bus {
+                let heard = self.beside.heard();
+                kafka.others = heard.iter().map(|topic| kafka.topic(topic)).collect();
+                topics.extend(heard);
+                logic.neighbours = Some(self.beside.clone());
+            }
+            let started = self.service(logic, &stores.orders, bus, heads.orders).await?;
             self.sweep(&stores.orders, started.sweeps);
             self.orders = Some(started.commands);
         }
@@ -165,6 +179,7 @@ impl Assembly {
             self.service(Fulfillment, &stores.fulfillment, bus, heads.fulfillment).await?;
         }
         if let (true, Some(database)) = (self.roles.has(Role::Relay), database) {
+            self.report(&database.orders, &orders_bell);
             self.relay(events::ORDERS, &database.orders, orders_bell);
             self.relay(events::PAYMENTS, &database.payments, payments_bell);
             self.relay(events::FULFILLMENT, &database.fulfillment, fulfillment_bell);
@@ -182,10 +197,14 @@ impl Assembly {
 
     /// Forwards a journal to Kafka, or stands by.
     fn relay(&self, topic: &'static str, store: &Arc<PostgresStore>, head: watch::Receiver<u64>) {
-        let Some(kafka) = self.config.kafka() else { return };
+        let Some(mut kafka) = self.config.kafka() else { return };
+        let others = if topic == events::ORDERS { self.beside.written() } else { vec![] };
+        let forms: Option<Arc<dyn Forms>> = (!others.is_empty()).then(|| self.beside.clone() as _);
+        kafka.others = others;
         let relay = Relay {
             kafka,
             topic,
+            forms,
             store: store.clone(),
             head,
             holder: self.holder,
@@ -193,6 +212,23 @@ impl Assembly {
             health: self.kafka.clone(),
         };
         self.intake.spawn(vital("relay", relay.run(self.stop_intake.clone())));
+    }
+
+    /// Tells an old order service that stays how far its orders are.
+    fn report(&self, store: &Arc<PostgresStore>, head: &watch::Receiver<u64>) {
+        let settings = &self.config.dialects.order_processing;
+        if settings.stays != Stays::Front || !self.config.dialects.serves(order_processing::NAME) {
+            return;
+        }
+        let reports = Reports {
+            dialect: order_processing::NAME,
+            url: settings.front_url.clone(),
+            tell: order_processing::told,
+            store: store.clone(),
+            head: head.clone(),
+            holder: self.holder,
+        };
+        self.intake.spawn(vital("reports", reports.run(self.stop_intake.clone())));
     }
 
     /// Has processes on one database wake each other.

@@ -76,6 +76,7 @@ impl KafkaSettings {
             instance: Some(self.instance.clone()).filter(|instance| !instance.is_empty()),
             session_timeout: Duration::from_millis(self.session_timeout_ms),
             create: self.create_topics.then_some(create),
+            others: vec![],
             security: self.security(),
         }
     }

@@ -15,6 +15,8 @@ pub enum Scope {
     Bus,
     /// Forwarding this service's journal.
     Relay,
+    /// Telling others over HTTP what is in this service's journal.
+    Reports,
 }
 
 impl Scope {
@@ -22,6 +24,7 @@ impl Scope {
         match self {
             Self::Bus => "bus",
             Self::Relay => "relay",
+            Self::Reports => "reports",
         }
     }
 }

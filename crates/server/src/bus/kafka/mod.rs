@@ -5,6 +5,7 @@
 
 pub mod consumer;
 mod health;
+pub mod forms;
 pub mod relay;
 pub mod topics;
 
@@ -33,6 +34,8 @@ pub struct Kafka {
     pub session_timeout: Duration,
     /// How topics are made; `None`: they are made by somebody else.
     pub create: Option<Create>,
+    /// Topics of others that we write, by their whole names: they must be there, too.
+    pub others: Vec<String>,
     /// librdkafka's own properties for encryption and authentication.
     pub security: Vec<(&'static str, String)>,
 }
@@ -47,10 +50,19 @@ pub struct Create {
 }
 
 impl Kafka {
-    /// The whole name of a topic: ours by their short names, others as they are.
+    /// The whole name of a topic: ours by their short names; those of others stand behind whose they are, as in
+    /// `order-tracking/orders`: a slash is in no name of Kafka's.
     pub fn topic(&self, name: &str) -> String {
-        let ours = cartwright_core::events::TOPICS.contains(&name);
-        if ours { format!("{}.{name}.v1", self.topic_prefix) } else { name.to_owned() }
+        match name.split_once('/') {
+            Some((_, theirs)) => theirs.to_owned(),
+            None => format!("{}.{name}.v1", self.topic_prefix),
+        }
+    }
+
+    /// The whole names of all topics that must be there.
+    fn needed(&self) -> Vec<String> {
+        let ours = cartwright_core::events::TOPICS.iter().map(|topic| self.topic(topic));
+        ours.chain(self.others.iter().cloned()).collect()
     }
 
     /// What all clients have in common.

@@ -4,14 +4,15 @@
 //! store: everything up to it is acknowledged by all in-sync replicas. Whatever goes wrong, it begins again there.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use cartwright_core::{
+    domain::{ids::OrderId, order::Order},
     events,
-    ports::{Batch, Clock, Cursor, JournalRow, PAGE_BYTES, Store, StoreError},
+    ports::{Batch, Clock, Cursor, Headers, JournalRow, PAGE_BYTES, Store, StoreError, Stored},
 };
 use cartwright_store::postgres::{PostgresStore, Scope};
 use futures_util::FutureExt as _;
@@ -24,7 +25,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Health, Kafka, MESSAGE_TIMEOUT, health::Watched, topics};
+use super::{Health, Kafka, MESSAGE_TIMEOUT, forms::Forms, health::Watched, topics};
 use crate::{bus::lanes, telemetry::metrics};
 
 /// The name under which a store keeps how far its journal is forwarded.
@@ -56,6 +57,8 @@ pub struct Relay {
     pub store: Arc<PostgresStore>,
     /// Rings when it has grown.
     pub head: watch::Receiver<u64>,
+    /// What is said of its events on topics of others, if anything is.
+    pub forms: Option<Arc<dyn Forms>>,
     /// Names this process.
     pub holder: Uuid,
     /// What time it is.
@@ -238,10 +241,53 @@ impl<'a> Sending<'a> {
         // A page ends at its rows or at its bytes.
         let bytes: usize = rows.iter().map(|row| row.message.value.len()).sum();
         let more = rows.len() == PAGE || bytes >= PAGE_BYTES;
+        let orders = self.orders_of_dialects(&rows).await?;
         for row in rows {
+            // Before the event itself: once that is acknowledged, so is everything that is said of it.
+            if let Some(order) = orders.get(&row.message.key) {
+                self.say(&row, order).await?;
+            }
             self.send(row).await?;
         }
         Ok(more)
+    }
+
+    /// The orders of which something is to be said on topics of others.
+    async fn orders_of_dialects(&self, rows: &[JournalRow]) -> Result<HashMap<OrderId, Order>, StoreError> {
+        if self.relay.forms.is_none() {
+            return Ok(HashMap::new());
+        }
+        let theirs = rows.iter().filter(|row| row.message.headers.get(events::DIALECT).is_some());
+        let ids: BTreeSet<OrderId> = theirs.map(|row| row.message.key.clone()).collect();
+        let ids: Vec<OrderId> = ids.into_iter().collect();
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let stored = self.relay.store.load(&ids).await?;
+        let read = |(id, stored): (OrderId, Stored)| match serde_json::from_slice(&stored.record?) {
+            Ok(order) => Some((id, order)),
+            Err(error) => {
+                tracing::error!(order = %id, %error, "the record can't be read: its neighbours hear nothing");
+                None
+            }
+        };
+        Ok(ids.into_iter().zip(stored).filter_map(read).collect())
+    }
+
+    /// Says on topics of others what a row is about.
+    async fn say(&mut self, row: &JournalRow, order: &Order) -> Result<(), Fall> {
+        let Some(forms) = &self.relay.forms else { return Ok(()) };
+        let said = match events::decode(&row.message.value) {
+            Ok(event) => forms.messages(&event, order),
+            Err(_) => vec![], // `cartwright verify` tells of it
+        };
+        for message in said {
+            let key = row.message.key.as_str();
+            let headers = owned(&message.headers);
+            let record = FutureRecord::to(&message.topic).key(key).payload(&message.value).headers(headers);
+            self.put(record, self.sent).await?;
+        }
+        Ok(())
     }
 
     /// Notes how far it has come, for the next one not to send it again.
@@ -280,22 +326,23 @@ impl<'a> Sending<'a> {
 
     async fn send(&mut self, row: JournalRow) -> Result<(), Fall> {
         let message = row.message;
-        let mut headers = OwnedHeaders::new_with_capacity(16);
-        for (key, value) in message.headers.iter() {
-            headers = headers.insert(Header { key, value: Some(value) });
-        }
-        let name = if *message.topic == *self.relay.topic {
-            self.name.clone()
-        } else {
-            self.relay.kafka.topic(&message.topic)
-        };
-        let mut record =
-            FutureRecord::to(&name).key(message.key.as_str()).payload(&message.value[..]).headers(headers);
+        let name = self.name.clone();
+        let record = FutureRecord::to(&name)
+            .key(message.key.as_str())
+            .payload(&message.value[..])
+            .headers(owned(&message.headers));
+        self.put(record, row.position).await?;
+        self.sent = row.position;
+        Ok(())
+    }
+
+    /// Puts a message on its way; once it is acknowledged, so is everything up to `position`.
+    async fn put(&mut self, record: FutureRecord<'_, str, [u8]>, position: u64) -> Result<(), Fall> {
+        let mut record = record;
         loop {
             match self.producer.send_result(record) {
                 Ok(sent) => {
-                    self.under_way.push_back((row.position, sent));
-                    self.sent = row.position;
+                    self.under_way.push_back((position, sent));
                     return Ok(());
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
@@ -320,6 +367,12 @@ impl<'a> Sending<'a> {
         self.noted = (self.acknowledged, Instant::now());
         Ok(())
     }
+}
+
+/// Headers as the client wants them.
+fn owned(headers: &Headers) -> OwnedHeaders {
+    let all = OwnedHeaders::new_with_capacity(16);
+    headers.iter().fold(all, |all, (key, value)| all.insert(Header { key, value: Some(value) }))
 }
 
 impl Drop for Sending<'_> {

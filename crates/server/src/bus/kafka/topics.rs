@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use cartwright_core::events;
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     consumer::{BaseConsumer, Consumer},
@@ -50,7 +49,7 @@ pub async fn ready(kafka: &Kafka, health: &Health, stop: &CancellationToken) {
 
 async fn make(kafka: &Kafka, create: Create) -> Result<(), String> {
     let admin = admin(kafka).map_err(|error| error.to_string())?;
-    let names = events::TOPICS.map(|topic| kafka.topic(topic));
+    let names = kafka.needed();
     let replicas = create.replication;
     let topic = |name| NewTopic::new(name, create.partitions, TopicReplication::Fixed(replicas));
     let topics: Vec<NewTopic<'_>> = names.iter().map(|name| topic(name)).collect();
@@ -73,8 +72,7 @@ async fn look(kafka: &Kafka) -> Result<(), String> {
     let asked = kafka.clone();
     let missing = tokio::task::spawn_blocking(move || {
         let admin = admin(&asked)?;
-        for topic in events::TOPICS {
-            let name = asked.topic(topic);
+        for name in asked.needed() {
             let found = admin.inner().fetch_metadata(Some(&name), PATIENCE)?;
             if !found.topics().iter().any(|t| t.name() == name && !t.partitions().is_empty()) {
                 return Ok(Some(name));

@@ -13,8 +13,9 @@ mod decimal;
 mod documents;
 pub mod kafka;
 mod lenient;
+pub mod neighbours;
 mod order_fulfilment;
-mod order_processing;
+pub mod order_processing;
 mod order_tracking;
 mod orders;
 mod paths;
@@ -43,6 +44,8 @@ pub struct Dialect {
     routes: fn(api: &Arc<Api>, prefix: &str) -> Router<Arc<Api>>,
     /// The words of its paths, if they match in any case.
     any_case: &'static [&'static str],
+    /// What it says and hears on Kafka.
+    kafka: kafka::Form,
 }
 
 /// All of them.

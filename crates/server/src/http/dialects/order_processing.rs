@@ -262,6 +262,21 @@ pub fn show(api: &Api, order: &Order) -> Response {
     aspnet::json(StatusCode::OK, &view(order, health::broker_is_well(api)))
 }
 
+/// How an old order service is told where one of its orders stands: the path, and what is sent there.
+pub fn told(order: &Order) -> Option<(String, serde_json::Value)> {
+    let view = view(order, true);
+    let facts = view.fulfillment.as_ref();
+    let body = serde_json::json!({
+        "status": view.status,
+        "trackingNumber": facts.and_then(|facts| facts.tracking_number),
+        "carrier": facts.and_then(|facts| facts.carrier),
+        "shippedAt": facts.and_then(|facts| facts.shipped_at),
+        "errorMessage": facts.and_then(|facts| facts.error_message),
+    });
+    // That it was taken, it said itself.
+    (view.status != "Created").then(|| (format!("/api/orders/{}/status", order.id), body))
+}
+
 fn unknown() -> Refusal {
     Refusal::of(StatusCode::NOT_FOUND, "Not Found")
 }

@@ -12,6 +12,8 @@ pub struct Settings {
     pub ports: bool,
     /// `[dialects.listen]`
     pub listen: Listen,
+    /// What stands before the names of their topics.
+    pub topic_prefix: String,
     /// `[dialects.order_tracking]`
     pub order_tracking: OrderTracking,
     /// `[dialects.order_processing]`

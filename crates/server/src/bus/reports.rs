@@ -1,0 +1,175 @@
+//! Tells an old order service over HTTP how far its orders are: those that came by a dialect's topic, while their front
+//! stays.
+//!
+//! It follows the journal of orders under a lease, as the relay does, and asks for each event how the order stands now.
+//! What it says is repeated until it is accepted; a repeat changes nothing there.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use cartwright_core::{
+    domain::{ids::OrderId, order::Order},
+    events,
+    ports::{Batch, Cursor, JournalRow, Store, StoreError},
+};
+use cartwright_store::postgres::{PostgresStore, Scope};
+use futures_util::{StreamExt as _, stream};
+use reqwest::{Client, StatusCode};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::lanes;
+use crate::backoff::Backoff;
+
+/// Journal rows read at once.
+const PAGE: usize = 256;
+/// Orders that are told of at once.
+const AT_ONCE: usize = 16;
+/// How long one call may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The first wait after a call that was not accepted.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// How often it is noted at most how far it has come.
+const NOTE_EVERY: Duration = Duration::from_millis(200);
+
+/// What is told, of whom, and to whom.
+pub struct Reports {
+    /// The dialect.
+    pub dialect: &'static str,
+    /// Where the old order service is.
+    pub url: String,
+    /// The path and the JSON by which it is told how an order stands; `None`: there is nothing to tell.
+    pub tell: fn(&Order) -> Option<(String, serde_json::Value)>,
+    /// The store of the orders.
+    pub store: Arc<PostgresStore>,
+    /// Rings when its journal has grown.
+    pub head: watch::Receiver<u64>,
+    /// Names this process.
+    pub holder: Uuid,
+}
+
+impl Reports {
+    /// Tells whenever the lease is held here, until told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        let (to, mut held) = watch::channel(false);
+        let hold = |leases: &[cartwright_store::postgres::Lease]| {
+            to.send_if_modified(|held| std::mem::replace(held, !leases.is_empty()) == leases.is_empty());
+        };
+        let keep = lanes::keep(&self.store, Scope::Reports, self.holder, 1, hold, stop.clone());
+        let work = async {
+            while held.wait_for(|held| *held).await.is_ok() {
+                tokio::select! {
+                    _ = held.wait_for(|held| !held) => {}
+                    () = self.tell_for_ever() => {}
+                }
+            }
+        };
+        tokio::select! {
+            ((), ()) = async { tokio::join!(keep, work) } => {}
+            () = stop.cancelled() => {
+                // The next one begins where we noted it; the lease ends by itself.
+                let _ = self.store.drop_leases(Scope::Reports, self.holder).await;
+            }
+        }
+    }
+
+    async fn tell_for_ever(&self) {
+        let mut wait = Backoff::from(FIRST_WAIT);
+        loop {
+            if let Err(error) = self.follow(&mut wait).await {
+                let next = wait.next();
+                tracing::warn!(dialect = self.dialect, %error, "telling begins again in {next:?}");
+                tokio::time::sleep(next).await;
+            }
+        }
+    }
+
+    async fn follow(&self, wait: &mut Backoff) -> Result<(), StoreError> {
+        let client = Client::builder().timeout(PATIENCE).build();
+        let client = client.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let mut head = self.head.clone();
+        let mut position = self.told().await?;
+        let mut noted = (position, Instant::now());
+        loop {
+            head.borrow_and_update();
+            let rows = self.store.journal(position, PAGE).await?;
+            let Some(last) = rows.last().map(|row| row.position) else {
+                if noted.0 < position {
+                    self.note(position).await?;
+                    noted = (position, Instant::now());
+                }
+                if head.changed().await.is_err() {
+                    return std::future::pending().await; // we are stopping
+                }
+                continue;
+            };
+            let orders = self.concerned(&rows);
+            stream::iter(orders).for_each_concurrent(AT_ONCE, |order| self.tell_of(&client, order)).await;
+            position = last;
+            *wait = Backoff::from(FIRST_WAIT);
+            if noted.1.elapsed() >= NOTE_EVERY {
+                self.note(position).await?;
+                noted = (position, Instant::now());
+            }
+        }
+    }
+
+    fn concerned(&self, rows: &[JournalRow]) -> BTreeSet<OrderId> {
+        let theirs = |row: &&JournalRow| row.message.headers.get(events::DIALECT) == Some(self.dialect);
+        rows.iter().filter(theirs).map(|row| row.message.key.clone()).collect()
+    }
+
+    /// Tells how an order stands until that is accepted, or can't ever be.
+    async fn tell_of(&self, client: &Client, id: OrderId) {
+        let mut wait = Backoff::from(FIRST_WAIT);
+        loop {
+            match self.try_to_tell(client, &id).await {
+                Ok(()) => return,
+                Err(why) => {
+                    let next = wait.next();
+                    tracing::warn!(order = %id, dialect = self.dialect, %why, "it will be told again in {next:?}");
+                    tokio::time::sleep(next).await;
+                }
+            }
+        }
+    }
+
+    async fn try_to_tell(&self, client: &Client, id: &OrderId) -> Result<(), String> {
+        // As it stands now: an older state would be late news.
+        let stored = self.store.load(std::slice::from_ref(id)).await.map_err(|error| error.to_string())?;
+        let Some(record) = stored.into_iter().next().and_then(|stored| stored.record) else { return Ok(()) };
+        let Ok(order) = serde_json::from_slice::<Order>(&record) else { return Ok(()) }; // `cartwright verify` tells
+        let Some((path, body)) = (self.tell)(&order) else { return Ok(()) };
+        let url = format!("{}{path}", self.url.trim_end_matches('/'));
+        let asked = client.patch(url).json(&body).send().await.map_err(|error| error.to_string())?;
+        match asked.status() {
+            status if status.is_success() => Ok(()),
+            status @ (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY) => {
+                tracing::error!(order = %id, dialect = self.dialect, %status, "it does not take what it is told");
+                Ok(()) // the same will never be taken
+            }
+            status => Err(format!("it answers {status}")),
+        }
+    }
+
+    /// Up to where everything is told.
+    async fn told(&self) -> Result<u64, StoreError> {
+        let incarnation = self.store.incarnation();
+        let ours = |cursor: &Cursor| *cursor.source == *self.dialect && cursor.incarnation == incarnation;
+        Ok(self.store.cursors().await?.into_iter().find(ours).map_or(0, |cursor| cursor.position))
+    }
+
+    async fn note(&self, position: u64) -> Result<(), StoreError> {
+        let cursor = Cursor {
+            source: self.dialect.into(),
+            lane: 0,
+            incarnation: self.store.incarnation(),
+            position,
+        };
+        self.store.commit(Batch { commits: vec![], cursors: vec![cursor] }).await.map(drop)
+    }
+}
