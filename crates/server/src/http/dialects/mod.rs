@@ -1,14 +1,16 @@
 //! The HTTP forms of older order systems: each room speaks as one of them did, and asks the same services as `/v1`.
 //!
 //! * One module for each system; [`DIALECTS`] names them.
-//! * [`aspnet`]: how that framework binds bodies and tells errors; [`lenient`], [`decimal`]: JSON as it came.
-//! * [`orders`]: placing, finding and listing the orders of a dialect.
+//! * [`aspnet`], [`pydantic`]: how those frameworks bind bodies and tell errors; [`lenient`], [`decimal`]: JSON as it came.
+//! * [`orders`]: placing, finding and listing the orders of a dialect; [`carts`]: those that carts make up.
 //! * [`paths`]: paths in whatever case. [`kafka`]: what they say on topics.
 //!
 //! An order keeps the dialect by which it came: a dialect finds its own orders only, `/v1` finds all.
 
 mod aspnet;
 mod cart_dotnet;
+mod cart_fastapi;
+mod carts;
 mod decimal;
 mod documents;
 pub mod kafka;
@@ -17,6 +19,7 @@ mod order_fulfilment;
 mod order_tracking;
 mod orders;
 mod paths;
+mod pydantic;
 
 use std::sync::Arc;
 
@@ -39,7 +42,8 @@ pub struct Dialect {
 }
 
 /// All of them.
-pub const DIALECTS: [Dialect; 3] = [cart_dotnet::DIALECT, order_fulfilment::DIALECT, order_tracking::DIALECT];
+pub const DIALECTS: [Dialect; 4] =
+    [cart_dotnet::DIALECT, cart_fastapi::DIALECT, order_fulfilment::DIALECT, order_tracking::DIALECT];
 
 impl Dialect {
     fn prefix(&self) -> String {

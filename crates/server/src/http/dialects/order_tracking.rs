@@ -91,7 +91,7 @@ struct View<'a> {
 impl<'a> View<'a> {
     fn of(order: &'a Order) -> Self {
         let placed = &*order.placed;
-        let scale = placed.scale.unwrap_or_else(|| placed.currency.scale());
+        let scale = orders::scale(placed);
         let line = placed.lines.first();
         let (status, processed_at) = stands(order);
         Self {
