@@ -17,7 +17,7 @@ use cartwright_core::domain::time::Timestamp;
 use super::{
     times,
     decimal::Decimal,
-    lenient::{Kind, Object, kind},
+    lenient::{Kind, Object, content_type, kind},
 };
 
 /// Why a request can't be handled: a problem document.
@@ -43,10 +43,9 @@ pub struct Invalid(Vec<(String, Vec<String>)>);
 /// # Errors
 /// It is not said to be JSON, is too large, or did not arrive.
 pub fn body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_json = matches!(&*essence, "application/json" | "text/json")
-        || (essence.starts_with("application/") && essence.ends_with("+json"));
+    let content = content_type(headers);
+    let is_json = matches!(&*content, "application/json" | "text/json")
+        || (content.starts_with("application/") && content.ends_with("+json"));
     if !is_json {
         return Err(Refusal::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type"));
     }

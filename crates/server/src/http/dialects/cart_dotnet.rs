@@ -1,7 +1,7 @@
 //! `cart-dotnet`: a cart service that makes up orders, and an order service that shows them. Clients call an order's state
 //! by whatever word they like.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -15,11 +15,11 @@ use cartwright_core::{
     domain::{
         ids::OrderId,
         money::{Amount, Currency},
-        order::{Customer, Line, MAX_LINES, Order, OrderCommand, PaymentIntent, Placed, Totals},
+        order::{Line, MAX_LINES, Order, OrderCommand, Placed},
         time::Timestamp,
     },
     ports::OrderQuery,
-    services::{Rejection, Variation},
+    services::Rejection,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -29,17 +29,14 @@ use uuid::Uuid;
 use super::{
     Dialect, Refused,
     aspnet::{self, Invalid, Refusal},
-    decimal,
+    carts, decimal,
     documents::{self, Call},
-    orders::{self, New, NotDone},
+    kafka,
+    orders::{self, NotDone},
 };
 use crate::http::Api;
 
 pub const NAME: &str = "cart-dotnet";
-/// The flow of its orders: clients say how far they are.
-const FLOW: &str = "manual";
-/// Its word for an order that nobody has touched yet.
-const NEW: &str = "new";
 /// Characters of a status, at most.
 const MAX_STATUS: usize = 1_000;
 
@@ -58,6 +55,7 @@ pub const DIALECT: Dialect = Dialect {
         "v1",
         "swagger.json",
     ],
+    kafka: kafka::cart_dotnet::FORM,
 };
 
 const CALLS: [Call; 5] = [
@@ -114,7 +112,8 @@ struct Item<'a> {
 impl<'a> View<'a> {
     fn of(order: &'a Order) -> Self {
         let placed = &*order.placed;
-        let scale = placed.scale.unwrap_or_else(|| placed.currency.scale());
+        let scale = orders::scale(placed);
+        let (shipping, decimals) = carts::shipping(placed.totals.total, scale);
         let item = |line: &'a Line| Item {
             product_id: &line.sku,
             quantity: line.quantity,
@@ -127,9 +126,8 @@ impl<'a> View<'a> {
             items: placed.lines.iter().map(item).collect(),
             total_amount: decimal::number(placed.totals.total, scale),
             currency: placed.currency.code(),
-            status: order.word.as_deref().unwrap_or(NEW),
-            // 2 % of the total, exactly.
-            shipping_cost: decimal::number(placed.totals.total.saturating_mul(2), scale + 2),
+            status: carts::status(order),
+            shipping_cost: decimal::number(shipping, decimals),
         }
     }
 }
@@ -141,9 +139,7 @@ async fn create(
 ) -> Result<Response, Refused> {
     let body = aspnet::body(&headers, body)?;
     let (id, items) = read_new(&body)?;
-    let variation = Variation { word: Some(NEW.to_owned()), ..Variation::default() };
-    let new = New { id: Some(id), placed: made_up(items), intent: PaymentIntent::default(), variation };
-    match orders::place(&api, new, body.len()).await {
+    match orders::place(&api, carts::new(id, made_up(items)), body.len()).await {
         Ok(_) => Ok(aspnet::text(StatusCode::OK, "Order created successfully")),
         Err(NotDone::Rejected(Rejection::IdTaken(_))) => {
             Ok(aspnet::text(StatusCode::CONFLICT, "Order already exists"))
@@ -181,34 +177,12 @@ fn read_id(invalid: &mut Invalid, id: Option<String>) -> Option<OrderId> {
 /// An order as the old cart makes one up: so many products, 1 to 4 of each, at 10 to 99 a piece.
 fn made_up(items: usize) -> Placed {
     let line = |n: usize| {
-        let luck = Uuid::now_v7().as_u128();
-        let (quantity, price) = (1 + (luck % 4) as u32, 10 + ((luck >> 8) % 90) as Amount);
-        Line {
-            id: n.to_string(),
-            sku: format!("Product{n}"),
-            name: None,
-            quantity,
-            unit_price: Some(price * 100),
-            discount: 0,
-            tax: 0,
-            total: 0,
-        }
+        let price = Amount::from(carts::random(10..=99)) * 100;
+        carts::line(n, format!("Product{n}"), carts::random(1..=4), price)
     };
-    Placed {
-        dialect: Some(NAME.to_owned()),
-        external_id: None,
-        channel: None,
-        flow: FLOW.to_owned(),
-        customer: Customer { id: guid().to_string(), name: None, email: None },
-        currency: Currency::parse("USD").unwrap_or(Currency::NONE),
-        scale: None,
-        lines: (1..=items).map(line).collect(),
-        charges: vec![],
-        totals: Totals::default(),
-        ship_to: None,
-        bill_to: None,
-        metadata: BTreeMap::new(),
-    }
+    let currency = Currency::parse("USD").unwrap_or(Currency::NONE);
+    let lines = (1..=items).map(line).collect();
+    carts::placed(NAME, guid().to_string(), currency, currency.scale(), lines)
 }
 
 /// A random GUID.
@@ -267,12 +241,11 @@ async fn in_topic(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Res
         "order-updated-topic" => false,
         _ => return Ok(aspnet::text(StatusCode::BAD_REQUEST, "Invalid topic name.")),
     };
-    let belongs =
-        move |order: &Order| order.word.as_deref().unwrap_or(NEW).eq_ignore_ascii_case(NEW) == is_new;
+    let belongs = move |order: &Order| carts::is_new(carts::status(order)) == is_new;
     let write = Arc::new(move |order: &Order| {
         belongs(order).then(|| serde_json::to_vec(&View::of(order)).ok()).flatten()
     });
-    let query = OrderQuery { flow: vec![FLOW.to_owned()], ..OrderQuery::default() };
+    let query = OrderQuery { flow: vec![carts::FLOW.to_owned()], ..OrderQuery::default() };
     let none = || aspnet::text(StatusCode::NOT_FOUND, "No orders found in the specified topic.");
     // How many there are is known at the end, and the order of the names is free.
     let end = move |count: u64| format!("],\"message\":\"Total orders in topic '{topic}': {count}\"}}");

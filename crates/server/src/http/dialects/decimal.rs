@@ -69,6 +69,16 @@ pub fn text(amount: Amount, scale: u8) -> String {
     format!("{sign}{whole}.{}", if part.is_empty() { "0" } else { part })
 }
 
+/// An amount with so many decimals at most, the rest rounded half away from zero; and how many it has.
+pub fn rounded(amount: Amount, scale: u8, most: u8) -> (Amount, u8) {
+    let Some(cut) = scale.checked_sub(most) else { return (amount, scale) };
+    let step = 10_i64.saturating_pow(cut.into());
+    let rest = amount % step;
+    let up =
+        if rest.unsigned_abs() >= step.unsigned_abs().div_ceil(2) && rest != 0 { amount.signum() } else { 0 };
+    (amount / step + up, most)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +123,23 @@ mod tests {
         ] {
             assert_eq!(text(amount, scale), expected);
             assert_eq!(number(amount, scale).get(), expected);
+        }
+    }
+
+    #[test]
+    fn amounts_are_rounded_half_away_from_zero() {
+        for (amount, scale, expected) in [
+            (12_349, 4, (123, 2)),
+            (12_350, 4, (124, 2)),
+            (-12_350, 4, (-124, 2)),
+            (-12_349, 4, (-123, 2)),
+            (15, 3, (2, 2)),
+            (14, 3, (1, 2)),
+            (1_200, 2, (1_200, 2)),
+            (5, 0, (5, 0)),
+            (i64::MAX, 22, (0, 2)),
+        ] {
+            assert_eq!(rounded(amount, scale, 2), expected, "{amount} of {scale}");
         }
     }
 

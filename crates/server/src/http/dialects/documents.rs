@@ -34,9 +34,17 @@ pub fn document(title: &str, prefix: &str, calls: &[Call]) -> OpenApi {
 
 /// The document at `/swagger/v1/swagger.json`, where ASP.NET has it.
 pub fn at_swagger(prefix: &str, document: OpenApi) -> Router<Arc<Api>> {
+    at(format!("{prefix}/swagger/v1/swagger.json"), document)
+}
+
+/// The document at `/openapi.json`, where FastAPI has it.
+pub fn at_openapi(prefix: &str, document: OpenApi) -> Router<Arc<Api>> {
+    at(format!("{prefix}/openapi.json"), document)
+}
+
+fn at(path: String, document: OpenApi) -> Router<Arc<Api>> {
     let document = Arc::new(document);
-    Router::new()
-        .route(&format!("{prefix}/swagger/v1/swagger.json"), get(async move || Json((*document).clone())))
+    Router::new().route(&path, get(async move || Json((*document).clone())))
 }
 
 /// The page that shows it, at the root of the dialect.

@@ -3,6 +3,7 @@
 
 use std::{borrow::Cow, fmt};
 
+use axum::http::{HeaderMap, header};
 use serde::{
     Deserialize,
     de::{Deserializer, MapAccess, Visitor},
@@ -44,6 +45,12 @@ impl<'a> Object<'a> {
     fn last(&self, is: impl Fn(&str) -> bool) -> Option<(&str, &'a RawValue)> {
         self.0.iter().rev().find(|(sent, _)| is(sent)).map(|(sent, value)| (&**sent, *value))
     }
+}
+
+/// What a body is said to be, in lower case and without parameters; empty, if nothing is said.
+pub fn content_type(headers: &HeaderMap) -> String {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// What a value is.

@@ -1,14 +1,18 @@
 //! The HTTP forms of older order systems: each room speaks as one of them did, and asks the same services as `/v1`.
 //!
 //! * One module for each system; [`DIALECTS`] names them. [`ports`]: who is on which of their old ports.
-//! * [`aspnet`]: how that framework binds bodies and tells errors; [`lenient`], [`decimal`], [`times`]: JSON as it came.
-//! * [`orders`]: placing, finding and listing the orders of a dialect.
-//! * [`paths`]: paths in whatever case. [`kafka`]: what they say on topics. [`settings`]: what operators say about them.
+//! * [`aspnet`], [`pydantic`]: how those frameworks bind bodies and tell errors; [`lenient`], [`decimal`], [`times`]: JSON as
+//!   it came.
+//! * [`orders`]: placing, finding and listing the orders of a dialect; [`carts`]: those that carts make up.
+//! * [`paths`]: paths in whatever case. [`settings`]: what operators say about all this.
+//! * [`kafka`]: what they say on topics; [`neighbours`]: to whom, and who is heard.
 //!
 //! An order keeps the dialect by which it came: a dialect finds its own orders only, `/v1` finds all.
 
 mod aspnet;
 mod cart_dotnet;
+mod cart_fastapi;
+mod carts;
 mod decimal;
 mod documents;
 pub mod kafka;
@@ -20,6 +24,7 @@ mod order_tracking;
 mod orders;
 mod paths;
 mod ports;
+mod pydantic;
 mod rate;
 pub mod settings;
 mod times;
@@ -49,8 +54,9 @@ pub struct Dialect {
 }
 
 /// All of them.
-pub const DIALECTS: [Dialect; 4] = [
+pub const DIALECTS: [Dialect; 5] = [
     cart_dotnet::DIALECT,
+    cart_fastapi::DIALECT,
     order_fulfilment::DIALECT,
     order_processing::DIALECT,
     order_tracking::DIALECT,

@@ -31,6 +31,7 @@ use super::{
     Dialect, Refused,
     aspnet::{self, Refusal},
     documents::{self, Call},
+    kafka,
     orders::{self, New},
     settings::Stays,
 };
@@ -41,7 +42,12 @@ pub const NAME: &str = "order-fulfilment";
 const FLOW: &str = "scheduled";
 
 /// What it is called, and what it answers.
-pub const DIALECT: Dialect = Dialect { name: NAME, routes, any_case: &["orders", "swagger", "v1", "swagger.json"] };
+pub const DIALECT: Dialect = Dialect {
+    name: NAME,
+    routes,
+    any_case: &["orders", "swagger", "v1", "swagger.json"],
+    kafka: kafka::order_fulfilment::FORM,
+};
 
 const CALLS: [Call; 2] = [
     (HttpMethod::Post, "/orders", "Place an order", &[201, 400]),

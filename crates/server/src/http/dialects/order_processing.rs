@@ -32,6 +32,7 @@ use super::{
     aspnet::{self, Bound, Invalid, Refusal},
     decimal::Decimal,
     documents::{self, Call},
+    kafka,
     orders::{self, New},
     rate,
     settings::{Settings, Stays},
@@ -51,6 +52,7 @@ pub const DIALECT: Dialect = Dialect {
     name: NAME,
     routes,
     any_case: &["api", "v1", "orders", "status", "health", "swagger", "swagger.json"],
+    kafka: kafka::order_processing::FORM,
 };
 
 const CALLS: [Call; 7] = [

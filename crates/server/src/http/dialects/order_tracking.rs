@@ -30,6 +30,7 @@ use super::{
     aspnet::{self, Invalid, Refusal},
     decimal::{self, Decimal},
     documents::{self, Call},
+    kafka,
     orders::{self, New},
     settings::{Settings, Stays},
 };
@@ -44,6 +45,7 @@ pub const DIALECT: Dialect = Dialect {
     name: NAME,
     routes,
     any_case: &["api", "orders", "user", "status", "swagger", "v1", "swagger.json"],
+    kafka: kafka::order_tracking::FORM,
 };
 
 const CALLS: [Call; 5] = [
@@ -99,7 +101,7 @@ struct View<'a> {
 impl<'a> View<'a> {
     fn of(order: &'a Order) -> Self {
         let placed = &*order.placed;
-        let scale = placed.scale.unwrap_or_else(|| placed.currency.scale());
+        let scale = orders::scale(placed);
         let line = placed.lines.first();
         let (status, processed_at) = stands(order);
         Self {

@@ -135,6 +135,11 @@ pub async fn find_text(api: &Api, dialect: &str, id: &str) -> Result<Option<Orde
     }
 }
 
+/// How many decimals the amounts of an order have.
+pub fn scale(placed: &Placed) -> u8 {
+    placed.scale.unwrap_or_else(|| placed.currency.scale())
+}
+
 /// Writes one order of a list.
 pub type Write = Arc<dyn Fn(&Order) -> Option<Vec<u8>> + Send + Sync>;
 
@@ -252,7 +257,9 @@ pub fn unavailable(why: NotDone) -> Response {
         NotDone::Rejected(rejection) => Problem::from(rejection).into_response(),
         NotDone::NotTaken(why) => Problem::from(why).into_response(),
         NotDone::Store(error) => Problem::from(error).into_response(),
-        NotDone::TooMuch => Problem::new(StatusCode::BAD_REQUEST, "too-much", why.to_string()).into_response(),
+        NotDone::TooMuch => {
+            Problem::new(StatusCode::BAD_REQUEST, "too-much", why.to_string()).into_response()
+        }
         NotDone::DiskFull => Problem::busy(why.to_string(), 30).into_response(),
     }
 }

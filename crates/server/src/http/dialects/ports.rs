@@ -12,7 +12,7 @@ use axum::{
 };
 
 use super::{
-    DIALECTS, Refused, aspnet, cart_dotnet, order_fulfilment, order_processing, order_tracking, orders,
+    DIALECTS, Refused, aspnet, cart_dotnet, cart_fastapi, order_fulfilment, order_processing, order_tracking, orders,
     paths::{self, AnyCase},
     settings::Listen,
 };
@@ -27,11 +27,21 @@ pub enum OldPort {
     CartDotnetOrders,
     /// Of order-fulfilment.
     OrderFulfilment,
+    /// Of the cart of cart-fastapi.
+    CartFastapi,
+    /// Of its order service.
+    CartFastapiOrders,
 }
 
 impl OldPort {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Shared, Self::CartDotnetOrders, Self::OrderFulfilment];
+    pub const ALL: [Self; 5] = [
+        Self::Shared,
+        Self::CartDotnetOrders,
+        Self::OrderFulfilment,
+        Self::CartFastapi,
+        Self::CartFastapiOrders,
+    ];
 
     /// The setting that says where it is.
     pub const fn setting(self) -> &'static str {
@@ -39,6 +49,8 @@ impl OldPort {
             Self::Shared => "dialects.listen.shared",
             Self::CartDotnetOrders => "dialects.listen.cart_dotnet_orders",
             Self::OrderFulfilment => "dialects.listen.order_fulfilment",
+            Self::CartFastapi => "dialects.listen.cart_fastapi",
+            Self::CartFastapiOrders => "dialects.listen.cart_fastapi_orders",
         }
     }
 
@@ -48,6 +60,8 @@ impl OldPort {
             Self::Shared => &listen.shared,
             Self::CartDotnetOrders => &listen.cart_dotnet_orders,
             Self::OrderFulfilment => &listen.order_fulfilment,
+            Self::CartFastapi => &listen.cart_fastapi,
+            Self::CartFastapiOrders => &listen.cart_fastapi_orders,
         }
     }
 
@@ -57,6 +71,7 @@ impl OldPort {
             Self::Shared => &[order_tracking::NAME, order_processing::NAME, cart_dotnet::NAME],
             Self::CartDotnetOrders => &[cart_dotnet::NAME],
             Self::OrderFulfilment => &[order_fulfilment::NAME],
+            Self::CartFastapi | Self::CartFastapiOrders => &[cart_fastapi::NAME],
         }
     }
 
@@ -66,6 +81,8 @@ impl OldPort {
             Self::Shared => shared(api),
             Self::CartDotnetOrders => cart_dotnet::order_service(""),
             Self::OrderFulfilment => order_fulfilment::routes(api, ""),
+            Self::CartFastapi => cart_fastapi::on_its_own("", cart_fastapi::cart("")),
+            Self::CartFastapiOrders => cart_fastapi::on_its_own("", cart_fastapi::order_service("")),
         }
     }
 

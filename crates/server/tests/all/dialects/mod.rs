@@ -24,3 +24,8 @@ async fn order_fulfilment_speaks_as_its_contract_says() {
 async fn cart_dotnet_speaks_as_its_contract_says() {
     table::run(&Shop::open().await, "cart-dotnet", include_str!("tables/cart-dotnet.jsonl")).await;
 }
+
+#[tokio::test]
+async fn cart_fastapi_speaks_as_its_contract_says() {
+    table::run(&Shop::open().await, "cart-fastapi", include_str!("tables/cart-fastapi.jsonl")).await;
+}
