@@ -285,7 +285,8 @@ impl<L: Logic> Engine<L> {
                     work.answers.push(i);
                 }
                 Input::Delivery(delivery) => {
-                    let event_id = item.heard.as_ref().and_then(|heard| Some(heard.as_ref().ok()?.event_id()));
+                    let event_id =
+                        item.heard.as_ref().and_then(|heard| Some(heard.as_ref().ok()?.event_id()));
                     parking::set_aside(&mut work.parts(), delivery, event_id, reason, now);
                 }
                 // The task stays in its table and comes again when its lease is over; a sweep as long as it is due.

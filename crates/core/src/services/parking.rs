@@ -236,7 +236,9 @@ pub(super) fn release<L: Logic>(
             let ordered = !matches!(heard, Ok(Heard::Said(_)));
             // A store takes away the oldest of an origin: behind one that stays, the next has to stay, too.
             let behind = (ordered && ordered_blocked)
-                || kept.iter().any(|(kept, _): &(&Parked, bool)| kept.delivery.origin == parked.delivery.origin);
+                || kept
+                    .iter()
+                    .any(|(kept, _): &(&Parked, bool)| kept.delivery.origin == parked.delivery.origin);
             let applied = match heard {
                 _ if behind => Err("an earlier event of this order is parked".to_owned()),
                 Ok(heard) => heard.apply(logic, parts.record, &parked.delivery, ctx, parts.turn),

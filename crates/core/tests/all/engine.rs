@@ -100,7 +100,14 @@ fn service() -> (Arc<Failing>, Engine<Orders>) {
 
 fn engine_on(store: &Arc<Failing>) -> Engine<Orders> {
     let settings = Settings { exclusive: true, ..Settings::default() };
-    Engine::new(Orders::default(), store.clone(), Arc::new(Still(1)), Box::new(Counting::default()), settings, 0)
+    Engine::new(
+        Orders::default(),
+        store.clone(),
+        Arc::new(Still(1)),
+        Box::new(Counting::default()),
+        settings,
+        0,
+    )
 }
 
 fn place(engine: &mut Engine<Orders>, orders: &[&str]) {

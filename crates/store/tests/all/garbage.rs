@@ -148,8 +148,14 @@ impl Shop {
     fn step(&self, inputs: Vec<Input<Ask>>) -> BTreeMap<u64, OrderAnswer> {
         let settings = Settings { exclusive: true, ..Settings::default() };
         let (store, ids) = (Arc::clone(self.store()), Box::new(Fresh));
-        let mut engine =
-            Engine::new(Orders::default(), store, Arc::new(Still(i64::from(PROCESSING_MS))), ids, settings, 0);
+        let mut engine = Engine::new(
+            Orders::default(),
+            store,
+            Arc::new(Still(i64::from(PROCESSING_MS))),
+            ids,
+            settings,
+            0,
+        );
         let report = self.run(engine.step(inputs, 0));
         report
             .unwrap_or_else(|unfinished| panic!("everything stops: {}", unfinished.error))

@@ -35,7 +35,8 @@ impl Ids for Fresh {
 async fn process(options: &PostgresOptions) -> (Arc<PostgresStore>, Engine<Orders>) {
     let store = Arc::new(open(StoreKind::Orders, options).await);
     let settings = Settings { exclusive: false, ..Settings::default() };
-    let engine = Engine::new(Orders::default(), store.clone(), Arc::new(Still(1)), Box::new(Fresh), settings, 0);
+    let engine =
+        Engine::new(Orders::default(), store.clone(), Arc::new(Still(1)), Box::new(Fresh), settings, 0);
     (store, engine)
 }
 

@@ -93,8 +93,7 @@ pub(super) fn take(
             let Some(step) = order.steps.iter().find(theirs).map(|step| step.number) else {
                 return Err(format!("no step {} of order {} is theirs", kind.as_str(), said.order));
             };
-            let facts =
-                eta.map_or(Facts::None, |eta| Facts::Plan { id: order.shipment_id(), eta });
+            let facts = eta.map_or(Facts::None, |eta| Facts::Plan { id: order.shipment_id(), eta });
             order.fold(&StepReport { step, report: report.clone(), facts })?
         }
     };

@@ -1,7 +1,7 @@
 //! `cart-dotnet`: a cart service that makes up orders, and an order service that shows them. Clients call an order's state
 //! by whatever word they like.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -15,7 +15,7 @@ use cartwright_core::{
     domain::{
         ids::OrderId,
         money::{Amount, Currency},
-        order::{Customer, Line, MAX_LINES, Order, OrderCommand, PaymentIntent, Placed, Totals},
+        order::{Customer, Line, MAX_LINES, Order, OrderCommand, PaymentIntent, Placed},
         time::Timestamp,
     },
     ports::OrderQuery,
@@ -28,18 +28,20 @@ use uuid::Uuid;
 use super::{
     Dialect, Refused,
     aspnet::{self, Invalid, Refusal},
-    decimal,
+    decimal::{self, Decimal},
+    goods::{Goods, Item},
     orders::{self, New, NotDone},
 };
 use crate::http::Api;
 
-const NAME: &str = "cart-dotnet";
+/// Its name.
+pub(super) const NAME: &str = "cart-dotnet";
 /// The flow of its orders: clients say how far they are.
 const FLOW: &str = "manual";
 /// Its word for an order that nobody has touched yet.
-const NEW: &str = "new";
+pub(super) const NEW: &str = "new";
 /// Characters of a status, at most.
-const MAX_STATUS: usize = 1_000;
+pub(super) const MAX_STATUS: usize = 1_000;
 
 /// What it is called, and what it answers.
 pub const DIALECT: Dialect = Dialect {
@@ -68,30 +70,32 @@ fn routes(prefix: &str) -> Router<Arc<Api>> {
 /// An order as this system shows it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct View<'a> {
-    order_id: &'a str,
-    customer_id: &'a str,
-    order_date: Timestamp,
-    items: Vec<Item<'a>>,
-    total_amount: Box<RawValue>,
-    currency: &'static str,
+pub(super) struct View<'a> {
+    pub order_id: &'a str,
+    pub customer_id: &'a str,
+    pub order_date: Timestamp,
+    pub items: Vec<Shown<'a>>,
+    pub total_amount: Box<RawValue>,
+    pub currency: &'static str,
     status: &'a str,
     shipping_cost: Box<RawValue>,
 }
 
+/// An article of it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Item<'a> {
-    product_id: &'a str,
-    quantity: u32,
-    price: Box<RawValue>,
+pub(super) struct Shown<'a> {
+    pub product_id: &'a str,
+    pub quantity: u32,
+    pub price: Box<RawValue>,
 }
 
 impl<'a> View<'a> {
-    fn of(order: &'a Order) -> Self {
+    /// The order as it stands.
+    pub fn of(order: &'a Order) -> Self {
         let placed = &*order.placed;
         let scale = placed.scale.unwrap_or_else(|| placed.currency.scale());
-        let item = |line: &'a Line| Item {
+        let item = |line: &'a Line| Shown {
             product_id: &line.sku,
             quantity: line.quantity,
             price: decimal::number(line.unit_price.unwrap_or_default(), scale),
@@ -118,7 +122,8 @@ async fn create(
     let body = aspnet::body(&headers, body)?;
     let (id, items) = read_new(&body)?;
     let variation = Variation { word: Some(NEW.to_owned()), ..Variation::default() };
-    let new = New { id: Some(id), placed: made_up(items), intent: PaymentIntent::default(), variation };
+    let placed = made_up(items).ok_or(NotDone::TooMuch)?;
+    let new = New { id: Some(id), placed, intent: PaymentIntent::default(), variation };
     match orders::place(&api, new, body.len()).await {
         Ok(_) => Ok(aspnet::text(StatusCode::OK, "Order created successfully")),
         Err(NotDone::Rejected(Rejection::IdTaken(_))) => {
@@ -155,36 +160,21 @@ fn read_id(invalid: &mut Invalid, id: Option<String>) -> Option<OrderId> {
 }
 
 /// An order as the old cart makes one up: so many products, 1 to 4 of each, at 10 to 99 a piece.
-fn made_up(items: usize) -> Placed {
-    let line = |n: usize| {
+pub(super) fn made_up(items: usize) -> Option<Placed> {
+    let item = |n: usize| {
         let luck = Uuid::now_v7().as_u128();
         let (quantity, price) = (1 + (luck % 4) as u32, 10 + ((luck >> 8) % 90) as Amount);
-        Line {
-            id: n.to_string(),
-            sku: format!("Product{n}"),
-            name: None,
-            quantity,
-            unit_price: Some(price * 100),
-            discount: 0,
-            tax: 0,
-            total: 0,
-        }
+        let price = Some(Decimal { units: price, scale: 0 });
+        Item { sku: format!("Product{n}"), name: None, quantity, price }
     };
-    Placed {
-        dialect: Some(NAME.to_owned()),
-        external_id: None,
-        channel: None,
-        flow: FLOW.to_owned(),
-        customer: Customer { id: guid().to_string(), name: None, email: None },
-        currency: Currency::parse("USD").unwrap_or(Currency::NONE),
-        scale: None,
-        lines: (1..=items).map(line).collect(),
-        charges: vec![],
-        totals: Totals::default(),
-        ship_to: None,
-        bill_to: None,
-        metadata: BTreeMap::new(),
-    }
+    let dollars = Currency::parse("USD").unwrap_or(Currency::NONE);
+    placed(guid().to_string(), dollars, (1..=items).map(item).collect())
+}
+
+/// What was ordered. `None`: prices or sums are more than an order can hold.
+pub(super) fn placed(customer: String, currency: Currency, items: Vec<Item>) -> Option<Placed> {
+    let customer = Customer { id: customer, name: None, email: None };
+    Goods { dialect: NAME, flow: FLOW, customer, currency, decimals: 0, items }.placed()
 }
 
 /// A random GUID.

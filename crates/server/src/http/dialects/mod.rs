@@ -2,7 +2,7 @@
 //!
 //! * One module for each system; [`DIALECTS`] names them.
 //! * [`aspnet`]: how that framework binds bodies and tells errors; [`lenient`], [`decimal`]: JSON as it came.
-//! * [`orders`]: placing, finding and listing the orders of a dialect.
+//! * [`orders`]: placing, finding and listing the orders of a dialect; [`goods`]: what was ordered.
 //! * [`paths`]: paths in whatever case. [`kafka`]: what they say on topics.
 //!
 //! An order keeps the dialect by which it came: a dialect finds its own orders only, `/v1` finds all.
@@ -11,6 +11,7 @@ mod aspnet;
 mod cart_dotnet;
 mod decimal;
 mod documents;
+mod goods;
 pub mod kafka;
 mod lenient;
 mod order_fulfilment;

@@ -241,7 +241,9 @@ pub fn unavailable(why: NotDone) -> Response {
         NotDone::Rejected(rejection) => Problem::from(rejection).into_response(),
         NotDone::NotTaken(why) => Problem::from(why).into_response(),
         NotDone::Store(error) => Problem::from(error).into_response(),
-        NotDone::TooMuch => Problem::new(StatusCode::BAD_REQUEST, "too-much", why.to_string()).into_response(),
+        NotDone::TooMuch => {
+            Problem::new(StatusCode::BAD_REQUEST, "too-much", why.to_string()).into_response()
+        }
         NotDone::DiskFull => Problem::busy(why.to_string(), 30).into_response(),
     }
 }
