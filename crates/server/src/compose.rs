@@ -195,7 +195,8 @@ pub async fn start_with(
     roles.check(config)?;
     let stop_intake = CancellationToken::new();
     let unstarted = stop_intake.clone().drop_guard();
-    let serving = Serving::start(config, Listeners::bind(config, roles.has(Role::Orders)).await?, &stop_intake);
+    let serving =
+        Serving::start(config, Listeners::bind(config, roles.has(Role::Orders)).await?, &stop_intake);
     let stores = Stores::open(config, options, &serving).await?;
     let open_orders = stores.orders.stats().await?.open_orders;
     let outside = {

@@ -22,7 +22,10 @@ pub use self::{
     layers::{Origin, Setting, Wrong, is_secret},
     providers::{Breaker, Provider, ProviderKind, Secret},
 };
-use crate::{bus::kafka::Kafka, http::dialects::settings::Settings as Dialects, providers::SimulatedSettings, telemetry::LogFormat};
+use crate::{
+    bus::kafka::Kafka, http::dialects::settings::Settings as Dialects, providers::SimulatedSettings,
+    telemetry::LogFormat,
+};
 
 /// The default file: it documents every setting.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");

@@ -164,12 +164,8 @@ impl Reports {
     }
 
     async fn note(&self, position: u64) -> Result<(), StoreError> {
-        let cursor = Cursor {
-            source: self.dialect.into(),
-            lane: 0,
-            incarnation: self.store.incarnation(),
-            position,
-        };
+        let cursor =
+            Cursor { source: self.dialect.into(), lane: 0, incarnation: self.store.incarnation(), position };
         self.store.commit(Batch { commits: vec![], cursors: vec![cursor] }).await.map(drop)
     }
 }

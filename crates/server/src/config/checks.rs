@@ -134,9 +134,7 @@ pub fn check(layers: &mut Layers) {
     for port in OldPort::ALL {
         check_text(layers, port.setting(), |own| if own.is_empty() { None } else { listen(own) });
     }
-    check_text(layers, "dialects.topic_prefix", |name| {
-        if name.is_empty() { None } else { kafka_name(name) }
-    });
+    check_text(layers, "dialects.topic_prefix", |name| if name.is_empty() { None } else { kafka_name(name) });
     dialects(layers);
     check_text(layers, "data.dir", |dir| {
         dir.is_empty().then(|| "must name a directory, not be empty".to_owned())

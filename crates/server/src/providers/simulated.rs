@@ -27,6 +27,9 @@ const MAX_LATENCY_MS: u64 = 3_600_000;
 /// The carriers that goods go with.
 pub const CARRIERS: [&str; 4] = ["FedEx", "UPS", "USPS", "DHL"];
 
+/// Why a payment that was declined was.
+pub const DECLINED: &str = "declined by the simulated provider";
+
 /// The `scenario`s that a call may ask for.
 pub const SCENARIOS: [&str; 6] = ["success", "decline", "timeout", "pending", "error", "slow"];
 
@@ -159,9 +162,7 @@ impl PaymentProvider for SimulatedPayments {
             Ok(Effect { kind: Kind::Authorize, reference: Some(reference), .. }) => {
                 CallOutcome::Done(reference)
             }
-            Ok(Effect { kind: Kind::Decline, .. }) => {
-                CallOutcome::Refused("declined by the simulated provider".into())
-            }
+            Ok(Effect { kind: Kind::Decline, .. }) => CallOutcome::Refused(DECLINED.into()),
             Ok(_) => other_operation(),
             Err(outcome) => outcome.into(),
         }

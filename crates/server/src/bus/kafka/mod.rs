@@ -4,8 +4,8 @@
 //! once; how far a group has read is kept by Kafka, after the service's store has it.
 
 pub mod consumer;
-mod health;
 pub mod forms;
+mod health;
 pub mod relay;
 pub mod topics;
 

@@ -15,7 +15,7 @@ use serde_json::{
 use cartwright_core::domain::time::Timestamp;
 
 use super::{
-    times,
+    dates,
     decimal::Decimal,
     lenient::{Kind, Object, content_type, kind},
 };
@@ -120,7 +120,7 @@ impl<'a> Bound<'a> {
             Kind::Text => serde_json::from_str::<String>(value.get()).ok(),
             _ => None,
         };
-        let time = text.and_then(|text| times::iso(&text));
+        let time = text.and_then(|text| dates::iso(&text));
         time.map(Some).ok_or_else(|| self.wrong(sent, "DateTime"))
     }
 

@@ -29,16 +29,19 @@ use uuid::Uuid;
 use super::{
     Dialect, Refused,
     aspnet::{self, Invalid, Refusal},
-    carts, decimal,
+    carts,
+    decimal::{self, Decimal},
     documents::{self, Call},
+    goods::Item,
     kafka,
     orders::{self, NotDone},
 };
 use crate::http::Api;
 
+/// Its name.
 pub const NAME: &str = "cart-dotnet";
 /// Characters of a status, at most.
-const MAX_STATUS: usize = 1_000;
+pub(super) const MAX_STATUS: usize = 1_000;
 
 /// What it is called, and what it answers.
 pub const DIALECT: Dialect = Dialect {
@@ -90,31 +93,33 @@ pub fn order_service(prefix: &str) -> Router<Arc<Api>> {
 /// An order as this system shows it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct View<'a> {
-    order_id: &'a str,
-    customer_id: &'a str,
-    order_date: Timestamp,
-    items: Vec<Item<'a>>,
-    total_amount: Box<RawValue>,
-    currency: &'static str,
+pub(super) struct View<'a> {
+    pub order_id: &'a str,
+    pub customer_id: &'a str,
+    pub order_date: Timestamp,
+    pub items: Vec<Shown<'a>>,
+    pub total_amount: Box<RawValue>,
+    pub currency: &'static str,
     status: &'a str,
     shipping_cost: Box<RawValue>,
 }
 
+/// An article of it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Item<'a> {
-    product_id: &'a str,
-    quantity: u32,
-    price: Box<RawValue>,
+pub(super) struct Shown<'a> {
+    pub product_id: &'a str,
+    pub quantity: u32,
+    pub price: Box<RawValue>,
 }
 
 impl<'a> View<'a> {
-    fn of(order: &'a Order) -> Self {
+    /// The order as it stands.
+    pub fn of(order: &'a Order) -> Self {
         let placed = &*order.placed;
         let scale = orders::scale(placed);
         let (shipping, decimals) = carts::shipping(placed.totals.total, scale);
-        let item = |line: &'a Line| Item {
+        let item = |line: &'a Line| Shown {
             product_id: &line.sku,
             quantity: line.quantity,
             price: decimal::number(line.unit_price.unwrap_or_default(), scale),
@@ -139,7 +144,8 @@ async fn create(
 ) -> Result<Response, Refused> {
     let body = aspnet::body(&headers, body)?;
     let (id, items) = read_new(&body)?;
-    match orders::place(&api, carts::new(id, made_up(items)), body.len()).await {
+    let placed = made_up(items).ok_or(NotDone::TooMuch)?;
+    match orders::place(&api, carts::new(id, placed), body.len()).await {
         Ok(_) => Ok(aspnet::text(StatusCode::OK, "Order created successfully")),
         Err(NotDone::Rejected(Rejection::IdTaken(_))) => {
             Ok(aspnet::text(StatusCode::CONFLICT, "Order already exists"))
@@ -175,14 +181,13 @@ fn read_id(invalid: &mut Invalid, id: Option<String>) -> Option<OrderId> {
 }
 
 /// An order as the old cart makes one up: so many products, 1 to 4 of each, at 10 to 99 a piece.
-fn made_up(items: usize) -> Placed {
-    let line = |n: usize| {
-        let price = Amount::from(carts::random(10..=99)) * 100;
-        carts::line(n, format!("Product{n}"), carts::random(1..=4), price)
+pub(super) fn made_up(items: usize) -> Option<Placed> {
+    let item = |n: usize| {
+        let price = Some(Decimal { units: Amount::from(carts::random(10..=99)), scale: 0 });
+        Item { sku: format!("Product{n}"), name: None, quantity: carts::random(1..=4), price }
     };
-    let currency = Currency::parse("USD").unwrap_or(Currency::NONE);
-    let lines = (1..=items).map(line).collect();
-    carts::placed(NAME, guid().to_string(), currency, currency.scale(), lines)
+    let dollars = Currency::parse("USD").unwrap_or(Currency::NONE);
+    carts::placed(NAME, guid().to_string(), dollars, (1..=items).map(item).collect())
 }
 
 /// A random GUID.

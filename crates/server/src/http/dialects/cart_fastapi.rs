@@ -26,8 +26,10 @@ use serde_json::value::RawValue;
 use utoipa::openapi::HttpMethod;
 
 use super::{
-    Dialect, carts, decimal,
+    Dialect, carts,
+    decimal::{self, Decimal},
     documents::{self, Call},
+    goods::Item,
     kafka,
     orders::{self, NotDone},
     pydantic::{self, Model, Refusal, Wrong},
@@ -40,9 +42,10 @@ const PREFIX: &str = "ORD-";
 /// Decimals of its amounts, whatever the currency has.
 const SCALE: u8 = 2;
 /// The currencies that it makes orders up in.
-const CURRENCIES: [&str; 11] = ["USD", "EUR", "GBP", "JPY", "KRW", "CNY", "INR", "BRL", "MXN", "ARS", "COP"];
+pub(super) const CURRENCIES: [&str; 11] =
+    ["USD", "EUR", "GBP", "JPY", "KRW", "CNY", "INR", "BRL", "MXN", "ARS", "COP"];
 /// The statuses that an order may have.
-const STATUSES: [&str; 6] = ["new", "pending", "confirmed", "processing", "shipped", "cancelled"];
+pub(super) const STATUSES: [&str; 6] = ["new", "pending", "confirmed", "processing", "shipped", "cancelled"];
 /// The two spellings of a field; the first one counts where both are there.
 const ORDER_ID: [&str; 2] = ["orderId", "order_id"];
 const ITEMS: [&str; 2] = ["numberOfItems", "number_of_items"];
@@ -149,12 +152,14 @@ async fn create(
 ) -> Result<Response, Refusal> {
     let body = pydantic::body(body)?;
     let (id, items) = read_new(&headers, &body)?;
-    match orders::place(&api, carts::new(id.clone(), made_up(items)), body.len()).await {
+    let failed = |why| unavailable(format!("Failed to publish order event: {}", reason(why)));
+    let placed = made_up(items).ok_or_else(|| failed(NotDone::TooMuch))?;
+    match orders::place(&api, carts::new(id.clone(), placed), body.len()).await {
         Ok(_) => Ok(done("order created and published successfully", id.as_str())),
         Err(NotDone::Rejected(Rejection::IdTaken(_))) => {
             Err(Refusal::of(StatusCode::CONFLICT, format!("Order {id} already exists.")))
         }
-        Err(why) => Err(unavailable(format!("Failed to publish order event: {}", reason(why)))),
+        Err(why) => Err(failed(why)),
     }
 }
 
@@ -181,15 +186,16 @@ fn is_number(text: &str) -> bool {
 }
 
 /// An order as the old cart makes one up: so many items, 1 to 10 of each, at 10.00 to 100.00 a piece.
-fn made_up(items: usize) -> Placed {
-    let line = |n: usize| {
+fn made_up(items: usize) -> Option<Placed> {
+    let item = |_| {
+        let price = Decimal { units: Amount::from(carts::random(1_000..=10_000)), scale: SCALE };
         let sku = format!("ITEM-{:03}", carts::random(0..=999));
-        carts::line(n, sku, carts::random(1..=10), Amount::from(carts::random(1_000..=10_000)))
+        Item { sku, name: None, quantity: carts::random(1..=10), price: Some(price) }
     };
     let code = CURRENCIES[carts::random(0..=10) as usize];
     let currency = Currency::parse(code).unwrap_or(Currency::NONE);
     let customer = format!("CUST-{:05}", carts::random(0..=99_999));
-    carts::placed(NAME, customer, currency, SCALE, (1..=items).map(line).collect())
+    carts::placed(NAME, customer, currency, (1..=items).map(item).collect())
 }
 
 async fn update(

@@ -1,24 +1,29 @@
 //! What the carts have in common: they make up orders, let clients call an order's state by a word, and tell what it costs
 //! to send it.
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+use std::ops::RangeInclusive;
 
 use cartwright_core::{
     domain::{
         ids::OrderId,
         money::{Amount, Currency},
-        order::{Customer, Line, Order, PaymentIntent, Placed, Totals},
+        order::{Customer, Order, PaymentIntent, Placed},
     },
     services::Variation,
 };
 use uuid::Uuid;
 
-use super::orders::New;
+use super::{
+    goods::{Goods, Item},
+    orders::New,
+};
 
 /// The flow of their orders: clients say how far they are.
 pub const FLOW: &str = "manual";
 /// Their word for an order that nobody has touched yet.
-const NEW: &str = "new";
+pub const NEW: &str = "new";
+/// Decimals of their amounts, at least: whatever the currency has.
+const DECIMALS: u8 = 2;
 
 /// An order that was made up, as a new one.
 pub fn new(id: OrderId, placed: Placed) -> New {
@@ -26,37 +31,15 @@ pub fn new(id: OrderId, placed: Placed) -> New {
     New { id: Some(id), placed, intent: PaymentIntent::default(), variation }
 }
 
-/// An order of these lines, in so many decimals.
-pub fn placed(dialect: &str, customer: String, currency: Currency, scale: u8, lines: Vec<Line>) -> Placed {
-    Placed {
-        dialect: Some(dialect.to_owned()),
-        external_id: None,
-        channel: None,
-        flow: FLOW.to_owned(),
-        customer: Customer { id: customer, name: None, email: None },
-        currency,
-        scale: (scale != currency.scale()).then_some(scale),
-        lines,
-        charges: vec![],
-        totals: Totals::default(),
-        ship_to: None,
-        bill_to: None,
-        metadata: BTreeMap::new(),
-    }
-}
-
-/// The `number`-th line of an order.
-pub fn line(number: usize, sku: String, quantity: u32, price: Amount) -> Line {
-    Line {
-        id: number.to_string(),
-        sku,
-        name: None,
-        quantity,
-        unit_price: Some(price),
-        discount: 0,
-        tax: 0,
-        total: 0,
-    }
+/// An order of these items. `None`: it is worth more than an order can hold.
+pub fn placed(
+    dialect: &'static str,
+    customer: String,
+    currency: Currency,
+    items: Vec<Item>,
+) -> Option<Placed> {
+    let customer = Customer { id: customer, name: None, email: None };
+    Goods { dialect, flow: FLOW, customer, currency, decimals: DECIMALS, items }.placed()
 }
 
 /// What its client calls the state of an order.

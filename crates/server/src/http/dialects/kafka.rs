@@ -1,4 +1,18 @@
 //! What the dialects say and hear on Kafka, each in its own form.
+//!
+//! * One module for each system, with its [`Form`].
+//! * [`fields`]: reading the JSON of a message; [`dates`]: moments as these systems write them.
+//! * [`heard`]: what the forms have in common where they read.
+
+pub mod cart_dotnet;
+pub mod cart_fastapi;
+mod fields;
+mod heard;
+pub mod order_fulfilment;
+pub mod order_processing;
+pub mod order_tracking;
+#[cfg(test)]
+mod tests;
 
 use cartwright_core::{
     domain::{ids::OrderId, order::Order},
@@ -6,6 +20,9 @@ use cartwright_core::{
     ports::Headers,
     services::Said,
 };
+use serde::Serialize;
+
+use super::dates;
 
 /// The Kafka form of a dialect.
 #[derive(Clone, Copy, Debug)]
@@ -56,4 +73,13 @@ pub struct Message<'a> {
     pub headers: &'a Headers,
     /// Whatever it holds.
     pub value: &'a [u8],
+}
+
+impl Written {
+    /// A message about an order, without headers.
+    fn about(order: &Order, topic: &'static str, value: &impl Serialize) -> Self {
+        // Plain structs with text keys: writing them into memory has no way to fail.
+        let value = serde_json::to_vec(value).unwrap_or_default();
+        Self { topic, key: order.id.clone(), headers: Headers::default(), value }
+    }
 }

@@ -1,9 +1,10 @@
 //! The HTTP forms of older order systems: each room speaks as one of them did, and asks the same services as `/v1`.
 //!
 //! * One module for each system; [`DIALECTS`] names them. [`ports`]: who is on which of their old ports.
-//! * [`aspnet`], [`pydantic`]: how those frameworks bind bodies and tell errors; [`lenient`], [`decimal`], [`times`]: JSON as
+//! * [`aspnet`], [`pydantic`]: how those frameworks bind bodies and tell errors; [`lenient`], [`decimal`], [`dates`]: JSON as
 //!   it came.
-//! * [`orders`]: placing, finding and listing the orders of a dialect; [`carts`]: those that carts make up.
+//! * [`orders`]: placing, finding and listing the orders of a dialect; [`goods`]: what was ordered; [`carts`]: those that carts
+//!   make up.
 //! * [`paths`]: paths in whatever case. [`settings`]: what operators say about all this.
 //! * [`kafka`]: what they say on topics; [`neighbours`]: to whom, and who is heard.
 //!
@@ -13,8 +14,10 @@ mod aspnet;
 mod cart_dotnet;
 mod cart_fastapi;
 mod carts;
+mod dates;
 mod decimal;
 mod documents;
+mod goods;
 pub mod kafka;
 mod lenient;
 pub mod neighbours;
@@ -27,7 +30,6 @@ mod ports;
 mod pydantic;
 mod rate;
 pub mod settings;
-mod times;
 
 use std::sync::Arc;
 

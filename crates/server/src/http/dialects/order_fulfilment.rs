@@ -1,6 +1,6 @@
 //! `order-fulfilment`: orders that are paid and scheduled by workers, and rest there.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -15,10 +15,7 @@ use cartwright_core::{
         flow::StepKind,
         ids::OrderId,
         money::Currency,
-        order::{
-            Address, Customer, Line, Milestone, Order, OrderStatus, PaymentIntent, PaymentStatus, Placed,
-            Totals,
-        },
+        order::{Address, Customer, Milestone, Order, OrderStatus, PaymentIntent, PaymentStatus, Placed},
         time::Timestamp,
     },
     services::Variation,
@@ -31,13 +28,17 @@ use super::{
     Dialect, Refused,
     aspnet::{self, Refusal},
     documents::{self, Call},
+    goods::{Goods, Item},
     kafka,
-    orders::{self, New},
+    orders::{self, New, NotDone},
     settings::Stays,
 };
 use crate::http::Api;
 
+/// Its name.
 pub const NAME: &str = "order-fulfilment";
+/// The note in which an order keeps the scenario that its client asked for.
+pub(super) const SCENARIO: &str = "paymentScenario";
 /// The flow of its orders: pay, then schedule.
 const FLOW: &str = "scheduled";
 
@@ -64,18 +65,18 @@ pub fn routes(_: &Arc<Api>, prefix: &str) -> Router<Arc<Api>> {
 /// An order as this system shows it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct View<'a> {
+pub(super) struct View<'a> {
     id: &'a str,
-    customer_email: &'a str,
-    product_type: &'a str,
-    country: &'a str,
+    pub customer_email: &'a str,
+    pub product_type: &'a str,
+    pub country: &'a str,
     status: &'static str,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
 
 /// What a client sent.
-struct Asked {
+pub(super) struct Asked {
     email: String,
     product: String,
     country: String,
@@ -93,16 +94,14 @@ async fn place(
         Err(why) => return Ok(aspnet::text(StatusCode::BAD_REQUEST, why)),
     };
     let id = OrderId::from(Uuid::now_v7());
-    let intent = PaymentIntent {
-        scenario: Some(scenario(&id, asked.scenario.as_deref()).to_owned()),
-        ..PaymentIntent::default()
-    };
+    let intent = asked.intent(&id);
+    let placed = placed(asked).ok_or(NotDone::TooMuch)?;
     let neighbours = match api.dialects.order_fulfilment.stays {
         Stays::Back => vec![StepKind::Pay, StepKind::Schedule],
         Stays::None | Stays::Front => vec![],
     };
-    let variation = Variation { neighbours, ..Variation::default() };
-    let new = New { id: Some(id), placed: placed(asked), intent, variation };
+    let new =
+        New { id: Some(id), placed, intent, variation: Variation { neighbours, ..Variation::default() } };
     let answered = orders::place(&api, new, body.len()).await?;
     let order = &*answered.order;
     let answer = serde_json::json!({"id": order.id.as_str(), "correlationId": order.correlation_id});
@@ -113,70 +112,73 @@ async fn place(
     Ok(response)
 }
 
-/// What was sent, trimmed; or what is wrong with it first, in this system's words.
 fn read(body: &[u8]) -> Result<Result<Asked, &'static str>, Refusal> {
     let body = aspnet::object(body)?;
-    let trimmed = |name| body.text(name).map(|text| text.unwrap_or_default().trim().to_owned());
-    let (email, product) = (trimmed("customerEmail")?, trimmed("productType")?);
-    let country = trimmed("country")?.to_uppercase();
-    let scenario = body.text("paymentScenario")?;
-    Ok(if email.is_empty() {
-        Err("CustomerEmail required")
-    } else if product.is_empty() {
-        Err("ProductType required")
-    } else if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        Err("Country must be 2-letter code")
-    } else {
-        Ok(Asked { email, product, country, scenario })
-    })
+    let (email, product) = (body.text("customerEmail")?, body.text("productType")?);
+    let (country, scenario) = (body.text("country")?, body.text("paymentScenario")?);
+    Ok(Asked::of(email, product, country, scenario))
 }
 
-/// How the simulated provider is to answer. Without a wish the last digit of the id decides, by its character code.
-fn scenario(id: &OrderId, asked: Option<&str>) -> &'static str {
-    let authorised = match asked {
-        Some(scenario) => scenario == "success",
-        None => id.as_str().bytes().last().is_some_and(|last| last % 2 == 0),
-    };
-    if authorised { "success" } else { "decline" }
-}
+impl Asked {
+    /// What was sent, trimmed; or what is wrong with it first, in this system's words.
+    pub fn of(
+        email: Option<String>,
+        product: Option<String>,
+        country: Option<String>,
+        scenario: Option<String>,
+    ) -> Result<Self, &'static str> {
+        let trimmed = |text: Option<String>| text.unwrap_or_default().trim().to_owned();
+        let (email, product, country) = (trimmed(email), trimmed(product), trimmed(country).to_uppercase());
+        if email.is_empty() {
+            Err("CustomerEmail required")
+        } else if product.is_empty() {
+            Err("ProductType required")
+        } else if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            Err("Country must be 2-letter code")
+        } else {
+            Ok(Self { email, product, country, scenario })
+        }
+    }
 
-fn placed(asked: Asked) -> Placed {
-    let Asked { email, product, country, scenario } = asked;
-    Placed {
-        dialect: Some(NAME.to_owned()),
-        external_id: None,
-        channel: None,
-        flow: FLOW.to_owned(),
-        customer: Customer { id: email.clone(), name: None, email: Some(email) },
-        currency: Currency::NONE,
-        scale: None,
-        lines: vec![Line {
-            id: "1".to_owned(),
-            sku: product.clone(),
-            name: Some(product),
-            quantity: 1,
-            unit_price: None,
-            discount: 0,
-            tax: 0,
-            total: 0,
-        }],
-        charges: vec![],
-        totals: Totals::default(),
-        ship_to: Some(Address { country: Some(country), ..Address::default() }),
-        bill_to: None,
-        metadata: scenario
-            .map(|scenario| ("paymentScenario".to_owned(), scenario))
-            .into_iter()
-            .collect::<BTreeMap<_, _>>(),
+    /// How it is to be paid: what the simulated provider is to answer. Without a wish the last digit of the id decides, by
+    /// its character code.
+    pub fn intent(&self, id: &OrderId) -> PaymentIntent {
+        let authorised = match &self.scenario {
+            Some(scenario) => scenario == "success",
+            None => id.as_str().bytes().last().is_some_and(|last| last % 2 == 0),
+        };
+        let scenario = if authorised { "success" } else { "decline" };
+        PaymentIntent { scenario: Some(scenario.to_owned()), ..PaymentIntent::default() }
     }
 }
 
+/// What was ordered.
+pub(super) fn placed(asked: Asked) -> Option<Placed> {
+    let Asked { email, product, country, scenario } = asked;
+    let goods = Goods {
+        dialect: NAME,
+        flow: FLOW,
+        customer: Customer { id: email.clone(), name: None, email: Some(email) },
+        currency: Currency::NONE,
+        decimals: 0,
+        items: vec![Item { sku: product.clone(), name: Some(product), quantity: 1, price: None }],
+    };
+    Some(Placed {
+        ship_to: Some(Address { country: Some(country), ..Address::default() }),
+        metadata: scenario.map(|scenario| (SCENARIO.to_owned(), scenario)).into_iter().collect(),
+        ..goods.placed()?
+    })
+}
+
 async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refused> {
-    let order = orders::find_text(&api, NAME, &id).await?.ok_or_else(|| Refusal::of(StatusCode::NOT_FOUND, "Not Found"))?;
+    let order = orders::find_text(&api, NAME, &id)
+        .await?
+        .ok_or_else(|| Refusal::of(StatusCode::NOT_FOUND, "Not Found"))?;
     Ok(aspnet::json(StatusCode::OK, &view(&order)))
 }
 
-fn view(order: &Order) -> View<'_> {
+/// An order as this system shows it.
+pub(super) fn view(order: &Order) -> View<'_> {
     let placed = &*order.placed;
     View {
         id: order.id.as_str(),

@@ -1,6 +1,6 @@
 //! `order-processing`: orders that are shipped, and a worker that may be somebody else's and report over HTTP.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -17,8 +17,8 @@ use cartwright_core::{
         ids::OrderId,
         money::{Currency, MAX_SCALE},
         order::{
-            Customer, Facts, Line, MAX_LINES, Order, OrderCommand, OrderStatus, PaymentIntent, Placed,
-            Report, StepReport, Totals,
+            Customer, Facts, MAX_LINES, MAX_QUANTITY, Order, OrderCommand, OrderStatus, PaymentIntent,
+            Placed, Report, StepReport,
         },
         time::Timestamp,
     },
@@ -32,6 +32,7 @@ use super::{
     aspnet::{self, Bound, Invalid, Refusal},
     decimal::Decimal,
     documents::{self, Call},
+    goods::{Goods, Item},
     kafka,
     orders::{self, New},
     rate,
@@ -42,6 +43,10 @@ use crate::http::{Api, health};
 pub const NAME: &str = "order-processing";
 /// The flow of its orders.
 const FLOW: &str = "ship-only";
+/// Characters of ids and of names, at most.
+pub(super) const MAX_ID: usize = 100;
+/// The same of names.
+pub(super) const MAX_NAME: usize = 200;
 /// So often the carrier is asked.
 const MAX_TRIES: u32 = 3;
 /// What an order waits for when its worker says that it tries again and not why.
@@ -178,38 +183,35 @@ fn read(body: &[u8]) -> Result<Placed, Refusal> {
     let sent = body.list("items")?.unwrap_or_default();
     let mut items = Vec::with_capacity(sent.len());
     for item in &sent {
-        items.push(Item::bind(item)?);
+        items.push(Sent::bind(item)?);
     }
     let mut invalid = Invalid::default();
-    let customer = invalid.text("CustomerId", customer, 100);
-    let name = invalid.text("CustomerName", name, 200);
+    let customer = invalid.text("CustomerId", customer, MAX_ID);
+    let name = invalid.text("CustomerName", name, MAX_NAME);
     if items.is_empty() {
         invalid.say("Items", "The Items field must hold at least one item.");
     }
     if items.len() > MAX_LINES {
         invalid.say("Items", format!("The Items field may hold {MAX_LINES} items at most."));
     }
-    let scale = items.iter().filter_map(|item| Some(item.price?.scale)).max();
-    if scale.is_some_and(|scale| scale > MAX_SCALE) {
-        invalid.say("Items", format!("Prices may have {MAX_SCALE} decimals at most."));
-    }
-    let lines = items.into_iter().enumerate().map(|(n, item)| item.line(n, scale, &mut invalid)).collect();
-    let mut placed = of(customer, name, lines, scale);
-    if placed.add_up().is_err() {
-        invalid.say("Items", "The prices times the quantities are more than an order can hold.");
+    let items = items.into_iter().enumerate().map(|(n, item)| item.checked(n, &mut invalid)).collect();
+    let placed = placed(customer, name, items);
+    if placed.is_none() {
+        invalid.say("Items", format!("Prices may have {MAX_SCALE} decimals, and their sum has its limits."));
     }
     invalid.check()?;
-    Ok(placed)
+    // A sum that is none was noted.
+    placed.ok_or_else(|| Refusal::of(StatusCode::BAD_REQUEST, "Bad Request"))
 }
 
 /// An item as it was sent.
-struct Item {
+struct Sent {
     product: Option<String>,
     quantity: Option<i32>,
     price: Option<Decimal>,
 }
 
-impl Item {
+impl Sent {
     fn bind(item: &Bound<'_>) -> Result<Self, Refusal> {
         Ok(Self {
             product: item.text("productId")?,
@@ -218,40 +220,22 @@ impl Item {
         })
     }
 
-    fn line(self, n: usize, scale: Option<u8>, invalid: &mut Invalid) -> Line {
-        let sku = invalid.text(&format!("Items[{n}].ProductId"), self.product, 100);
-        let quantity = invalid.int(&format!("Items[{n}].Quantity"), self.quantity, 1, 10_000);
-        let price = self.price.and_then(|price| price.at(scale.unwrap_or_default()));
-        if price.is_some_and(|price| price < 0) {
+    fn checked(self, n: usize, invalid: &mut Invalid) -> Item {
+        let sku = invalid.text(&format!("Items[{n}].ProductId"), self.product, MAX_ID);
+        let most = MAX_QUANTITY.cast_signed();
+        let quantity = invalid.int(&format!("Items[{n}].Quantity"), self.quantity, 1, most);
+        if self.price.is_some_and(|price| price.units < 0) {
             invalid.say(&format!("Items[{n}].UnitPrice"), "The field UnitPrice must not be negative.");
         }
-        line(n, sku, quantity, price)
+        Item { sku, name: None, quantity, price: self.price }
     }
 }
 
-/// A line of an order.
-pub fn line(n: usize, sku: String, quantity: u32, unit_price: Option<i64>) -> Line {
-    let id = (n + 1).to_string();
-    Line { id, sku, name: None, quantity, unit_price, discount: 0, tax: 0, total: 0 }
-}
-
-/// An order of this dialect. It knows no currency.
-pub fn of(customer: String, name: String, lines: Vec<Line>, scale: Option<u8>) -> Placed {
-    Placed {
-        dialect: Some(NAME.to_owned()),
-        external_id: None,
-        channel: None,
-        flow: FLOW.to_owned(),
-        customer: Customer { id: customer, name: Some(name), email: None },
-        currency: Currency::NONE,
-        scale: scale.filter(|scale| *scale != Currency::NONE.scale()),
-        lines,
-        charges: vec![],
-        totals: Totals::default(),
-        ship_to: None,
-        bill_to: None,
-        metadata: BTreeMap::new(),
-    }
+/// An order of this dialect, which knows no currency. `None`: a price has too many decimals, or all of it is worth more
+/// than an order can hold.
+pub(super) fn placed(customer: String, name: String, items: Vec<Item>) -> Option<Placed> {
+    let customer = Customer { id: customer, name: Some(name), email: None };
+    Goods { dialect: NAME, flow: FLOW, customer, currency: Currency::NONE, decimals: 0, items }.placed()
 }
 
 async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refused> {
@@ -363,7 +347,9 @@ impl Said {
                 next_try_at: None,
                 said_at: now,
             }),
-            "Failed" => none(Report::Refused { reason: self.error.unwrap_or_else(|| "no reason given".to_owned()) }),
+            "Failed" => {
+                none(Report::Refused { reason: self.error.unwrap_or_else(|| "no reason given".to_owned()) })
+            }
             "Shipped" => Some((
                 Report::Done,
                 Facts::Shipped {

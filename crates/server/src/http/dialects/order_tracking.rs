@@ -1,6 +1,6 @@
 //! `order-tracking`: a tracking service with a background consumer. Every answer is wrapped.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -15,7 +15,7 @@ use cartwright_core::{
         flow::StepKind,
         ids::OrderId,
         money::{Currency, MAX_SCALE},
-        order::{Customer, Line, Order, OrderStatus, PaymentIntent, Placed, Totals},
+        order::{Customer, Order, OrderStatus, PaymentIntent, Placed},
         time::Timestamp,
     },
     ports::OrderQuery,
@@ -30,13 +30,19 @@ use super::{
     aspnet::{self, Invalid, Refusal},
     decimal::{self, Decimal},
     documents::{self, Call},
+    goods::{Goods, Item},
     kafka,
     orders::{self, New},
     settings::{Settings, Stays},
 };
 use crate::http::Api;
 
+/// Its name.
 pub const NAME: &str = "order-tracking";
+/// Characters of a product's name, at most.
+pub(super) const MAX_NAME: usize = 200;
+/// The largest quantity.
+pub(super) const MAX_QUANTITY: u32 = 1_000;
 /// The flow of its orders: taken up, worked on for a while, completed.
 const FLOW: &str = "processing";
 
@@ -58,9 +64,7 @@ const CALLS: [Call; 5] = [
 
 pub fn routes(_: &Arc<Api>, prefix: &str) -> Router<Arc<Api>> {
     let at = |path: &str| format!("{prefix}{path}");
-    beside(prefix)
-        .route(&at("/api/orders"), post(place).get(all))
-        .route(&at("/api/orders/{id}"), get(one))
+    beside(prefix).route(&at("/api/orders"), post(place).get(all)).route(&at("/api/orders/{id}"), get(one))
 }
 
 /// The calls that it shares with nobody.
@@ -86,20 +90,21 @@ struct Wrapped<T> {
 /// An order as this system shows it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct View<'a> {
-    order_id: &'a str,
-    user_id: u32,
-    product_name: &'a str,
-    quantity: u32,
-    price: Box<RawValue>,
+pub(super) struct View<'a> {
+    pub order_id: &'a str,
+    pub user_id: u32,
+    pub product_name: &'a str,
+    pub quantity: u32,
+    pub price: Box<RawValue>,
     total_amount: Box<RawValue>,
     status: &'static str,
-    created_at: Timestamp,
+    pub created_at: Timestamp,
     processed_at: Option<Timestamp>,
 }
 
 impl<'a> View<'a> {
-    fn of(order: &'a Order) -> Self {
+    /// The order as it stands.
+    pub fn of(order: &'a Order) -> Self {
         let placed = &*order.placed;
         let scale = orders::scale(placed);
         let line = placed.lines.first();
@@ -135,8 +140,7 @@ pub async fn place(
 ) -> Result<Response, Refused> {
     let body = aspnet::body(&headers, body)?;
     let placed = read(&body)?;
-    let new =
-        New { id: None, placed, intent: PaymentIntent::default(), variation: variation(&api.dialects) };
+    let new = New { id: None, placed, intent: PaymentIntent::default(), variation: variation(&api.dialects) };
     let answered = orders::place(&api, new, body.len()).await?;
     // As it was accepted, however far it has come since.
     let data = View { status: "PLACED", processed_at: None, ..View::of(&answered.order) };
@@ -159,48 +163,31 @@ fn read(body: &[u8]) -> Result<Placed, Refusal> {
     let (quantity, price) = (body.int("quantity")?, body.decimal("price")?);
     let mut invalid = Invalid::default();
     let user = invalid.int("UserId", user, 1, i32::MAX);
-    let name = invalid.text("ProductName", name, 200);
-    let quantity = invalid.int("Quantity", quantity, 1, 1_000);
-    let currency = Currency::parse("USD").unwrap_or(Currency::NONE);
+    let name = invalid.text("ProductName", name, MAX_NAME);
+    let quantity = invalid.int("Quantity", quantity, 1, MAX_QUANTITY.cast_signed());
     let price = price.unwrap_or(Decimal { units: 0, scale: 0 });
-    let scale = price.scale.max(currency.scale());
-    let unit_price = price.at(scale).filter(|_| scale <= MAX_SCALE);
-    let at_least_a_cent = price
-        .at(scale)
-        .zip(10_i64.checked_pow(u32::from(scale) - 2))
-        .is_some_and(|(price, cent)| price >= cent);
-    if unit_price.is_none() || !at_least_a_cent {
-        invalid.say("Price", "Price must be at least 0.01, with at most 6 decimals.");
-    }
-    let mut placed = Placed {
-        dialect: Some(NAME.to_owned()),
-        external_id: None,
-        channel: None,
-        flow: FLOW.to_owned(),
-        customer: Customer { id: user.to_string(), name: None, email: None },
-        currency,
-        scale: (scale != currency.scale()).then_some(scale),
-        lines: vec![Line {
-            id: "1".to_owned(),
-            sku: name.clone(),
-            name: Some(name),
-            quantity,
-            unit_price,
-            discount: 0,
-            tax: 0,
-            total: 0,
-        }],
-        charges: vec![],
-        totals: Totals::default(),
-        ship_to: None,
-        bill_to: None,
-        metadata: BTreeMap::new(),
-    };
-    if placed.add_up().is_err() {
-        invalid.say("Price", "The price times the quantity is more than an order can hold.");
-    }
+    let placed = placed(user, name, quantity, price).map_err(|why| invalid.say("Price", why));
     invalid.check()?;
-    Ok(placed)
+    // A price that is none was noted.
+    placed.map_err(|()| Refusal::of(StatusCode::BAD_REQUEST, "Bad Request"))
+}
+
+/// What was ordered; or what is wrong with its price.
+pub(super) fn placed(user: u32, name: String, quantity: u32, price: Decimal) -> Result<Placed, &'static str> {
+    // Without cents any price above nothing is enough.
+    let least = 10_i64.checked_pow(u32::from(price.scale).saturating_sub(2)).unwrap_or(i64::MAX);
+    if price.units < least || price.scale > MAX_SCALE {
+        return Err("Price must be at least 0.01, with at most 6 decimals.");
+    }
+    let goods = Goods {
+        dialect: NAME,
+        flow: FLOW,
+        customer: Customer { id: user.to_string(), name: None, email: None },
+        currency: Currency::parse("USD").unwrap_or(Currency::NONE),
+        decimals: 0,
+        items: vec![Item { sku: name.clone(), name: Some(name), quantity, price: Some(price) }],
+    };
+    goods.placed().ok_or("The price times the quantity is more than an order can hold.")
 }
 
 pub async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refused> {

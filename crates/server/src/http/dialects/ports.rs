@@ -12,7 +12,8 @@ use axum::{
 };
 
 use super::{
-    DIALECTS, Refused, aspnet, cart_dotnet, cart_fastapi, order_fulfilment, order_processing, order_tracking, orders,
+    DIALECTS, Refused, aspnet, cart_dotnet, cart_fastapi, order_fulfilment, order_processing, order_tracking,
+    orders,
     paths::{self, AnyCase},
     settings::Listen,
 };
@@ -120,9 +121,11 @@ async fn place(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refused> {
-    let tracked = body.as_ref().ok().and_then(|body| aspnet::object(body).ok()).is_some_and(|body| {
-        ["userId", "productName", "price"].into_iter().any(|name| body.has(name))
-    });
+    let tracked = body
+        .as_ref()
+        .ok()
+        .and_then(|body| aspnet::object(body).ok())
+        .is_some_and(|body| ["userId", "productName", "price"].into_iter().any(|name| body.has(name)));
     if tracked {
         order_tracking::place(state, headers, body).await
     } else {

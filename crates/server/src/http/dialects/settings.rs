@@ -115,7 +115,9 @@ impl Settings {
     /// What every dialect has, for this one.
     pub fn of(&self, name: &str) -> Plain {
         match name {
-            "order-tracking" => Plain { stays: self.order_tracking.stays, topics: self.order_tracking.topics },
+            "order-tracking" => {
+                Plain { stays: self.order_tracking.stays, topics: self.order_tracking.topics }
+            }
             "order-processing" => {
                 Plain { stays: self.order_processing.stays, topics: self.order_processing.topics }
             }
