@@ -72,11 +72,10 @@ pub fn text(amount: Amount, scale: u8) -> String {
 /// An amount with so many decimals at most, the rest rounded half away from zero; and how many it has.
 pub fn rounded(amount: Amount, scale: u8, most: u8) -> (Amount, u8) {
     let Some(cut) = scale.checked_sub(most) else { return (amount, scale) };
-    let step = 10_i64.saturating_pow(cut.into());
-    let rest = amount % step;
-    let up =
-        if rest.unsigned_abs() >= step.unsigned_abs().div_ceil(2) && rest != 0 { amount.signum() } else { 0 };
-    (amount / step + up, most)
+    let (wide, step) = (i128::from(amount), 10_i128.saturating_pow(cut.into()));
+    let rounded = (wide + wide.signum() * (step / 2)) / step;
+    // Never larger than it was.
+    (Amount::try_from(rounded).unwrap_or(amount), most)
 }
 
 #[cfg(test)]

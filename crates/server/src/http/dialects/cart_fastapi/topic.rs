@@ -16,6 +16,8 @@ use crate::http::Api;
 const TOPIC: &str = "orders.events";
 /// Rows read at once.
 const PAGE: usize = 500;
+/// What closes the list.
+const END: &[u8] = b"]}";
 
 /// The id of the order of every event of this topic, in the order of their arrival, as a body in constant memory; no ids
 /// for a topic that there is not. An error after the first page breaks the body off.
@@ -44,8 +46,6 @@ pub async fn stream(api: &Api, topic: &str) -> Result<Body, StoreError> {
     });
     Ok(Body::from_stream(pages))
 }
-
-const END: &[u8] = b"]}";
 
 struct List {
     journal: Arc<dyn Store>,
