@@ -284,7 +284,8 @@ impl<'a> Sending<'a> {
         for message in said {
             let key = row.message.key.as_str();
             let headers = owned(&message.headers);
-            let record = FutureRecord::to(&message.topic).key(key).payload(&message.value).headers(headers);
+            let record =
+                FutureRecord::to(&message.topic).key(key).payload(&message.value[..]).headers(headers);
             self.put(record, self.sent).await?;
         }
         Ok(())

@@ -103,7 +103,7 @@ struct View<'a> {
     order_id: &'a str,
     customer_id: &'a str,
     order_date: Timestamp,
-    items: Vec<Item<'a>>,
+    items: Vec<Shown<'a>>,
     // The old system's readme has the one name, its code the other.
     total_amount: Box<RawValue>,
     #[serde(rename = "total_amount")]
@@ -114,7 +114,7 @@ struct View<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Item<'a> {
+struct Shown<'a> {
     item_id: &'a str,
     quantity: u32,
     price: Box<RawValue>,
@@ -126,7 +126,7 @@ impl<'a> Details<'a> {
         let (total, scale) = (placed.totals.total, orders::scale(placed));
         let (shipping, decimals) = carts::shipping(total, scale);
         let (shipping, decimals) = decimal::rounded(shipping, decimals, SCALE);
-        let item = |line: &'a Line| Item {
+        let item = |line: &'a Line| Shown {
             item_id: &line.sku,
             quantity: line.quantity,
             price: decimal::number(line.unit_price.unwrap_or_default(), scale),

@@ -129,7 +129,7 @@ struct Fulfillment<'a> {
 /// The words of this system, and what each means of the step that ships.
 const WORDS: [&str; 6] = ["Created", "Pending", "Processing", "Retrying", "Shipped", "Failed"];
 
-pub async fn place(
+pub(super) async fn place(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -244,7 +244,7 @@ async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Resp
 }
 
 /// The answer that shows an order.
-pub fn show(api: &Api, order: &Order) -> Response {
+pub(super) fn show(api: &Api, order: &Order) -> Response {
     aspnet::json(StatusCode::OK, &view(order, health::broker_is_well(api)))
 }
 

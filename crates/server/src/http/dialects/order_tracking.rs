@@ -13,7 +13,6 @@ use axum::{
 use cartwright_core::{
     domain::{
         flow::StepKind,
-        ids::OrderId,
         money::{Currency, MAX_SCALE},
         order::{Customer, Order, OrderStatus, PaymentIntent, Placed},
         time::Timestamp,
@@ -133,7 +132,7 @@ fn stands(order: &Order) -> (&'static str, Option<Timestamp>) {
     }
 }
 
-pub async fn place(
+pub(super) async fn place(
     State(api): State<Arc<Api>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -190,7 +189,7 @@ pub(super) fn placed(user: u32, name: String, quantity: u32, price: Decimal) -> 
     goods.placed().ok_or("The price times the quantity is more than an order can hold.")
 }
 
-pub async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refused> {
+pub(super) async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refused> {
     Ok(match orders::find_text(&api, NAME, &id).await? {
         Some(order) => show(&api, &order),
         None => {
@@ -207,11 +206,11 @@ pub async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<
 }
 
 /// The answer that shows an order.
-pub fn show(api: &Api, order: &Order) -> Response {
+pub(super) fn show(api: &Api, order: &Order) -> Response {
     wrapped(api, StatusCode::OK, "Order retrieved successfully".to_owned(), View::of(order))
 }
 
-pub async fn all(State(api): State<Arc<Api>>) -> Result<Response, Refused> {
+pub(super) async fn all(State(api): State<Arc<Api>>) -> Result<Response, Refused> {
     list(&api, OrderQuery::default(), String::new()).await
 }
 

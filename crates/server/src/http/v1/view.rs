@@ -26,6 +26,12 @@ pub struct OrderView<'a> {
     pub number: String,
     /// The client's own id, unique in its channel.
     pub external_id: Option<&'a str>,
+    /// The dialect of an older system by which it came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<&'a str>,
+    /// What its client calls its state, in a dialect whose clients do so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_status: Option<&'a str>,
     /// The sales channel.
     pub channel: Option<&'a str>,
     /// Rises by one with every change.
@@ -137,6 +143,8 @@ impl<'a> OrderView<'a> {
             id: order.id.as_str(),
             number: order.number.to_string(),
             external_id: placed.external_id.as_deref(),
+            dialect: placed.dialect.as_deref(),
+            client_status: order.word.as_deref(),
             channel: placed.channel.as_deref(),
             version: order.version,
             flow: &placed.flow,

@@ -3,29 +3,96 @@
 mod pattern;
 mod table;
 
-use crate::harness::Shop;
+use crate::harness::{Setting, Shop, all, text};
 
-#[tokio::test]
-async fn order_tracking_speaks_as_its_contract_says() {
-    table::run(&Shop::open().await, "order-tracking", include_str!("tables/order-tracking.jsonl")).await;
+/// Every old port, wherever there is room.
+const PORTS: [Setting; 6] = [
+    ("dialects.ports", "true"),
+    ("dialects.listen.shared", "127.0.0.1:0"),
+    ("dialects.listen.cart_dotnet_orders", "127.0.0.1:0"),
+    ("dialects.listen.order_fulfilment", "127.0.0.1:0"),
+    ("dialects.listen.cart_fastapi", "127.0.0.1:0"),
+    ("dialects.listen.cart_fastapi_orders", "127.0.0.1:0"),
+];
+
+/// One test for each table, on our own port, and on the old ones where a system has its own.
+macro_rules! tables {
+    ($($name:ident: $dialect:literal, $table:literal, $run:ident, $settings:expr;)+) => {
+        $(#[tokio::test]
+        async fn $name() {
+            let shop = Shop::with($settings).await;
+            table::$run(&shop, $dialect, include_str!(concat!("tables/", $table, ".jsonl"))).await;
+        })+
+    };
+}
+
+/// Carriers that take their time.
+const SLOW: &[Setting] =
+    &[("simulated.carrier.latency_min_ms", "1500"), ("simulated.carrier.latency_max_ms", "1500")];
+
+tables! {
+    order_tracking: "order-tracking", "order-tracking", run, &[];
+    order_processing: "order-processing", "order-processing", run, &[];
+    order_fulfilment: "order-fulfilment", "order-fulfilment", run, &[];
+    cart_dotnet: "cart-dotnet", "cart-dotnet", run, &[];
+    cart_fastapi: "cart-fastapi", "cart-fastapi", run, &[];
+    order_tracking_that_takes_its_time: "order-tracking", "order-tracking.slow", run,
+        &[("dialects.order_tracking.processing_ms", "3000")];
+    order_processing_that_takes_its_time: "order-processing", "order-processing.slow", run, SLOW;
+    order_processing_with_a_carrier_that_refuses: "order-processing", "order-processing.failing", run,
+        &[("simulated.carrier.decline_rate", "1")];
+    cart_dotnet_on_its_ports: "cart-dotnet", "cart-dotnet", run_on_ports, &PORTS;
+    cart_fastapi_on_its_ports: "cart-fastapi", "cart-fastapi", run_on_ports, &PORTS;
+    order_fulfilment_on_its_port: "order-fulfilment", "order-fulfilment", run_on_ports, &PORTS;
+    three_systems_on_one_port: "the shared port", "port-5000", run_on_ports, &PORTS;
 }
 
 #[tokio::test]
-async fn order_processing_speaks_as_its_contract_says() {
-    table::run(&Shop::open().await, "order-processing", include_str!("tables/order-processing.jsonl")).await;
+async fn of_200_who_create_an_id_at_once_one_succeeds() {
+    let shop = Shop::open().await;
+    for (path, body) in [
+        ("/dialects/cart-dotnet/order/create-order", serde_json::json!({"OrderId": "same", "ItemsNum": 2})),
+        ("/dialects/cart-fastapi/create-order", serde_json::json!({"order_id": "777", "number_of_items": 2})),
+    ] {
+        let replies = all((0..200).map(|_| shop.post(path, &body))).await;
+        let with = |status| replies.iter().filter(|reply| reply.status == status).count();
+        assert_eq!((with(200), with(409)), (1, 199), "{path}");
+    }
 }
 
 #[tokio::test]
-async fn order_fulfilment_speaks_as_its_contract_says() {
-    table::run(&Shop::open().await, "order-fulfilment", include_str!("tables/order-fulfilment.jsonl")).await;
-}
-
-#[tokio::test]
-async fn cart_dotnet_speaks_as_its_contract_says() {
-    table::run(&Shop::open().await, "cart-dotnet", include_str!("tables/cart-dotnet.jsonl")).await;
-}
-
-#[tokio::test]
-async fn cart_fastapi_speaks_as_its_contract_says() {
-    table::run(&Shop::open().await, "cart-fastapi", include_str!("tables/cart-fastapi.jsonl")).await;
+async fn orders_of_every_dialect_are_visible_through_v1_with_their_history() {
+    let shop = Shop::open().await;
+    for (path, body, id) in [
+        (
+            "order-tracking/api/orders",
+            serde_json::json!({"userId": 1, "productName": "x", "quantity": 2, "price": 1.5}),
+            Some("/data/orderId"),
+        ),
+        (
+            "order-processing/api/orders",
+            serde_json::json!({"customerId": "c", "customerName": "n", "items": [{"productId": "p", "quantity": 1}]}),
+            Some("/orderId"),
+        ),
+        (
+            "order-fulfilment/orders",
+            serde_json::json!({"customerEmail": "a@b.c", "productType": "Phone", "country": "US", "paymentScenario": "success"}),
+            Some("/id"),
+        ),
+        ("cart-dotnet/order/create-order", serde_json::json!({"OrderId": "test", "ItemsNum": 2}), None),
+        (
+            "cart-fastapi/create-order",
+            serde_json::json!({"order_id": "1", "number_of_items": 1}),
+            Some("/orderId"),
+        ),
+    ] {
+        let reply = shop.post(&format!("/dialects/{path}"), &body).await;
+        assert!(reply.status < 300, "{path}: {}", reply.text());
+        let found: serde_json::Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+        let id = id.map_or("test".to_owned(), |at| text(found.pointer(at).unwrap()));
+        let order = shop.order(&id).await;
+        assert_eq!(order["dialect"], path.split('/').next().unwrap(), "{order:#}");
+        let history = shop.get(&format!("{}/events", crate::harness::path(&id))).await.ok(200);
+        assert!(history.to_string().contains("OrderCreatedV1"), "{path}: {history:#}");
+    }
 }

@@ -1,7 +1,12 @@
 //! Runs a table: request after request, each answer as it must be.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
 
+use cartwright_server::http::dialects::OldPort;
+use reqwest::{
+    Method,
+    header::{HeaderMap, HeaderName},
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -14,9 +19,9 @@ use crate::harness::{LIMIT, Reply, Shop, pause};
 struct Row {
     why: String,
     call: String,
-    /// The old system's port: for the reader only.
-    #[serde(default, rename = "port")]
-    _port: Option<u16>,
+    /// The old system's port.
+    #[serde(default)]
+    port: Option<u16>,
     #[serde(default, deserialize_with = "present")]
     json: Option<Value>,
     #[serde(default)]
@@ -47,13 +52,37 @@ fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D
 
 /// Runs all rows, one after the other, under the dialect's place on our own port; tells of all that go wrong at once.
 pub async fn run(shop: &Shop, dialect: &str, table: &str) {
+    let prefix = format!("/dialects/{dialect}");
+    rows(shop, dialect, table, |_| (shop.address(), prefix.clone())).await;
+}
+
+/// The same on the old systems' own ports, as each row names it.
+pub async fn run_on_ports(shop: &Shop, dialect: &str, table: &str) {
+    rows(shop, dialect, table, |port| (shop.old(old_port(port)), String::new())).await;
+}
+
+fn old_port(port: Option<u16>) -> OldPort {
+    match port {
+        Some(5000) => OldPort::Shared,
+        Some(7000) => OldPort::CartDotnetOrders,
+        Some(5292) => OldPort::OrderFulfilment,
+        Some(8000) => OldPort::CartFastapi,
+        Some(8001) => OldPort::CartFastapiOrders,
+        other => panic!("no old system was on {other:?}"),
+    }
+}
+
+/// Where the system of a row is: its address, and what stands before its paths.
+type Place = (SocketAddr, String);
+
+async fn rows(shop: &Shop, dialect: &str, table: &str, place: impl Fn(Option<u16>) -> Place) {
     let mut saved = BTreeMap::new();
     let mut wrong = Vec::new();
     for (n, line) in table.lines().enumerate() {
         let row: Row = serde_json::from_str(line).unwrap_or_else(|e| panic!("{dialect} row {}: {e}", n + 1));
         let until = Instant::now() + LIMIT;
         let why = loop {
-            let reply = send(shop, dialect, &row, &saved).await;
+            let reply = send(shop, place(row.port), &row, &saved).await;
             let why = differs(&row, &reply, &saved);
             if why.is_none() {
                 let found: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
@@ -79,7 +108,7 @@ pub async fn run(shop: &Shop, dialect: &str, table: &str) {
     );
 }
 
-async fn send(shop: &Shop, dialect: &str, row: &Row, saved: &BTreeMap<String, String>) -> Reply {
+async fn send(shop: &Shop, (address, prefix): Place, row: &Row, saved: &BTreeMap<String, String>) -> Reply {
     let call = filled(&row.call, saved);
     let (method, path) = call.split_once(' ').unwrap();
     let mut headers: Vec<(&str, &str)> =
@@ -91,7 +120,12 @@ async fn send(shop: &Shop, dialect: &str, row: &Row, saved: &BTreeMap<String, St
         }
         (None, body) => filled(body.as_deref().unwrap_or_default(), saved),
     };
-    shop.send(method, &format!("/dialects/{dialect}{path}"), &headers, body.as_bytes()).await
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+    }
+    shop.send_to(address, method, &format!("{prefix}{path}"), map, body.as_bytes()).await
 }
 
 /// Why an answer is not as it must be.

@@ -15,6 +15,7 @@ use std::{
 use cartwright_server::{
     compose::{self, Roles, StartError, System},
     config::Config,
+    http::dialects::OldPort,
     telemetry::metrics,
 };
 use cartwright_store::sqlite::SqliteOptions;
@@ -120,6 +121,12 @@ impl Shop {
         self.system.as_ref().and_then(|system| system.admin)
     }
 
+    /// Where an old system is spoken for.
+    pub fn old(&self, port: OldPort) -> SocketAddr {
+        let old = &self.system.as_ref().unwrap().old;
+        old.iter().find(|(old, _)| *old == port).unwrap_or_else(|| panic!("{port:?} is not listened on")).1
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -132,7 +139,19 @@ impl Shop {
             let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
             map.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value);
         }
-        let url = format!("http://{}{path}", self.address);
+        self.send_to(self.address, method, path, map, body).await
+    }
+
+    /// The same to somebody else.
+    pub async fn send_to(
+        &self,
+        address: SocketAddr,
+        method: Method,
+        path: &str,
+        map: HeaderMap,
+        body: &[u8],
+    ) -> Reply {
+        let url = format!("http://{address}{path}");
         let request = self.client.request(method.clone(), url).headers(map).body(body.to_vec());
         let response = request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"));
         Reply {

@@ -52,6 +52,12 @@ impl Stack {
                 ("kafka.group", schema(dir)),
                 ("kafka.session_timeout_ms", "6000".to_owned()),
                 ("kafka.partitions", "2".to_owned()),
+                // They would be made for each test; the faults try them.
+                ("dialects.order_tracking.topics", "false".to_owned()),
+                ("dialects.order_processing.topics", "false".to_owned()),
+                ("dialects.order_fulfilment.topics", "false".to_owned()),
+                ("dialects.cart_dotnet.topics", "false".to_owned()),
+                ("dialects.cart_fastapi.topics", "false".to_owned()),
             ],
         }
     }

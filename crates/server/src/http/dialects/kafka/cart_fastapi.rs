@@ -3,7 +3,7 @@
 use cartwright_core::{
     domain::{
         ids::OrderId,
-        order::{Customer, Line, MAX_QUANTITY, Order, PaymentIntent, Placed},
+        order::{Line, MAX_QUANTITY, Order, PaymentIntent, Placed},
         time::Timestamp,
     },
     events::{Envelope, Payload},

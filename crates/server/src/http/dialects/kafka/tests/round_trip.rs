@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     super::super::{
-        cart_dotnet as dotnet,
+        carts,
         decimal::Decimal,
         goods::Item,
         order_fulfilment::{self as fulfilment, Asked},
@@ -41,7 +41,7 @@ proptest! {
         let n = items.len();
         for (form, id, placed, word) in [
             (order_tracking::FORM, id.to_string(), tracking::placed(7, name.clone(), quantity, exact).ok(), None),
-            (cart_dotnet::FORM, name.clone(), dotnet::placed(name.clone(), dollars, items), Some("new")),
+            (cart_dotnet::FORM, name.clone(), carts::placed("cart-dotnet", name.clone(), dollars, items), Some("new")),
             (cart_fastapi::FORM, "ORD-77".into(),
                 Some(lives::goods("cart-fastapi", "manual", &name, (&name, &price), n)), Some("pending")),
             (order_fulfilment::FORM, id.to_string(), asked(&name), None),
