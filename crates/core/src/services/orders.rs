@@ -30,7 +30,7 @@ use self::{
 use super::{Ctx, Logic, TaskDone, Turn, turn::Target};
 use crate::{
     domain::{
-        flow::{By, Life, StepKind},
+        flow::{By, Life, Step, StepKind},
         ids::{OrderId, StepId},
         order::{Actor, Facts, Milestone, ORDER_SCHEMA, Order, OrderEvent, Report, StepReport},
         time::Timestamp,
@@ -73,7 +73,8 @@ impl Logic for Orders {
     }
 
     fn wants(&self, delivery: &Delivery) -> bool {
-        *delivery.origin.source != *events::ORDERS
+        let ours = self.neighbours.as_ref().is_some_and(|neighbours| neighbours.is_ours(delivery));
+        *delivery.origin.source != *events::ORDERS && !ours
     }
 
     fn read(&self, json: &[u8]) -> Result<Arc<Order>, serde_json::Error> {
@@ -82,7 +83,7 @@ impl Logic for Orders {
 
     fn row(&self, order: &Arc<Order>) -> Row {
         Row {
-            schema: ORDER_SCHEMA,
+            schema: order.schema(),
             record: Some(to_json(order)),
             columns: Some(OrderColumns {
                 number: order.number,
@@ -261,7 +262,8 @@ fn ask_on(order: &mut Order, happened: &mut Vec<OrderEvent>, ctx: &mut Ctx<'_>, 
             OrderEvent::StepRequested { step } | OrderEvent::StepUndoRequested { step } => order.step(step),
             _ => None,
         };
-        let ours = asked.filter(|step| step.kind == StepKind::Wait).map(|step| (step.number, step.wait_ms));
+        let waits = |step: &&Step| step.kind == StepKind::Wait && step.by == By::Us;
+        let ours = asked.filter(waits).map(|step| (step.number, step.wait_ms));
         let undo = matches!(event, OrderEvent::StepUndoRequested { .. });
         let theirs = asked.filter(|step| undo && step.by == By::Neighbour).map(|step| step.number);
         happened.push(event);
