@@ -15,6 +15,9 @@ pub use self::held::HeldBy;
 /// The names of the providers.
 pub const PROVIDERS: [&str; 2] = ["payments", "carrier"];
 
+/// Why a simulated provider declined a payment.
+pub const DECLINED: &str = "declined by the simulated provider";
+
 /// The calls per second that a provider may be limited to.
 pub const MAX_RATE: f64 = 1_000_000.0;
 

@@ -376,7 +376,16 @@ fn the_default_file_is_the_documentation_of_every_setting() {
 fn every_word_that_a_setting_may_be_is_read() {
     for (key, words) in checks::WORDS {
         for word in *words {
-            let needed = [(*key, *word), ("payments.url", "http://x"), ("carrier.url", "http://x")];
+            let needed = [
+                (*key, *word),
+                ("payments.url", "http://x"),
+                ("carrier.url", "http://x"),
+                ("database.url", "postgres://x"),
+                ("kafka.brokers", "x:9092"),
+                ("kafka.user", "x"),
+                ("kafka.password", "x"),
+                ("dialects.order_processing.front_url", "http://x"),
+            ];
             assert!(read("", &[], &needed).is_ok(), "{key} = {word}");
         }
     }

@@ -19,16 +19,13 @@ use super::{
     ledger::{Answer, Effect, Kind, Ledger, LedgerError, Operation, Undo, UndoAnswer},
     steered::{Mood, Steered},
 };
-use crate::control::{Mode, Steering};
+use crate::control::{DECLINED, Mode, Steering};
 
 /// The longest time that an answer may take, in milliseconds: a caller gives up before.
 const MAX_LATENCY_MS: u64 = 3_600_000;
 
 /// The carriers that goods go with.
 pub const CARRIERS: [&str; 4] = ["FedEx", "UPS", "USPS", "DHL"];
-
-/// Why a payment that was declined was.
-pub const DECLINED: &str = "declined by the simulated provider";
 
 /// The `scenario`s that a call may ask for.
 pub const SCENARIOS: [&str; 6] = ["success", "decline", "timeout", "pending", "error", "slow"];

@@ -1,7 +1,7 @@
 //! Records that were damaged, are older, or newer: their own order stops, at most.
 
 use cartwright_core::{
-    domain::order::Order,
+    domain::order::{ORDER_SCHEMA, Order},
     ports::{Commit, Guard, Row, Store},
     services::{Fulfillment, Input, Logic, Orders, Payments, Rejection, TaskDone},
 };
@@ -186,9 +186,10 @@ fn older(record: &Value) -> Value {
 fn a_record_of_a_newer_schema_is_not_written_over() {
     let world = orders(JOURNEYS[0]);
     let record = world.record("a").to_string();
-    let mut world = with_record(world, 2, record.as_bytes());
+    let newer = ORDER_SCHEMA + 1;
+    let mut world = with_record(world, newer, record.as_bytes());
     let report = world.step(commands("a").collect());
     assert!(report.answers.iter().all(|(_, answer)| matches!(answer, Err(Rejection::Unreadable(_)))));
     let stored = world.stored("a");
-    assert_eq!((stored.schema, stored.record), (2, Some(record.into_bytes())));
+    assert_eq!((stored.schema, stored.record), (newer, Some(record.into_bytes())));
 }

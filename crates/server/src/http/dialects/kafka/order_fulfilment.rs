@@ -23,7 +23,7 @@ use super::{
     fields::{Fields, Names, any_text, count, guid, moment, one_of, order_id, text},
     heard::Taken,
 };
-use crate::providers::simulated::DECLINED;
+use crate::control::DECLINED;
 
 const ORDERS: &str = "orders.events.v1";
 const PAYMENTS: &str = "payments.events.v1";

@@ -31,7 +31,7 @@ use super::{
     },
     *,
 };
-use crate::providers::simulated::DECLINED;
+use crate::control::DECLINED;
 
 /// An order that has lived.
 pub struct Life {
