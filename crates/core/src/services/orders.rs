@@ -30,7 +30,7 @@ use self::{
 use super::{Ctx, Logic, TaskDone, Turn, turn::Target};
 use crate::{
     domain::{
-        flow::{By, Life, StepKind},
+        flow::{By, Life, Step, StepKind},
         ids::{OrderId, StepId},
         order::{Actor, Facts, Milestone, ORDER_SCHEMA, Order, OrderEvent, Report, StepReport},
         time::Timestamp,
@@ -261,7 +261,8 @@ fn ask_on(order: &mut Order, happened: &mut Vec<OrderEvent>, ctx: &mut Ctx<'_>, 
             OrderEvent::StepRequested { step } | OrderEvent::StepUndoRequested { step } => order.step(step),
             _ => None,
         };
-        let ours = asked.filter(|step| step.kind == StepKind::Wait).map(|step| (step.number, step.wait_ms));
+        let waits = |step: &&Step| step.kind == StepKind::Wait && step.by == By::Us;
+        let ours = asked.filter(waits).map(|step| (step.number, step.wait_ms));
         let undo = matches!(event, OrderEvent::StepUndoRequested { .. });
         let theirs = asked.filter(|step| undo && step.by == By::Neighbour).map(|step| step.number);
         happened.push(event);
