@@ -82,7 +82,10 @@ fn in_topic(cluster: &Cluster, topic: &str) -> (u16, Value) {
 
 /// What stands on the topics about an order that is shown so.
 fn record(shown: &Value, status: &str) -> Value {
-    let item = |item: &Value| json!({"ProductId": item["productId"], "Quantity": item["quantity"], "Price": item["price"]});
+    let item = |item: &Value| {
+        let (id, quantity, price) = (&item["productId"], &item["quantity"], &item["price"]);
+        json!({"ProductId": id, "Quantity": quantity, "Price": price})
+    };
     let items: Vec<Value> = shown["items"].as_array().unwrap().iter().map(item).collect();
     json!({"OrderId": shown["orderId"], "CustomerId": shown["customerId"],
         "OrderDate": invariant(shown["orderDate"].as_str().unwrap()), "Items": items,

@@ -116,16 +116,19 @@ fn is_read(group: &BaseConsumer, topic: &str) -> bool {
     })
 }
 
-/// Whether we listen to this topic.
-pub fn is_listened_to(cluster: &Cluster, topic: &str) -> bool {
-    let name = our_group_name(cluster);
-    let groups = our_group(cluster).fetch_group_list(Some(&name), PATIENCE).unwrap();
-    let members = groups.groups().iter().flat_map(|group| group.members());
-    // The names stand in there as they are, behind their lengths.
-    let subscribed: Vec<u8> =
-        members.flat_map(|member| member.metadata().unwrap_or_default()).copied().collect();
-    assert!(!subscribed.is_empty(), "{name} has no members");
-    String::from_utf8_lossy(&subscribed).contains(topic)
+/// The topics that we listen to for neighbours and our own services, in one text: their names stand as they are in what
+/// members tell their group.
+pub fn listened_to(cluster: &mut Cluster) -> String {
+    let (name, group) = (our_group_name(cluster), our_group(cluster));
+    let mut topics = String::new();
+    cluster.until("we have joined our group", |_| {
+        let groups = group.fetch_group_list(Some(&name), PATIENCE).unwrap();
+        let members = groups.groups().iter().flat_map(|group| group.members());
+        let told = members.flat_map(|member| member.metadata().unwrap_or_default()).copied();
+        topics = String::from_utf8_lossy(&told.collect::<Vec<u8>>()).into_owned();
+        !topics.is_empty()
+    });
+    topics
 }
 
 fn our_group_name(cluster: &Cluster) -> String {

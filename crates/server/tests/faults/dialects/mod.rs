@@ -7,5 +7,6 @@ mod doubles;
 mod order_fulfilment;
 mod order_processing;
 mod order_tracking;
+#[allow(dead_code, reason = "the tables of the other tests need more of it")]
 #[path = "../../all/dialects/pattern.rs"]
 mod pattern;
