@@ -28,7 +28,31 @@ pub async fn run() -> Result<bool, Failure> {
 }
 
 fn router() -> Router {
-    Router::new().route("/v1/orders", post(place)).route("/health/ready", get(async || StatusCode::OK))
+    Router::new()
+        .route("/v1/orders", post(place))
+        .route("/create-order", post(create))
+        .route("/health/ready", get(async || StatusCode::OK))
+}
+
+/// The old cart's request, of which nothing is made.
+async fn create(Json(asked): Json<NewCart>) -> impl IntoResponse {
+    let id = format!("ORD-{}", asked.order_id.trim_start_matches("ORD-"));
+    let order: Vec<u32> = (0..asked.number_of_items).collect();
+    Json(Created { message: "order created and published successfully", order_id: id, items: order.len() })
+}
+
+#[derive(Deserialize)]
+struct NewCart {
+    order_id: String,
+    number_of_items: u32,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Created {
+    message: &'static str,
+    order_id: String,
+    items: usize,
 }
 
 async fn place(Json(asked): Json<NewOrder>) -> impl IntoResponse {

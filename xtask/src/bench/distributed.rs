@@ -9,6 +9,7 @@ use std::{
 use super::{
     AT_ONCE, Bench, CONNECTIONS, FLAT, IN_FLIGHT,
     client::Client,
+    dialects::HANGING,
     load::LoadReport,
     report::{Asked, Report},
     say,
@@ -55,6 +56,7 @@ impl Bench<'_> {
             self.shared(&cluster, processes, &mut report)?;
         }
         self.backlog(&cluster, &mut report)?;
+        self.without_brokers(&cluster, &mut report)?;
         Ok(report)
     }
 
@@ -94,6 +96,16 @@ impl Bench<'_> {
         let name = "first event of a fresh cluster: placed, sent, paid, heard of";
         report.add(name, took.as_secs_f64(), "s", None, Asked::AtMost(2.0));
         Ok(())
+    }
+
+    /// An older system's orders, while nothing behind them works.
+    fn without_brokers(&self, cluster: &Cluster, report: &mut Report) -> Result<(), Failure> {
+        let nowhere = Cluster { brokers: "127.0.0.1:9".to_owned(), database: cluster.database.clone() };
+        let mut settings = nowhere.with_kafka(&fresh());
+        settings.extend(HANGING.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        self.with_roles("nowhere", "orders,fulfillment", &settings, |server| {
+            self.at_a_rate("Kafka is down", server, report)
+        })
     }
 
     fn through_kafka(&self, cluster: &Cluster, report: &mut Report) -> Result<(), Failure> {
@@ -256,8 +268,8 @@ impl Cluster {
     fn with_kafka(&self, name: &str) -> Vec<(String, String)> {
         let mut all = self.without_kafka(name);
         all.push(("CARTWRIGHT__KAFKA__BROKERS".to_owned(), self.brokers.clone()));
-        for key in ["TOPIC_PREFIX", "GROUP"] {
-            all.push((format!("CARTWRIGHT__KAFKA__{key}"), name.to_owned()));
+        for key in ["KAFKA__TOPIC_PREFIX", "KAFKA__GROUP", "DIALECTS__TOPIC_PREFIX"] {
+            all.push((format!("CARTWRIGHT__{key}"), name.to_owned()));
         }
         all
     }

@@ -5,10 +5,12 @@
 //! * `limit` … the limit below us: the same rows without HTTP, decisions or events.
 //! * `system` … Cartwright itself, started as users start it and driven by its own load generator.
 //! * `many` … with many orders in its stores.
+//! * `dialects` … the older systems' requests.
 //! * `distributed` … on PostgreSQL and Kafka.
 
 mod bare;
 mod client;
+mod dialects;
 mod distributed;
 mod limit;
 mod load;
@@ -106,6 +108,8 @@ enum Part {
     H,
     /// Bytes on disk
     I,
+    /// The older systems' requests
+    J,
 }
 
 /// Measures everything. `false` if a figure is short of what is asked for.
@@ -197,7 +201,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn measure(&self) -> Result<Report, Failure> {
-        use Part::{A, B, C, D, E, F, G, H, I};
+        use Part::{A, B, C, D, E, F, G, H, I, J};
         let mut report = Report::default();
         let bare = if self.wants(&[A, C]) { Some(self.bare()?.per_second) } else { None };
         if let Some(bare) = bare {
@@ -223,6 +227,9 @@ impl Bench<'_> {
         }
         if self.wants(&[I]) {
             self.bytes(&mut report)?;
+        }
+        if self.wants(&[J]) {
+            self.dialects(&mut report)?;
         }
         Ok(report)
     }

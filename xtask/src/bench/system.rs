@@ -39,7 +39,10 @@ impl Server {
         let log = dir.join(LOG);
         let mut command = Command::new(program);
         command.args(["up", "--listen", "127.0.0.1:0", "--data"]).arg(dir.join("data"));
-        command.envs(settings.iter().copied()).stderr(File::create(&log)?);
+        command
+            .env("CARTWRIGHT__DIALECTS__PORTS", "false")
+            .envs(settings.iter().copied())
+            .stderr(File::create(&log)?);
         Self::start(command).map_err(|error| {
             let said = fs::read_to_string(&log).unwrap_or_default();
             format!("cartwright up: {error}\n{said}").into()
@@ -60,7 +63,10 @@ impl Server {
         let log = dir.join(LOG);
         let mut command = Command::new(program);
         command.args(["serve", "--role", roles, "--listen", "127.0.0.1:0", "--data"]).arg(dir.join("data"));
-        command.envs(settings.iter().cloned()).stderr(File::create(&log)?);
+        command
+            .env("CARTWRIGHT__DIALECTS__PORTS", "false")
+            .envs(settings.iter().cloned())
+            .stderr(File::create(&log)?);
         Self::start(command).map_err(|error| {
             let said = fs::read_to_string(&log).unwrap_or_default();
             format!("cartwright serve --role {roles}: {error}\n{said}").into()

@@ -73,7 +73,8 @@ impl Logic for Orders {
     }
 
     fn wants(&self, delivery: &Delivery) -> bool {
-        *delivery.origin.source != *events::ORDERS
+        let ours = self.neighbours.as_ref().is_some_and(|neighbours| neighbours.is_ours(delivery));
+        *delivery.origin.source != *events::ORDERS && !ours
     }
 
     fn read(&self, json: &[u8]) -> Result<Arc<Order>, serde_json::Error> {
@@ -82,7 +83,7 @@ impl Logic for Orders {
 
     fn row(&self, order: &Arc<Order>) -> Row {
         Row {
-            schema: ORDER_SCHEMA,
+            schema: order.schema(),
             record: Some(to_json(order)),
             columns: Some(OrderColumns {
                 number: order.number,

@@ -159,6 +159,8 @@ fn samples() -> Vec<(&'static str, Payload)> {
                 ship_to: Some(Address { country: Some("US".into()), ..Address::default() }),
                 lines,
                 scenario: None,
+                announced: false,
+                max_tries: None,
             }),
         ),
         ("StepRequestedV1.wait", requested(Work::Wait { wait_ms: 200 })),

@@ -148,9 +148,10 @@ impl Reports {
         let asked = client.patch(url).json(&body).send().await.map_err(|error| error.to_string())?;
         match asked.status() {
             status if status.is_success() => Ok(()),
-            status @ (StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY) => {
+            // The same will never be taken: it does not know the order, or not the word.
+            status @ (StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY) => {
                 tracing::error!(order = %id, dialect = self.dialect, %status, "it does not take what it is told");
-                Ok(()) // the same will never be taken
+                Ok(())
             }
             status => Err(format!("it answers {status}")),
         }

@@ -1,6 +1,6 @@
 //! `cartwright up`: the whole system in one process, on files or on a database.
 
-use std::{io::Write, net::SocketAddr, process::ExitCode};
+use std::{io::Write, process::ExitCode};
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,7 +13,6 @@ use super::{
 use crate::{
     compose::{self, Held, Role, System},
     control::Mode,
-    http::dialects::OldPort,
     telemetry,
 };
 
@@ -123,10 +122,11 @@ fn welcome(system: &System) {
 
 /// Where older systems are spoken for.
 fn dialects(system: &System) -> String {
-    let line = |(port, address): &(OldPort, SocketAddr)| {
-        format!("  Dialects   http://{address}  {}\n", port.dialects().join(", "))
-    };
-    system.old.iter().map(line).collect()
+    if system.old.is_empty() {
+        return String::new();
+    }
+    let ports: Vec<String> = system.old.iter().map(|(_, address)| address.port().to_string()).collect();
+    format!("  Dialects   ports {}: as the older systems of docs/dialects\n", ports.join(", "))
 }
 
 /// Where its data is.

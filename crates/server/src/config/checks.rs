@@ -233,6 +233,12 @@ fn dialects(layers: &mut Layers) {
             let what = format!("{key} = {stays:?} needs kafka.brokers: the halves speak through Kafka");
             layers.complain(&key, what);
         }
+        let spoken = layers.get(&format!("{section}.topics")).and_then(|setting| setting.value.as_bool());
+        if stays == "back" && spoken == Some(false) {
+            let what =
+                format!("{key} = \"back\" needs {section}.topics = true: the old half hears of orders there");
+            layers.complain(&key, what);
+        }
         let url = format!("{section}.front_url");
         if stays == "front" && layers.get(&url).is_some() && text(layers, &url).is_empty() {
             let what = format!("{url} must say where the old order service is, such as http://orders:5000");

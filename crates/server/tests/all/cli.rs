@@ -16,6 +16,9 @@ use crate::harness::{Home, ORDERS, PAUSED, Shop, Stack, program, small, small_wi
 /// `cartwright` with these arguments, in an empty environment but for what it needs.
 pub fn cartwright(args: &[&str]) -> Command {
     let mut command = Command::new(program());
+    if args.first() == Some(&"up") {
+        command.env("CARTWRIGHT__DIALECTS__PORTS", "false"); // others run, too
+    }
     command.args(args).env_remove("CARTWRIGHT_SERVER").stdin(Stdio::null()).kill_on_drop(true);
     command
 }

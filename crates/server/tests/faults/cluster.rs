@@ -105,6 +105,8 @@ impl Cluster {
             ("database.url", servers::database()),
             ("database.schema", self.name.clone()),
             ("sweeper.after_seconds", "5".to_owned()),
+            ("dialects.ports", "false".to_owned()),
+            ("dialects.topic_prefix", format!("{}.", self.name)),
             ("providers.retry.quick_wait_ms", "20".to_owned()),
             ("providers.retry.long_wait_ms", "100".to_owned()),
             ("providers.retry.max_wait_ms", "500".to_owned()),

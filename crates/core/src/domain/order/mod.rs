@@ -35,7 +35,9 @@ use super::{
 };
 
 /// The schema number of the JSON that this code writes.
-pub const ORDER_SCHEMA: u32 = 1;
+pub const ORDER_SCHEMA: u32 = 2;
+/// The shape of orders that came by our own API: versions that know no dialects read it, too.
+const WITHOUT_DIALECT: u32 = 1;
 
 /// The current state of one order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -218,6 +220,11 @@ impl Order {
     /// The id of the order's shipment.
     pub fn shipment_id(&self) -> Uuid {
         derive_uuid("shipment", &[self.id.as_str()])
+    }
+
+    /// The shape that its record has. A version that knows no dialects would lose them by writing it.
+    pub fn schema(&self) -> u32 {
+        if self.placed.dialect.is_some() { ORDER_SCHEMA } else { WITHOUT_DIALECT }
     }
 
     /// Whether it counts against the limit of open orders and must come to an end by itself.

@@ -18,6 +18,9 @@ use crate::{
 
 /// Reads what neighbours say.
 pub trait Neighbours: Send + Sync {
+    /// Whether a delivery is our own word, come back to us.
+    fn is_ours(&self, delivery: &Delivery) -> bool;
+
     /// What a delivery says; `None`: it comes from no neighbour.
     ///
     /// # Errors

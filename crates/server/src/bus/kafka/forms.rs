@@ -8,6 +8,9 @@ pub trait Forms: Send + Sync {
     fn messages(&self, event: &Envelope, order: &Order) -> Vec<Written>;
 }
 
+/// The header of whatever we say there.
+pub const OURS: (&str, &str) = ("ce_source", "/cartwright/orders");
+
 /// A message for a topic of others.
 #[derive(Clone, Debug)]
 pub struct Written {

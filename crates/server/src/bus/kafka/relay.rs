@@ -25,7 +25,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Health, Kafka, MESSAGE_TIMEOUT, forms::Forms, health::Watched, topics};
+use super::{
+    Health, Kafka, MESSAGE_TIMEOUT,
+    forms::{Forms, OURS},
+    health::Watched,
+    topics,
+};
 use crate::{bus::lanes, telemetry::metrics};
 
 /// The name under which a store keeps how far its journal is forwarded.
@@ -94,7 +99,7 @@ impl Relay {
     }
 
     async fn forward_while_held(&self, mut held: watch::Receiver<Held>, stop: &CancellationToken) {
-        topics::ready(&self.kafka, &self.health, stop).await; // also while another process has the lease
+        let _ = topics::ready(&self.kafka, &self.health, stop).await; // also while another process has the lease
         loop {
             let taken_over = tokio::select! {
                 () = stop.cancelled() => return,
@@ -149,9 +154,9 @@ impl Relay {
     /// Until told to stop; begins again after every failure.
     async fn forward(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            topics::ready(&self.kafka, &self.health, stop).await;
+            let missing = topics::ready(&self.kafka, &self.health, stop).await;
             let sent = async {
-                let mut sending = Sending::begin(self).await?;
+                let mut sending = Sending::begin(self, missing).await?;
                 match stop.run_until_cancelled(sending.run()).await {
                     Some(fell) => fell,
                     None => sending.finish().await,
@@ -182,6 +187,8 @@ struct Sending<'a> {
     producer: FutureProducer<Watched>,
     head: watch::Receiver<u64>,
     name: String,
+    /// Topics of others that are not there.
+    missing: Vec<String>,
     /// Everything up to here is acknowledged.
     acknowledged: u64,
     /// The same, as the store knows it.
@@ -192,7 +199,7 @@ struct Sending<'a> {
 }
 
 impl<'a> Sending<'a> {
-    async fn begin(relay: &'a Relay) -> Result<Self, Fall> {
+    async fn begin(relay: &'a Relay, missing: Vec<String>) -> Result<Self, Fall> {
         let acknowledged = relay.acknowledged().await?;
         let producer = relay
             .kafka
@@ -208,6 +215,7 @@ impl<'a> Sending<'a> {
             producer,
             head: relay.head.clone(),
             name: relay.kafka.topic(relay.topic),
+            missing,
             acknowledged,
             noted: (acknowledged, Instant::now()),
             sent: acknowledged,
@@ -281,9 +289,13 @@ impl<'a> Sending<'a> {
             Ok(event) => forms.messages(&event, order),
             Err(_) => vec![], // `cartwright verify` tells of it
         };
-        for message in said {
+        for message in
+            said.into_iter().filter(|message| !self.missing.contains(&message.topic)).collect::<Vec<_>>()
+        {
             let key = row.message.key.as_str();
-            let headers = owned(&message.headers);
+            // By this we know our own words again, should we ever listen there.
+            let from = Header { key: OURS.0, value: Some(OURS.1) };
+            let headers = owned(&message.headers).insert(from);
             let record =
                 FutureRecord::to(&message.topic).key(key).payload(&message.value[..]).headers(headers);
             self.put(record, self.sent).await?;

@@ -20,8 +20,8 @@ const ASKING: Duration = Duration::from_secs(2);
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
 /// Waits until all our topics are there, and makes those that are missing if that is ours to do. What is there is taken
-/// as it is.
-pub async fn ready(kafka: &Kafka, health: &Health, stop: &CancellationToken) {
+/// as it is. Of others' topics says which are missing all the same: nobody can be reading them.
+pub async fn ready(kafka: &Kafka, health: &Health, stop: &CancellationToken) -> Vec<String> {
     let mut wait = Backoff::from(FIRST_WAIT);
     loop {
         let looked = async {
@@ -31,9 +31,15 @@ pub async fn ready(kafka: &Kafka, health: &Health, stop: &CancellationToken) {
             }
         };
         let error = tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return vec![],
             looked = looked => match looked {
-                Ok(()) => return health.note(None),
+                Ok(missing) => {
+                    health.note(None);
+                    for name in &missing {
+                        tracing::warn!(topic = name, "this topic of an older system is missing: nothing is said there");
+                    }
+                    return missing;
+                }
                 Err(error) => error,
             },
         };
@@ -41,13 +47,13 @@ pub async fn ready(kafka: &Kafka, health: &Health, stop: &CancellationToken) {
         tracing::warn!(%error, "waiting for Kafka's topics (settings [kafka]); next look in {next:?}");
         health.note(Some(error));
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => return vec![],
             () = tokio::time::sleep(next) => {}
         }
     }
 }
 
-async fn make(kafka: &Kafka, create: Create) -> Result<(), String> {
+async fn make(kafka: &Kafka, create: Create) -> Result<Vec<String>, String> {
     let admin = admin(kafka).map_err(|error| error.to_string())?;
     let names = kafka.needed();
     let replicas = create.replication;
@@ -58,33 +64,42 @@ async fn make(kafka: &Kafka, create: Create) -> Result<(), String> {
         Ok(made) => made,
         Err(error) => return Err(unreachable(kafka, &error).await),
     };
+    let mut missing = Vec::new();
     for result in made {
         match result {
             Ok(name) => tracing::info!(topic = name, partitions = create.partitions, "the topic was made"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((name, code)) if kafka.others.contains(&name) => {
+                tracing::warn!(topic = name, %code, "the topic can't be made");
+                missing.push(name);
+            }
             Err((name, code)) => return Err(format!("the topic {name} can't be made: {code}")),
         }
     }
-    Ok(())
+    Ok(missing)
 }
 
-async fn look(kafka: &Kafka) -> Result<(), String> {
+async fn look(kafka: &Kafka) -> Result<Vec<String>, String> {
     let asked = kafka.clone();
     let missing = tokio::task::spawn_blocking(move || {
         let admin = admin(&asked)?;
+        let mut missing = Vec::new();
         for name in asked.needed() {
             let found = admin.inner().fetch_metadata(Some(&name), PATIENCE)?;
             if !found.topics().iter().any(|t| t.name() == name && !t.partitions().is_empty()) {
-                return Ok(Some(name));
+                missing.push(name);
             }
         }
-        Ok(None)
+        Ok(missing)
     });
-    match missing.await {
-        Ok(Ok(None)) => Ok(()),
-        Ok(Ok(Some(name))) => Err(format!("the topic {name} is not there, and kafka.create_topics is off")),
-        Ok(Err(error)) => Err(unreachable(kafka, &error).await),
-        Err(error) => Err(error.to_string()),
+    let missing = match missing.await {
+        Ok(Ok(missing)) => missing,
+        Ok(Err(error)) => return Err(unreachable(kafka, &error).await),
+        Err(error) => return Err(error.to_string()),
+    };
+    match missing.iter().find(|name| !kafka.others.contains(name)) {
+        Some(name) => Err(format!("the topic {name} is not there, and kafka.create_topics is off")),
+        None => Ok(missing),
     }
 }
 

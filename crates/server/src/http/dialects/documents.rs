@@ -52,3 +52,18 @@ pub fn page(prefix: &str) -> Router<Arc<Api>> {
     let config = Config::from(format!("{prefix}/swagger/v1/swagger.json"));
     SwaggerUi::new(format!("{prefix}/")).config(config).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_of_one_path_stand_beside_each_other() {
+        let calls: [Call; 2] =
+            [(HttpMethod::Post, "/orders", "Place", &[201]), (HttpMethod::Get, "/orders", "List", &[200])];
+        let document = serde_json::to_value(document("Some", "/at", &calls)).unwrap();
+        let path = &document["paths"]["/at/orders"];
+        assert_eq!((&path["post"]["summary"], &path["get"]["summary"]), (&"Place".into(), &"List".into()));
+        assert_eq!(path["post"]["responses"]["201"]["description"], "Created");
+    }
+}

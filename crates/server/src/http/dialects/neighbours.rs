@@ -15,7 +15,12 @@ use super::{
     order_processing, order_tracking,
     settings::{self, Settings, Stays},
 };
-use crate::bus::kafka::forms::{Forms, Written};
+use crate::bus::kafka::forms::{Forms, OURS, Written};
+
+/// Who has placed an order that came by a dialect's topic.
+pub fn caller(dialect: &str) -> String {
+    format!("{dialect} neighbour")
+}
 
 /// The dialects on Kafka, as the settings say.
 pub struct Beside {
@@ -111,6 +116,10 @@ impl Forms for Beside {
 }
 
 impl Neighbours for Beside {
+    fn is_ours(&self, delivery: &Delivery) -> bool {
+        delivery.origin.source.contains('/') && delivery.headers.get(OURS.0) == Some(OURS.1)
+    }
+
     fn hear(&self, delivery: &Delivery) -> Option<Result<Said, String>> {
         let (name, topic) = delivery.origin.source.split_once('/')?;
         let dialect = DIALECTS.iter().find(|dialect| dialect.name == name)?;

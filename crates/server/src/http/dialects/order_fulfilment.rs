@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::{Path, State, rejection::BytesRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::Response,
     routing::{get, post},
 };
@@ -85,6 +85,7 @@ pub(super) struct Asked {
 
 async fn place(
     State(api): State<Arc<Api>>,
+    uri: Uri,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refused> {
@@ -106,7 +107,7 @@ async fn place(
     let order = &*answered.order;
     let answer = serde_json::json!({"id": order.id.as_str(), "correlationId": order.correlation_id});
     let mut response = aspnet::json(StatusCode::CREATED, &answer);
-    if let Ok(location) = HeaderValue::from_str(&format!("/orders/{}", order.id)) {
+    if let Ok(location) = HeaderValue::from_str(&format!("{}/{}", uri.path(), order.id)) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
@@ -133,7 +134,7 @@ impl Asked {
             Err("CustomerEmail required")
         } else if product.is_empty() {
             Err("ProductType required")
-        } else if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        } else if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_alphabetic()) {
             Err("Country must be 2-letter code")
         } else {
             Ok(Self { email, product, country, scenario })

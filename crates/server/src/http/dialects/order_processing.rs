@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::{Path, Request, State, rejection::BytesRejection},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, patch, post},
@@ -33,7 +33,7 @@ use super::{
     decimal::Decimal,
     documents::{self, Call},
     goods::{Goods, Item},
-    kafka,
+    kafka, neighbours,
     orders::{self, New},
     rate,
     settings::{Settings, Stays},
@@ -131,12 +131,13 @@ const WORDS: [&str; 6] = ["Created", "Pending", "Processing", "Retrying", "Shipp
 
 pub(super) async fn place(
     State(api): State<Arc<Api>>,
+    uri: Uri,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refused> {
     let id = take(&api, &headers, body).await?;
     let mut response = created(StatusCode::CREATED, &id);
-    if let Ok(location) = HeaderValue::from_str(&format!("/api/orders/{id}")) {
+    if let Ok(location) = HeaderValue::from_str(&format!("{}/{id}", uri.path())) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
@@ -250,6 +251,9 @@ pub(super) fn show(api: &Api, order: &Order) -> Response {
 
 /// How an old order service is told where one of its orders stands: the path, and what is sent there.
 pub fn told(order: &Order) -> Option<(String, serde_json::Value)> {
+    if order.placed_by.caller != neighbours::caller(NAME) {
+        return None; // it has never heard of it
+    }
     let view = view(order, true);
     let facts = view.fulfillment.as_ref();
     let body = serde_json::json!({

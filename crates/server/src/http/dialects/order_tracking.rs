@@ -12,7 +12,7 @@ use axum::{
 };
 use cartwright_core::{
     domain::{
-        flow::StepKind,
+        flow::{By, StepKind},
         money::{Currency, MAX_SCALE},
         order::{Customer, Order, OrderStatus, PaymentIntent, Placed},
         time::Timestamp,
@@ -125,6 +125,8 @@ impl<'a> View<'a> {
 /// Its word for where an order is, and since when it is worked on: an order waits from its beginning.
 fn stands(order: &Order) -> (&'static str, Option<Timestamp>) {
     match order.status {
+        // Nobody tells us when somebody else takes it up.
+        OrderStatus::Open if order.awaited().is_some_and(|step| step.by == By::Neighbour) => ("PLACED", None),
         OrderStatus::Open => ("PROCESSING", Some(order.created_at)),
         OrderStatus::Completed => ("COMPLETED", Some(order.created_at)),
         OrderStatus::Failed => ("FAILED", Some(order.created_at)),
@@ -211,17 +213,18 @@ pub(super) fn show(api: &Api, order: &Order) -> Response {
 }
 
 pub(super) async fn all(State(api): State<Arc<Api>>) -> Result<Response, Refused> {
-    list(&api, OrderQuery::default(), String::new()).await
+    list(&api, OrderQuery::default(), None, String::new()).await
 }
 
 async fn of_user(State(api): State<Arc<Api>>, Path(user): Path<String>) -> Result<Response, Refused> {
     let Ok(number) = user.parse::<i32>() else { return Err(Refusal::parameter("userId", &user).into()) };
     let query = OrderQuery { customer: vec![number.to_string()], ..OrderQuery::default() };
-    list(&api, query, format!(" for user {number}")).await
+    list(&api, query, None, format!(" for user {number}")).await
 }
 
 async fn with_status(State(api): State<Arc<Api>>, Path(status): Path<String>) -> Result<Response, Refused> {
     let words = [
+        ("PLACED", OrderStatus::Open),
         ("PROCESSING", OrderStatus::Open),
         ("COMPLETED", OrderStatus::Completed),
         ("FAILED", OrderStatus::Failed),
@@ -229,16 +232,25 @@ async fn with_status(State(api): State<Arc<Api>>, Path(status): Path<String>) ->
     ];
     let behind = format!(" with status '{status}'");
     match words.into_iter().find(|(word, _)| word.eq_ignore_ascii_case(&status)) {
-        Some((_, status)) => {
-            list(&api, OrderQuery { status: vec![status], ..OrderQuery::default() }, behind).await
+        Some((word, status)) => {
+            let query = OrderQuery { status: vec![status], ..OrderQuery::default() };
+            list(&api, query, Some(word), behind).await
         }
         None => Ok(wrapped(&api, StatusCode::OK, format!("Retrieved 0 orders{behind}"), [(); 0])),
     }
 }
 
-async fn list(api: &Arc<Api>, query: OrderQuery, behind: String) -> Result<Response, Refused> {
+async fn list(
+    api: &Arc<Api>,
+    query: OrderQuery,
+    word: Option<&'static str>,
+    behind: String,
+) -> Result<Response, Refused> {
     let query = OrderQuery { flow: vec![FLOW.to_owned()], ..query };
-    let write = Arc::new(|order: &Order| serde_json::to_vec(&View::of(order)).ok());
+    let stands_so = move |view: &View<'_>| word.is_none_or(|word| view.status == word);
+    let write = Arc::new(move |order: &Order| {
+        Some(View::of(order)).filter(stands_so).and_then(|view| serde_json::to_vec(&view).ok())
+    });
     let clock = api.clock.clone();
     // How many there are is known at the end, and the order of the names is free.
     let end = move |count: u64| {

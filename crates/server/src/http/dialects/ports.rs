@@ -6,14 +6,14 @@ use axum::{
     Router,
     body::Bytes,
     extract::{Path, State, rejection::BytesRejection},
-    http::HeaderMap,
+    http::{HeaderMap, Uri},
     response::Response,
     routing::{get, post},
 };
 
 use super::{
-    DIALECTS, Refused, aspnet, cart_dotnet, cart_fastapi, order_fulfilment, order_processing, order_tracking,
-    orders,
+    DIALECTS, Refused, aspnet, cart_dotnet, cart_fastapi, documents, order_fulfilment, order_processing,
+    order_tracking, orders,
     paths::{self, AnyCase},
     settings::Listen,
 };
@@ -109,7 +109,7 @@ fn shared(api: &Arc<Api>) -> Router<Arc<Api>> {
                 .merge(order_processing::beside(api, ""))
         }
         (true, false) => router.merge(order_tracking::routes(api, "")),
-        (false, true) => router.merge(order_processing::routes(api, "")),
+        (false, true) => router.merge(order_processing::routes(api, "")).merge(documents::page("")),
         (false, false) => router,
     };
     if serves(cart_dotnet::NAME) { router.merge(cart_dotnet::cart("")) } else { router }
@@ -118,6 +118,7 @@ fn shared(api: &Arc<Api>) -> Router<Arc<Api>> {
 /// Either's order, by what the body holds.
 async fn place(
     state: State<Arc<Api>>,
+    uri: Uri,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refused> {
@@ -129,7 +130,7 @@ async fn place(
     if tracked {
         order_tracking::place(state, headers, body).await
     } else {
-        order_processing::place(state, headers, body).await
+        order_processing::place(state, uri, headers, body).await
     }
 }
 

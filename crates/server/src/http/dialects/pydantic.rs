@@ -98,14 +98,14 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// A field: the first of these names that was sent. What is wrong with it is noted.
+    /// A field: the first of these names that was sent, or else missing under the last of them. What is wrong with it is noted.
     pub fn field<T>(
         &mut self,
         names: &[&str],
         read: impl FnOnce(&RawValue) -> Result<T, Wrong>,
     ) -> Option<T> {
         let found = names.iter().find_map(|name| self.fields.exact(&[name]));
-        let (name, value) = found.map_or((names.first().copied(), self.body), |(n, v)| (Some(n), v));
+        let (name, value) = found.map_or((names.last().copied(), self.body), |(n, v)| (Some(n), v));
         let read = if found.is_some() { read(value) } else { Err(Wrong::missing()) };
         match read {
             Ok(read) => Some(read),

@@ -3,6 +3,8 @@
 mod pattern;
 mod table;
 
+use cartwright_server::http::dialects::OldPort;
+
 use crate::harness::{Setting, Shop, all, text};
 
 /// Every old port, wherever there is room.
@@ -45,6 +47,71 @@ tables! {
     cart_fastapi_on_its_ports: "cart-fastapi", "cart-fastapi", run_on_ports, &PORTS;
     order_fulfilment_on_its_port: "order-fulfilment", "order-fulfilment", run_on_ports, &PORTS;
     three_systems_on_one_port: "the shared port", "port-5000", run_on_ports, &PORTS;
+}
+
+#[tokio::test]
+async fn each_system_has_its_document_and_the_shared_port_begins_with_a_page() {
+    let shop = Shop::with(&PORTS).await;
+    let at = |port, path| {
+        let shop = &shop;
+        async move { shop.send_to(shop.old(port), reqwest::Method::GET, path, Default::default(), b"").await }
+    };
+    let page = at(OldPort::Shared, "/").await;
+    assert_eq!(page.status, 200, "{}", page.text());
+    assert!(page.text().contains("swagger-ui"), "{}", page.text());
+    let document = at(OldPort::Shared, "/swagger/v1/swagger.json").await.ok(200);
+    assert!(document["paths"]["/api/orders"]["post"].is_object(), "{document:#}");
+    let document = at(OldPort::CartFastapi, "/openapi.json").await.ok(200);
+    assert!(document["paths"]["/create-order"]["post"].is_object(), "{document:#}");
+    for (name, document, path) in [
+        ("order-tracking", "swagger/v1/swagger.json", "/api/orders/user/{userId}"),
+        ("order-processing", "swagger/v1/swagger.json", "/api/orders/{orderId}/status"),
+        ("order-fulfilment", "Swagger/V1/swagger.json", "/orders/{id}"),
+        ("cart-dotnet", "swagger/v1/swagger.json", "/Order/create-order"),
+        ("cart-fastapi", "openapi.json", "/order-details"),
+    ] {
+        let document = shop.get(&format!("/dialects/{name}/{document}")).await.ok(200);
+        assert!(document["paths"][format!("/dialects/{name}{path}")].is_object(), "{name}: {document:#}");
+    }
+    let ours = shop.get("/openapi.json").await.ok(200);
+    let of_dialects = ours["paths"].as_object().unwrap().keys().filter(|path| path.starts_with("/dialects"));
+    assert_eq!(of_dialects.count(), 0, "they have documents of their own");
+}
+
+#[tokio::test]
+async fn what_is_off_is_not_there_and_a_port_that_is_taken_is_left_out() {
+    let kept = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = kept.local_addr().unwrap().to_string();
+    let settings = [
+        ("dialects.ports", "true"),
+        ("dialects.listen.shared", "127.0.0.1:0"),
+        ("dialects.listen.cart_dotnet_orders", &*taken.leak()),
+        ("dialects.listen.order_fulfilment", ""),
+        ("dialects.listen.cart_fastapi", "127.0.0.1:0"),
+        ("dialects.listen.cart_fastapi_orders", ""),
+        ("dialects.off", "cart-fastapi,order-tracking"),
+    ];
+    let shop = Shop::with(&settings).await;
+    assert_eq!(shop.old_ports(), [OldPort::Shared], "the others are taken, or not wanted, or off");
+    for (path, status) in [("cart-fastapi/order-details", 404), ("cart-dotnet/order/order-details", 400)] {
+        assert_eq!(shop.get(&format!("/dialects/{path}")).await.status, status, "{path}");
+    }
+    // Who is left on the shared port has it alone.
+    let get =
+        |path| shop.send_to(shop.old(OldPort::Shared), reqwest::Method::GET, path, Default::default(), b"");
+    assert_eq!(get("/api/orders").await.status, 405);
+    assert_eq!(get("/api/orders/nope").await.problem_title(), "Not Found");
+}
+
+#[tokio::test]
+async fn a_client_over_its_rate_is_told_so() {
+    let shop = Shop::with(&[("dialects.order_processing.rate", "1")]).await;
+    let path = "/dialects/order-processing/api/orders";
+    let order = serde_json::json!({"customerId": "c", "customerName": "n", "items": [{"productId": "p", "quantity": 1}]});
+    let replies = all((0..20).map(|_| shop.post(path, &order))).await;
+    let refused = replies.iter().find(|reply| reply.status == 429).expect("one is refused");
+    assert_eq!((refused.header("retry-after"), &*refused.problem_title()), ("1", "Too Many Requests"));
+    assert!(replies.iter().any(|reply| reply.status == 201), "and one is not");
 }
 
 #[tokio::test]

@@ -63,7 +63,7 @@ pub async fn run_on_ports(shop: &Shop, dialect: &str, table: &str) {
 
 fn old_port(port: Option<u16>) -> OldPort {
     match port {
-        Some(5000) => OldPort::Shared,
+        Some(5000) | None => OldPort::Shared,
         Some(7000) => OldPort::CartDotnetOrders,
         Some(5292) => OldPort::OrderFulfilment,
         Some(8000) => OldPort::CartFastapi,

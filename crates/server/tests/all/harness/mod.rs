@@ -127,6 +127,11 @@ impl Shop {
         old.iter().find(|(old, _)| *old == port).unwrap_or_else(|| panic!("{port:?} is not listened on")).1
     }
 
+    /// The old systems' ports that are listened on.
+    pub fn old_ports(&self) -> Vec<OldPort> {
+        self.system.as_ref().unwrap().old.iter().map(|(port, _)| *port).collect()
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -324,13 +329,14 @@ pub async fn start_with(
     let mut all: Vec<(&str, String)> = QUICK.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
     all.push(("data.dir", dir.display().to_string()));
     all.extend(Stack::here().settings(dir));
-    let lists = |key: &str| key == PAUSED.0;
+    let lists = |key: &str| [PAUSED.0, "dialects.off"].contains(&key);
     all.extend(
         settings.iter().filter(|(key, _)| !lists(key)).map(|(key, value)| (*key, (*value).to_owned())),
     );
     let mut config = Config::read(None, &all).unwrap();
-    for (_, value) in settings.iter().filter(|(key, _)| lists(key)) {
-        config.workers.paused = value.split(',').map(str::to_owned).collect();
+    for (key, value) in settings.iter().filter(|(key, _)| lists(key)) {
+        let named = value.split(',').map(str::to_owned).collect();
+        if *key == PAUSED.0 { config.workers.paused = named } else { config.dialects.off = named }
     }
     let metrics = METRICS.get_or_init(metrics::start).clone();
     compose::start_with(&config, &Roles::all(&config), metrics, options).await
@@ -365,6 +371,12 @@ impl Reply {
             assert!(said, "{}: the problem has no {key}: {problem:#}", self.what);
         }
         problem
+    }
+
+    /// The title of an older system's problem document.
+    pub fn problem_title(&self) -> String {
+        let problem: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        problem["title"].as_str().unwrap_or_default().to_owned()
     }
 
     /// A header; empty if there is none.

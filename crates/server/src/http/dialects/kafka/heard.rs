@@ -10,7 +10,7 @@ use cartwright_core::{
 };
 use uuid::Uuid;
 
-use super::Message;
+use super::{super::neighbours, Message};
 
 /// An order that a neighbour took.
 pub struct Taken {
@@ -40,7 +40,7 @@ impl Taken {
             id: order.clone(),
             placed: Frozen::new(placed),
             intent,
-            placed_by: PlacedBy { caller: format!("{dialect} neighbour"), key, fingerprint },
+            placed_by: PlacedBy { caller: neighbours::caller(dialect), key, fingerprint },
             correlation_id: correlation_id.unwrap_or_else(|| correlation(dialect, order.as_str())),
             put: false,
             variation: Variation { word, taken: true, ..Variation::default() },
