@@ -24,6 +24,14 @@ fn both_halves_of_cart_fastapi_may_be_ours_and_its_topic_is_written_all_the_same
     assert!(!listened_to(&mut cluster).contains(TOPIC), "what we say ourselves we know");
     assert_eq!(ids_in_topic(&cluster), ["ORD-123"; 3]);
     assert_eq!(orders(&cluster).len(), 1);
+
+    // Should an old cart come to stay, we listen from the beginning on, and know our own words again.
+    cluster.signal("orders", "TERM");
+    cluster.set("dialects.cart_fastapi.stays", "front");
+    cluster.restart("orders");
+    cluster.wait_until_ready();
+    until_all_is_read(&mut cluster, &[TOPIC]);
+    assert_eq!(ids_in_topic(&cluster), ["ORD-123"; 3]);
 }
 
 #[test]

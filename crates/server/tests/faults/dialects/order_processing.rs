@@ -78,7 +78,8 @@ fn the_old_worker_of_order_processing_ships_what_we_take() {
 
 #[test]
 fn the_old_front_of_order_processing_is_told_until_it_accepts() {
-    let front = Front::that_refuses(3);
+    let forgotten = "a1b2c3d4-0000-4000-8000-000000000006";
+    let front = Front::that_refuses_and_forgot(3, forgotten);
     let url = ("dialects.order_processing.front_url", &*front.url);
     let (mut cluster, golden) = (beside("order-processing", "front", &[url]), Golden::of(ROWS));
     let speaker = Speaker::new(&cluster);
@@ -88,6 +89,7 @@ fn the_old_front_of_order_processing_is_told_until_it_accepts() {
         "read: camelCase, the documented form",
         "read: duplicate: one shipment",
     ]));
+    speaker.say(golden.row("read: no metadata")); // the one that the front will have forgotten
     let malformed = golden.malformed(&[TOPIC]);
     speaker.say_all(malformed.iter().copied());
     speaker.say(golden.row("read: after malformed ones the next is read"));
@@ -95,6 +97,9 @@ fn the_old_front_of_order_processing_is_told_until_it_accepts() {
     let ids = ["01", "02", "10"].map(|end| format!("a1b2c3d4-0000-4000-8000-0000000000{end}"));
     cluster.until("the old front knows that all are shipped", |_| {
         ids.iter().all(|id| front.told(id).last().is_some_and(|told| told["status"] == "Shipped"))
+    });
+    cluster.until("the one that nobody there knows is shipped, too", |cluster| {
+        get(cluster, &format!("{ORDERS}/{forgotten}"))["status"] == "Shipped"
     });
     until_all_is_read(&mut cluster, &[TOPIC]);
     for id in &ids {
@@ -106,7 +111,7 @@ fn the_old_front_of_order_processing_is_told_until_it_accepts() {
         front_knows(&front.told(id), &shown["fulfillment"]);
     }
     assert_eq!(front.refusals_left(), 0, "it was told again what it had refused");
-    assert_eq!(orders(&cluster).len(), ids.len());
+    assert_eq!(orders(&cluster).len(), ids.len() + 1);
     only_malformed_is_parked(&cluster, &malformed);
     cluster.verify(); // the ledger shows one shipment for each
 }
@@ -146,20 +151,22 @@ struct Front {
     book: Arc<Mutex<Book>>,
 }
 
-#[derive(Default)]
 struct Book {
     /// Calls that it still refuses.
     refusals: usize,
+    /// An order that it does not know (any more).
+    forgotten: &'static str,
     /// What it was told, by order.
     told: Vec<(String, Value)>,
 }
 
 impl Front {
-    fn that_refuses(calls: usize) -> Self {
+    /// It refuses so many calls at first, and does not know this order.
+    fn that_refuses_and_forgot(refusals: usize, forgotten: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let book = Arc::new(Mutex::new(Book { refusals: calls, told: vec![] }));
+        let book = Arc::new(Mutex::new(Book { refusals, forgotten, told: vec![] }));
         let routes = Router::new().route("/api/orders/{id}/status", patch(take)).with_state(book.clone());
         thread::spawn(move || {
             Runtime::new().unwrap().block_on(async {
@@ -189,6 +196,9 @@ async fn take(
     if book.refusals > 0 {
         book.refusals -= 1;
         return StatusCode::SERVICE_UNAVAILABLE;
+    }
+    if order == book.forgotten {
+        return StatusCode::NOT_FOUND;
     }
     book.told.push((order, told));
     StatusCode::NO_CONTENT
