@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod cluster;
+mod dialects;
 mod kafka;
 mod neighbour;
 mod processes;

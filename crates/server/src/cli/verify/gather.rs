@@ -126,6 +126,8 @@ struct Order<'a> {
     on_hold: bool,
     #[serde(borrow, default)]
     waiting_for: Option<WaitingFor<'a>>,
+    #[serde(default)]
+    neighbours: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -142,7 +144,9 @@ impl Order<'_> {
     fn stored(&self) -> Stored {
         // A status that we don't know is not final to us.
         let status = Status::parse(&self.status).unwrap_or(Status::Open);
-        Stored { status, flow: Flow::parse(&self.flow) }
+        // What others do stands in no ledger of ours.
+        let flow = if self.neighbours.is_empty() { Flow::parse(&self.flow) } else { Flow::Other };
+        Stored { status, flow }
     }
 
     fn note(&self, facts: &mut Facts) {
@@ -186,5 +190,13 @@ mod tests {
         assert_eq!(waits(&format!(r#"{{{order},"onHold":true,"waitingFor":null}}"#)), "on hold");
         let waiting = r#""waitingFor":{"step":"a:1","kind":"pay","state":"retrying","reason":"timed out","nextTryAt":null}"#;
         assert_eq!(waits(&format!("{{{order},{waiting}}}")), "pay retrying: timed out");
+    }
+
+    #[test]
+    fn what_neighbours_do_is_looked_for_in_no_ledger() {
+        let flow = |json: &str| serde_json::from_str::<Order<'_>>(json).unwrap().stored().flow;
+        let order = r#""id":"a","status":"completed","flow":"ship-only""#;
+        assert_eq!(flow(&format!("{{{order}}}")), Flow::ShipOnly);
+        assert_eq!(flow(&format!(r#"{{{order},"neighbours":["ship"]}}"#)), Flow::Other);
     }
 }

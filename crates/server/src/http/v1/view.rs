@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cartwright_core::domain::{
-    flow::{Life, StepKind},
+    flow::{By, Life, StepKind},
     order::{
         Action, Address, Cancellation, Charge, Customer, FulfillmentStatus, Line, Milestone, Order,
         OrderStatus, Payment, PaymentStatus, Quantities, Shipment, Totals,
@@ -46,6 +46,9 @@ pub struct OrderView<'a> {
     pub on_hold: bool,
     /// What it waits for, while it is open.
     pub waiting_for: Option<WaitingFor<'a>>,
+    /// The steps that a part of an older system does, which stays beside us.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub neighbours: Vec<StepKind>,
     /// Who ordered.
     pub customer: &'a Customer,
     /// ISO 4217.
@@ -159,6 +162,12 @@ impl<'a> OrderView<'a> {
                 reason: step.reason.as_deref(),
                 next_try_at: step.next_try_at,
             }),
+            neighbours: order
+                .steps
+                .iter()
+                .filter(|step| step.by == By::Neighbour)
+                .map(|step| step.kind)
+                .collect(),
             customer: &placed.customer,
             currency: placed.currency.code(),
             scale: placed.scale,
