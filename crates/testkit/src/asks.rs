@@ -33,6 +33,7 @@ pub fn placed(flow: &str, quantity: u32, unit_price: i64) -> Placed {
     };
     let mut placed = Placed {
         dialect: None,
+        taken_at: None,
         external_id: None,
         channel: None,
         flow: flow.to_owned(),

@@ -238,6 +238,7 @@ fn samples() -> Vec<(&'static str, Payload)> {
 fn placed() -> Placed {
     Placed {
         dialect: None,
+        taken_at: None,
         external_id: Some("shop-77".into()),
         channel: Some("web".into()),
         flow: "standard".into(),

@@ -170,6 +170,7 @@ impl Town {
         };
         let mut placed = Placed {
             dialect: None,
+            taken_at: None,
             external_id: self.kind.external.then(|| EXTERNAL.to_owned()),
             channel: self.kind.external.then(|| "web".to_owned()),
             flow: self.kind.flow.into(),

@@ -30,6 +30,9 @@ pub struct Placed {
     /// The dialect of an older system by which it came; `None` for our own API. It stays with the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<String>,
+    /// When an older system took it, if one did before us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<Timestamp>,
     /// The client's own id for it.
     pub external_id: Option<String>,
     /// The sales channel, in which `external_id` is unique.

@@ -127,7 +127,7 @@ impl<'a> View<'a> {
         Self {
             order_id: order.id.as_str(),
             customer_id: &placed.customer.id,
-            order_date: order.created_at,
+            order_date: orders::taken_at(order),
             items: placed.lines.iter().map(item).collect(),
             total_amount: decimal::number(placed.totals.total, scale),
             currency: placed.currency.code(),

@@ -134,7 +134,7 @@ impl<'a> Details<'a> {
         let view = View {
             order_id: order.id.as_str(),
             customer_id: &placed.customer.id,
-            order_date: order.created_at,
+            order_date: orders::taken_at(order),
             items: placed.lines.iter().map(item).collect(),
             total_amount: decimal::number(total, scale),
             total_amount_in_code: decimal::number(total, scale),

@@ -50,6 +50,7 @@ impl Goods {
         let lines = (1..).zip(self.items).map(|(n, item)| item.line(n, scale)).collect::<Option<_>>()?;
         let mut placed = Placed {
             dialect: Some(self.dialect.to_owned()),
+            taken_at: None,
             external_id: None,
             channel: None,
             flow: self.flow.to_owned(),

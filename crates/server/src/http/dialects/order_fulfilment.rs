@@ -187,7 +187,7 @@ pub(super) fn view(order: &Order) -> View<'_> {
         product_type: placed.lines.first().and_then(|line| line.name.as_deref()).unwrap_or_default(),
         country: placed.ship_to.as_ref().and_then(|to| to.country.as_deref()).unwrap_or_default(),
         status: stands(order),
-        created_at: order.created_at,
+        created_at: orders::taken_at(order),
         updated_at: order.updated_at,
     }
 }

@@ -116,7 +116,7 @@ impl<'a> View<'a> {
             price: decimal::number(line.and_then(|line| line.unit_price).unwrap_or_default(), scale),
             total_amount: decimal::number(placed.totals.total, scale),
             status,
-            created_at: order.created_at,
+            created_at: orders::taken_at(order),
             processed_at,
         }
     }
@@ -124,13 +124,14 @@ impl<'a> View<'a> {
 
 /// Its word for where an order is, and since when it is worked on: an order waits from its beginning.
 fn stands(order: &Order) -> (&'static str, Option<Timestamp>) {
+    let since = Some(order.created_at);
     match order.status {
         // Nobody tells us when somebody else takes it up.
         OrderStatus::Open if order.awaited().is_some_and(|step| step.by == By::Neighbour) => ("PLACED", None),
-        OrderStatus::Open => ("PROCESSING", Some(order.created_at)),
-        OrderStatus::Completed => ("COMPLETED", Some(order.created_at)),
-        OrderStatus::Failed => ("FAILED", Some(order.created_at)),
-        OrderStatus::Cancelled => ("CANCELLED", Some(order.created_at)),
+        OrderStatus::Open => ("PROCESSING", since),
+        OrderStatus::Completed => ("COMPLETED", since),
+        OrderStatus::Failed => ("FAILED", since),
+        OrderStatus::Cancelled => ("CANCELLED", since),
     }
 }
 

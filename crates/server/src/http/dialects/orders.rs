@@ -15,6 +15,7 @@ use cartwright_core::{
         frozen::Frozen,
         ids::OrderId,
         order::{Actor, Order, OrderCommand, PaymentIntent, Placed, PlacedBy},
+        time::Timestamp,
     },
     ports::{OrderQuery, PAGE_BYTES, StoreError},
     services::{Answered, Ask, PlaceOrder, Rejection, Request, Variation},
@@ -133,6 +134,11 @@ pub async fn find_text(api: &Api, dialect: &str, id: &str) -> Result<Option<Orde
         Ok(id) => find(api, dialect, &id).await,
         Err(_) => Ok(None),
     }
+}
+
+/// When it was taken: by us, or by the older system before.
+pub fn taken_at(order: &Order) -> Timestamp {
+    order.placed.taken_at.unwrap_or(order.created_at)
 }
 
 /// How many decimals the amounts of an order have.

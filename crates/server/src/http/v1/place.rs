@@ -124,6 +124,7 @@ fn read_placed(form: &mut Form<'_>) -> Option<Placed> {
     });
     let mut placed = Placed {
         dialect: None,
+        taken_at: None,
         external_id,
         channel,
         flow,

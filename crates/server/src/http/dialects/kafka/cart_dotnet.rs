@@ -74,6 +74,7 @@ fn read(message: &Message<'_>) -> Result<Said, String> {
     let read_id = |text: &str| OrderId::parse(text).ok().filter(|_| !text.trim().is_empty());
     let order = fields.get("OrderId", order_id("an order id", read_id))?;
     message.has_key_of(&order, read_id)?;
+    let taken_at = fields.get_if_any("OrderDate", moment(dates::dotnet))?;
     // Both topics carry the whole order, which must be well whichever part of it counts.
     let placed = read_placed(&fields)?;
     let event_id = message.derived_id(&order);
@@ -84,11 +85,10 @@ fn read(message: &Message<'_>) -> Result<Said, String> {
     // Here the old consumer takes every order for new.
     fields.get_if_any("Status", any_text())?;
     let (intent, word) = (PaymentIntent::default(), Some(NEW.to_owned()));
-    Ok(Taken { dialect: NAME, event_id, order, correlation_id: None, placed, intent, word }.said())
+    Ok(Taken { dialect: NAME, event_id, order, correlation_id: None, taken_at, placed, intent, word }.said())
 }
 
 fn read_placed(fields: &Fields<'_>) -> Result<Placed, String> {
-    fields.get_if_any("OrderDate", moment(dates::dotnet))?;
     fields.get_if_any("TotalAmount", number())?;
     let customer = fields.get("CustomerId", text(MAX_NAME))?;
     let dollars = || Currency::parse("USD").unwrap_or(Currency::NONE);

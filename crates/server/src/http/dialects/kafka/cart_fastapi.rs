@@ -19,6 +19,7 @@ use super::{
         carts::{self, NEW},
         decimal,
         goods::Item,
+        orders,
     },
     Form, Letters, Message, Written, dates,
     fields::{Fields, Names, amount, count, currency, guid, moment, number, one_of, order_id, text},
@@ -96,7 +97,7 @@ fn record<'a>(order: &'a Order, status: &'a str) -> Record<'a> {
     Record {
         order_id: order.id.as_str(),
         customer_id: &placed.customer.id,
-        order_date: order.created_at,
+        order_date: orders::taken_at(order),
         items: placed.lines.iter().map(article).collect(),
         total_amount: decimal::number(placed.totals.total, scale),
         currency: placed.currency.code(),
@@ -121,8 +122,9 @@ fn read(message: &Message<'_>) -> Result<Said, String> {
         return Err(format!("order.order_id must be the event's order_id, {order}"));
     }
     let word = Some(record.get("status", one_of(&STATUSES))?);
+    let taken_at = Some(record.get("order_date", moment(dates::iso))?);
     let (placed, intent) = (read_placed(&record)?, PaymentIntent::default());
-    Ok(Taken { dialect: NAME, event_id, order, correlation_id: None, placed, intent, word }.said())
+    Ok(Taken { dialect: NAME, event_id, order, correlation_id: None, taken_at, placed, intent, word }.said())
 }
 
 fn read_order(fields: &Fields<'_>) -> Result<OrderId, String> {
@@ -137,7 +139,6 @@ fn read_id(text: &str) -> Option<OrderId> {
 }
 
 fn read_placed(record: &Fields<'_>) -> Result<Placed, String> {
-    record.get("order_date", moment(dates::iso))?;
     // Binary arithmetic may have left it beside the cent: what counts is the sum of the items.
     record.get("total_amount", number())?;
     let item = |item: &Fields<'_>| -> Result<Item, String> {

@@ -5,6 +5,7 @@ use cartwright_core::{
         frozen::Frozen,
         ids::{OrderId, derive_uuid},
         order::{PaymentIntent, Placed, PlacedBy},
+        time::Timestamp,
     },
     services::{PlaceOrder, Said, Saying, Variation},
 };
@@ -22,6 +23,8 @@ pub struct Taken {
     pub order: OrderId,
     /// What ties everything about it together, if the neighbour said so.
     pub correlation_id: Option<Uuid>,
+    /// When the neighbour took it, if it said so.
+    pub taken_at: Option<Timestamp>,
     /// What was ordered, added up.
     pub placed: Placed,
     /// How it is to be paid.
@@ -33,7 +36,8 @@ pub struct Taken {
 impl Taken {
     /// The same as something said.
     pub fn said(self) -> Said {
-        let Self { dialect, event_id, order, correlation_id, placed, intent, word } = self;
+        let Self { dialect, event_id, order, correlation_id, taken_at, placed, intent, word } = self;
+        let placed = Placed { taken_at, ..placed };
         let fingerprint = PlaceOrder::fingerprint(Some(order.as_str()), &placed, &intent);
         let key = Some(event_id.to_string());
         let place = PlaceOrder {

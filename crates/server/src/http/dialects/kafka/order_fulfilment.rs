@@ -119,7 +119,7 @@ fn read(message: &Message<'_>) -> Result<Said, String> {
     };
     let kind = fields.get("eventType", one_of(kinds))?;
     fields.get_if_any("eventVersion", count(1))?;
-    fields.get_if_any("occurredAt", moment(dates::iso))?;
+    let occurred_at = fields.get_if_any("occurredAt", moment(dates::iso))?;
     let correlation_id = fields.get_if_any("correlationId", guid())?;
     let payload = fields.object("payload")?;
     // The old workers take no other ids.
@@ -130,7 +130,7 @@ fn read(message: &Message<'_>) -> Result<Said, String> {
         AUTHORIZED => (StepKind::Pay, Report::Done, None),
         FAILED => (StepKind::Pay, Report::Refused { reason: payload.get("reason", text(MAX_REASON))? }, None),
         SCHEDULED => (StepKind::Schedule, Report::Done, Some(payload.get("etaUtc", moment(dates::iso))?)),
-        _ => return read_created(event_id, order, correlation_id, &payload),
+        _ => return read_created(event_id, order, correlation_id, occurred_at, &payload),
     };
     Ok(Said { event_id, order, dialect: NAME, what: Saying::Step { kind, report, eta } })
 }
@@ -139,6 +139,7 @@ fn read_created(
     event_id: Uuid,
     order: OrderId,
     correlation_id: Option<Uuid>,
+    taken_at: Option<Timestamp>,
     payload: &Fields<'_>,
 ) -> Result<Said, String> {
     let asked = Asked::of(
@@ -149,5 +150,5 @@ fn read_created(
     )?;
     let intent = asked.intent(&order);
     let placed = room::placed(asked).ok_or("the order must be one that can be held")?;
-    Ok(Taken { dialect: NAME, event_id, order, correlation_id, placed, intent, word: None }.said())
+    Ok(Taken { dialect: NAME, event_id, order, correlation_id, taken_at, placed, intent, word: None }.said())
 }

@@ -15,6 +15,7 @@ use super::{
     super::{
         goods::Item,
         order_processing::{self as room, MAX_ID, MAX_NAME, NAME},
+        orders,
     },
     Form, Letters, Message, Written, dates,
     fields::{Fields, Names, amount, any_text, count, moment, one_of, order_id, text},
@@ -38,7 +39,7 @@ fn write(event: &Envelope, order: &Order, letters: Letters) -> Vec<Written> {
         "orderId": order.id,
         "customer": {"customerId": placed.customer.id, "name": placed.customer.name},
         "items": placed.lines.iter().map(item).collect::<Vec<_>>(),
-        "createdAt": order.created_at,
+        "createdAt": orders::taken_at(order),
         "metadata": {"source": "OrderService", "correlationId": order.correlation_id},
     });
     let value = match letters {
@@ -68,12 +69,13 @@ fn read(message: &Message<'_>) -> Result<Said, String> {
     let read_id = |text: &str| OrderId::parse(text).ok();
     let order = fields.get("orderId", order_id("an order id", read_id))?;
     message.has_key_of(&order, read_id)?;
-    fields.get_if_any("createdAt", moment(dates::iso))?;
+    let taken_at = fields.get_if_any("createdAt", moment(dates::iso))?;
     let taken = Taken {
         dialect: NAME,
         event_id: message.derived_id(&order),
         order,
         correlation_id: read_correlation(&fields)?,
+        taken_at,
         placed: read_placed(&fields)?,
         intent: PaymentIntent::default(),
         word: None,

@@ -53,7 +53,7 @@ fn read(message: &Message<'_>) -> Result<Said, String> {
     let order = fields.get("OrderId", order_id("an order id", read_id))?;
     message.has_key_of(&order, read_id)?;
     fields.get_if_any("Status", any_text())?;
-    fields.get_if_any("CreatedAt", moment(dates::iso))?;
+    let taken_at = fields.get_if_any("CreatedAt", moment(dates::iso))?;
     fields.get_if_any("ProcessedAt", moment(dates::iso))?;
     let placed = room::placed(
         fields.get("UserId", count(i32::MAX.unsigned_abs()))?,
@@ -66,6 +66,7 @@ fn read(message: &Message<'_>) -> Result<Said, String> {
         event_id: message.derived_id(&order),
         order,
         correlation_id: None,
+        taken_at,
         placed,
         intent: PaymentIntent::default(),
         word: None,

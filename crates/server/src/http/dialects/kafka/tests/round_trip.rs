@@ -65,6 +65,22 @@ fn an_order_without_prices_is_read_in_either_spelling() {
 }
 
 #[test]
+fn an_order_keeps_the_date_on_which_its_neighbour_took_it() {
+    for (system, date) in [
+        ("cart-dotnet", "2024-01-18T12:00:00Z"),
+        ("cart-fastapi", "2024-01-18T12:00:00Z"),
+        ("order-tracking", "2025-01-20T21:09:00Z"),
+        ("order-processing", "2025-01-20T21:09:00Z"),
+    ] {
+        let (_, form, row) = rows("read").find(|(name, ..)| *name == system).unwrap();
+        let message =
+            Message { topic: form.front[0], key: b"", headers: &Headers::default(), value: &value(&row) };
+        let place = placed((form.read)(&message).unwrap());
+        assert_eq!(place.placed.taken_at, Timestamp::parse(date), "{system}");
+    }
+}
+
+#[test]
 fn an_order_of_a_neighbour_is_told_under_the_neighbour_s_id() {
     let order = order("0198c0de-0000-7000-8000-000000000004", asked("x").unwrap(), None);
     let (form, no_headers) = (order_fulfilment::FORM, Headers::default());
@@ -98,13 +114,16 @@ fn check(form: Form, id: &str, placed: Placed, word: Option<&str>, letters: Lett
         value: &written.value,
     };
     let place = super::placed((form.read)(&message).unwrap());
-    assert_eq!((&place.id, &place.placed, &place.variation.word), (&order.id, &order.placed, &order.word));
+    // With the date on which it was taken.
+    let taken_at = Some(order.placed.taken_at.unwrap_or(order.created_at));
+    let placed = Placed { taken_at, ..(*order.placed).clone() };
+    assert_eq!((&place.id, &*place.placed, &place.variation.word), (&order.id, &placed, &order.word));
 }
 
 fn order(id: &str, placed: Placed, word: Option<&str>) -> Order {
     let placed_by = PlacedBy { caller: "test".into(), key: None, fingerprint: "f".into() };
     let (id, intent, now) =
-        (OrderId::parse(id).unwrap(), PaymentIntent::default(), Timestamp::from_micros(1));
+        (OrderId::parse(id).unwrap(), PaymentIntent::default(), Timestamp::from_micros(1_000_000));
     let order = Order::place(id, 1, Frozen::new(placed), intent, placed_by, Uuid::from_u128(9), now);
     Order { word: word.map(str::to_owned), ..order }
 }
