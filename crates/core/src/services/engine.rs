@@ -320,7 +320,9 @@ impl<L: Logic> Engine<L> {
                 if was_absent && work.record.is_some() {
                     self.admitted +=
                         u64::from(work.record.as_ref().is_some_and(|new| self.logic.counts(new)));
-                    // What came before its order is applied now, in the order of its arrival.
+                }
+                // What came before its order, or before it was asked for, is applied now, in the order of its arrival.
+                if work.record.is_some() && (was_absent || !work.parked.waiting.is_empty()) {
                     parking::release(&mut self.logic, &mut work.parts(), &mut ctx);
                 }
             }

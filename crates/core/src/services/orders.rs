@@ -265,11 +265,13 @@ fn ask_on(order: &mut Order, happened: &mut Vec<OrderEvent>, ctx: &mut Ctx<'_>, 
         let waits = |step: &&Step| step.kind == StepKind::Wait && step.by == By::Us;
         let ours = asked.filter(waits).map(|step| (step.number, step.wait_ms));
         let undo = matches!(event, OrderEvent::StepUndoRequested { .. });
-        let theirs = asked.filter(|step| undo && step.by == By::Neighbour).map(|step| step.number);
+        let theirs = asked.filter(|step| undo && step.by == By::Neighbour).map(|s| (s.number, s.kind));
         happened.push(event);
-        if let Some(step) = theirs {
+        if let Some((step, kind)) = theirs {
             let reason = "somebody else does it, whom nobody can stop".to_owned();
-            let kept = StepReport { step, report: Report::NotUndoable { reason }, facts: Facts::None };
+            let nothing_done = kind == StepKind::Wait;
+            let report = if nothing_done { Report::Undone } else { Report::NotUndoable { reason } };
+            let kept = StepReport { step, report, facts: Facts::None };
             let consequences = order.fold(&kept).unwrap_or_default();
             for event in consequences {
                 order.apply(&event, ctx.now);

@@ -130,8 +130,12 @@ pub(super) fn deliver<L: Logic>(
             if is_parked(&parts, delivery, Some(event_id)) {
                 return; // delivered again: it waits already
             }
-            // A neighbour's topics have no order among each other: what waits may wait for just this.
-            let behind = *parts.queue && matches!(heard, Heard::Event(_));
+            // Our own events wait for each other only. A neighbour's topics have no order among each other, either: what
+            // waits may wait for just this.
+            let ours = |parked: &Parked| !matches!(logic.hear(&parked.delivery), Some(Ok(_)));
+            let behind = *parts.queue
+                && matches!(heard, Heard::Event(_))
+                && parts.waiting.iter().chain(parts.park.iter()).any(ours);
             let reason = if behind {
                 "an earlier event of this order is parked".to_owned()
             } else {
@@ -230,7 +234,6 @@ pub(super) fn release<L: Logic>(
         again = false;
         blocked = None;
         let (mut kept, mut ordered_blocked) = (Vec::new(), false);
-        let mut said_kept = false;
         for (parked, in_store) in left {
             let heard = hear(logic, &parked.delivery).1;
             let ordered = !matches!(heard, Ok(Heard::Said(_)));
@@ -246,7 +249,7 @@ pub(super) fn release<L: Logic>(
             };
             match applied {
                 Ok(()) => {
-                    again |= said_kept;
+                    again |= !kept.is_empty();
                     if in_store {
                         parts.unpark.push(parked.delivery.origin.clone());
                     }
@@ -254,7 +257,6 @@ pub(super) fn release<L: Logic>(
                 Err(reason) => {
                     blocked.get_or_insert(reason);
                     ordered_blocked |= ordered;
-                    said_kept |= !ordered;
                     kept.push((parked, in_store));
                 }
             }

@@ -17,7 +17,7 @@ use cartwright_core::{
 };
 use cartwright_store::postgres::{PostgresStore, Scope};
 use futures_util::{StreamExt as _, stream};
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, StatusCode, redirect};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -89,7 +89,8 @@ impl Reports {
     }
 
     async fn follow(&self, wait: &mut Backoff) -> Result<(), StoreError> {
-        let client = Client::builder().timeout(PATIENCE).build();
+        // A redirect would make something else of a PATCH.
+        let client = Client::builder().timeout(PATIENCE).redirect(redirect::Policy::none()).build();
         let client = client.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let mut head = self.head.clone();
         let mut position = self.told().await?;

@@ -198,9 +198,11 @@ impl Assembly {
     /// Forwards a journal to Kafka, or stands by.
     fn relay(&self, topic: &'static str, store: &Arc<PostgresStore>, head: watch::Receiver<u64>) {
         let Some(mut kafka) = self.config.kafka() else { return };
-        let others = if topic == events::ORDERS { self.beside.written() } else { vec![] };
-        let forms: Option<Arc<dyn Forms>> = (!others.is_empty()).then(|| self.beside.clone() as _);
-        kafka.others = others;
+        if topic == events::ORDERS {
+            (kafka.needed_of_others, kafka.others) = self.beside.written();
+        }
+        let says = !kafka.needed_of_others.is_empty() || !kafka.others.is_empty();
+        let forms: Option<Arc<dyn Forms>> = says.then(|| self.beside.clone() as _);
         let relay = Relay {
             kafka,
             topic,

@@ -77,6 +77,7 @@ impl KafkaSettings {
             session_timeout: Duration::from_millis(self.session_timeout_ms),
             create: self.create_topics.then_some(create),
             others: vec![],
+            needed_of_others: vec![],
             security: self.security(),
         }
     }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Milestone, Order, OrderEvent, OrderStatus, StepReport, Unwinding};
-use crate::domain::flow::{By, MANUAL_FLOW};
+use crate::domain::flow::{By, MANUAL_FLOW, StepKind};
 
 /// Something asked of an order that exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -108,7 +108,7 @@ impl Action {
                 no(format!("the order is failing ({reason}), and what was done is being undone"))
             }
             (Self::Cancel, OrderStatus::Open, None)
-                if order.awaited().is_some_and(|s| s.by == By::Neighbour) =>
+                if order.awaited().is_some_and(|s| s.by == By::Neighbour && s.kind != StepKind::Wait) =>
             {
                 no("somebody else is at work on it, whom nobody can stop".into())
             }

@@ -28,7 +28,7 @@ pub use self::{
     },
 };
 use super::{
-    flow::{Life, MANUAL_FLOW, Step, StepKind},
+    flow::{By, Life, MANUAL_FLOW, Step, StepKind},
     frozen::Frozen,
     ids::{OrderId, StepId, derive_uuid},
     time::Timestamp,
@@ -229,7 +229,9 @@ impl Order {
 
     /// Whether it counts against the limit of open orders and must come to an end by itself.
     pub fn must_end(&self) -> bool {
-        self.status == OrderStatus::Open && self.placed.flow != MANUAL_FLOW
+        // Nobody knows when a neighbour will be done, or whether it will say so.
+        let theirs = self.awaited().is_some_and(|step| step.by == By::Neighbour);
+        self.status == OrderStatus::Open && self.placed.flow != MANUAL_FLOW && !theirs
     }
 
     /// The step whose answer the order waits for.

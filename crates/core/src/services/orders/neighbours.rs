@@ -9,7 +9,7 @@ use crate::{
     domain::{
         flow::{By, StepKind},
         ids::OrderId,
-        order::{Actor, Facts, OrderCommand, OrderEvent, Report, StepReport},
+        order::{Actor, Facts, OrderCommand, OrderEvent, OrderStatus, Report, StepReport},
         time::Timestamp,
     },
     ports::Delivery,
@@ -86,7 +86,10 @@ pub(super) fn take(
     }
     let first = match &said.what {
         // Said again. Where clients give words, what was said is counted, too.
-        Saying::Placed(_) => order.word.clone().map(OrderEvent::WordSet).into_iter().collect(),
+        Saying::Placed(_) => {
+            let word = order.word.clone().filter(|_| order.status == OrderStatus::Open);
+            word.map(OrderEvent::WordSet).into_iter().collect()
+        }
         Saying::Word(word) => {
             let command = OrderCommand::SetWord { word: word.clone(), again: true };
             order.decide(&command).map_err(|refusal| refusal.why)?

@@ -34,8 +34,10 @@ pub struct Kafka {
     pub session_timeout: Duration,
     /// How topics are made; `None`: they are made by somebody else.
     pub create: Option<Create>,
-    /// Topics of others that we write, by their whole names: they must be there, too.
+    /// Topics of others that we use, by their whole names: they are made, too, but we can do without them.
     pub others: Vec<String>,
+    /// Topics of others without which their orders go nowhere.
+    pub needed_of_others: Vec<String>,
     /// librdkafka's own properties for encryption and authentication.
     pub security: Vec<(&'static str, String)>,
 }
@@ -62,7 +64,7 @@ impl Kafka {
     /// The whole names of all topics that must be there.
     fn needed(&self) -> Vec<String> {
         let ours = cartwright_core::events::TOPICS.iter().map(|topic| self.topic(topic));
-        ours.chain(self.others.iter().cloned()).collect()
+        ours.chain(self.needed_of_others.iter().cloned()).chain(self.others.iter().cloned()).collect()
     }
 
     /// What all clients have in common.

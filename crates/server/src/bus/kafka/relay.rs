@@ -195,7 +195,17 @@ struct Sending<'a> {
     noted: (u64, Instant),
     /// Everything up to here is on its way.
     sent: u64,
-    under_way: VecDeque<(u64, DeliveryFuture)>,
+    under_way: VecDeque<UnderWay>,
+}
+
+/// A message on its way.
+struct UnderWay {
+    /// Once it is acknowledged, so is everything up to here.
+    position: u64,
+    /// What comes of it.
+    sent: DeliveryFuture,
+    /// Whether we can do without it.
+    dispensable: bool,
 }
 
 impl<'a> Sending<'a> {
@@ -298,7 +308,11 @@ impl<'a> Sending<'a> {
             let headers = owned(&message.headers).insert(from);
             let record =
                 FutureRecord::to(&message.topic).key(key).payload(&message.value[..]).headers(headers);
-            self.put(record, self.sent).await?;
+            let dispensable = self.relay.kafka.others.contains(&message.topic);
+            match self.put(record, self.sent, dispensable).await {
+                Err(Fall::Kafka(error)) if dispensable && is_final(&error) => skipped(&error),
+                put => put?,
+            }
         }
         Ok(())
     }
@@ -330,9 +344,13 @@ impl<'a> Sending<'a> {
 
     /// Waits until the oldest message on its way is acknowledged; for ever, if there is none.
     async fn heard(&mut self) -> Result<(), Fall> {
-        let Some((position, sent)) = self.under_way.front_mut() else { return std::future::pending().await };
-        sent.await.map_err(|_| Fall::Gone)?.map_err(|(error, _)| error)?;
-        self.acknowledged = *position;
+        let Some(first) = self.under_way.front_mut() else { return std::future::pending().await };
+        match (&mut first.sent).await.map_err(|_| Fall::Gone)? {
+            Ok(_) => {}
+            Err((error, _)) if first.dispensable && is_final(&error) => skipped(&error),
+            Err((error, _)) => return Err(error.into()),
+        }
+        self.acknowledged = first.position;
         self.under_way.pop_front();
         Ok(())
     }
@@ -344,18 +362,23 @@ impl<'a> Sending<'a> {
             .key(message.key.as_str())
             .payload(&message.value[..])
             .headers(owned(&message.headers));
-        self.put(record, row.position).await?;
+        self.put(record, row.position, false).await?;
         self.sent = row.position;
         Ok(())
     }
 
     /// Puts a message on its way; once it is acknowledged, so is everything up to `position`.
-    async fn put(&mut self, record: FutureRecord<'_, str, [u8]>, position: u64) -> Result<(), Fall> {
+    async fn put(
+        &mut self,
+        record: FutureRecord<'_, str, [u8]>,
+        position: u64,
+        dispensable: bool,
+    ) -> Result<(), Fall> {
         let mut record = record;
         loop {
             match self.producer.send_result(record) {
                 Ok(sent) => {
-                    self.under_way.push_back((position, sent));
+                    self.under_way.push_back(UnderWay { position, sent, dispensable });
                     return Ok(());
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
@@ -380,6 +403,31 @@ impl<'a> Sending<'a> {
         self.noted = (self.acknowledged, Instant::now());
         Ok(())
     }
+}
+
+/// Whether the same message will be refused for ever.
+fn is_final(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{
+        InvalidMessage, MessageSizeTooLarge, PolicyViolation, TopicAuthorizationFailed, UnknownTopic,
+        UnknownTopicOrPartition,
+    };
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| {
+        [
+            InvalidMessage,
+            MessageSizeTooLarge,
+            PolicyViolation,
+            TopicAuthorizationFailed,
+            UnknownTopic,
+            UnknownTopicOrPartition,
+        ]
+        .contains(&code)
+    })
+}
+
+/// A topic of an older system must not keep our own events from anybody.
+fn skipped(error: &KafkaError) {
+    tracing::error!(%error, "a topic of an older system does not take what is said there: it is left out");
 }
 
 /// Headers as the client wants them.

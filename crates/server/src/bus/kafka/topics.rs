@@ -64,19 +64,19 @@ async fn make(kafka: &Kafka, create: Create) -> Result<Vec<String>, String> {
         Ok(made) => made,
         Err(error) => return Err(unreachable(kafka, &error).await),
     };
-    let mut missing = Vec::new();
+    let mut refused = false;
     for result in made {
         match result {
             Ok(name) => tracing::info!(topic = name, partitions = create.partitions, "the topic was made"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((name, code)) if kafka.others.contains(&name) => {
+            // Whoever may not make topics is refused for those that are there, too.
+            Err((name, code)) => {
                 tracing::warn!(topic = name, %code, "the topic can't be made");
-                missing.push(name);
+                refused = true;
             }
-            Err((name, code)) => return Err(format!("the topic {name} can't be made: {code}")),
         }
     }
-    Ok(missing)
+    if refused { look(kafka).await } else { Ok(vec![]) }
 }
 
 async fn look(kafka: &Kafka) -> Result<Vec<String>, String> {
@@ -98,7 +98,7 @@ async fn look(kafka: &Kafka) -> Result<Vec<String>, String> {
         Err(error) => return Err(error.to_string()),
     };
     match missing.iter().find(|name| !kafka.others.contains(name)) {
-        Some(name) => Err(format!("the topic {name} is not there, and kafka.create_topics is off")),
+        Some(name) => Err(format!("the topic {name} is not there, and was not made (kafka.create_topics)")),
         None => Ok(missing),
     }
 }

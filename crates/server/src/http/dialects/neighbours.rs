@@ -33,10 +33,16 @@ impl Beside {
         Self { settings }
     }
 
-    /// The topics that we write, by their whole names.
-    pub fn written(&self) -> Vec<String> {
-        let topics = self.dialects().flat_map(|dialect| self.ours(dialect));
-        topics.map(|topic| self.whole(topic)).collect()
+    /// The topics that we write, by their whole names: first those by which alone an old back hears of its orders, then
+    /// the others.
+    pub fn written(&self) -> (Vec<String>, Vec<String>) {
+        let of = |needed: bool| {
+            let stays = |dialect: &&Dialect| self.settings.of(dialect.name).stays == Stays::Back;
+            let dialects = self.dialects().filter(move |dialect| stays(dialect) == needed);
+            let topics = dialects.flat_map(|dialect| self.ours(dialect));
+            topics.map(|topic| self.whole(topic)).collect()
+        };
+        (of(true), of(false))
     }
 
     /// The topics that we listen to, each behind its dialect: `order-tracking/orders`.

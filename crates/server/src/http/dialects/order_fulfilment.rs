@@ -39,6 +39,10 @@ use crate::http::Api;
 pub const NAME: &str = "order-fulfilment";
 /// The note in which an order keeps the scenario that its client asked for.
 pub(super) const SCENARIO: &str = "paymentScenario";
+/// Characters of an address (RFC 5321 has room for no more), at most.
+const MAX_EMAIL: usize = 254;
+/// Characters of other texts, at most: the old system kept whatever came, but an order has its limits.
+const MAX_TEXT: usize = 200;
 /// The flow of its orders: pay, then schedule.
 const FLOW: &str = "scheduled";
 
@@ -136,6 +140,12 @@ impl Asked {
             Err("ProductType required")
         } else if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_alphabetic()) {
             Err("Country must be 2-letter code")
+        } else if email.chars().count() > MAX_EMAIL {
+            Err("CustomerEmail must have at most 254 characters")
+        } else if product.chars().count() > MAX_TEXT {
+            Err("ProductType must have at most 200 characters")
+        } else if scenario.as_ref().is_some_and(|scenario| scenario.chars().count() > MAX_TEXT) {
+            Err("PaymentScenario must have at most 200 characters")
         } else {
             Ok(Self { email, product, country, scenario })
         }
