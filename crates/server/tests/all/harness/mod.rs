@@ -18,7 +18,7 @@ use cartwright_server::{
     http::dialects::OldPort,
     telemetry::metrics,
 };
-use cartwright_store::sqlite::SqliteOptions;
+use cartwright_store::{OpenError, sqlite::SqliteOptions};
 use metrics_exporter_prometheus::PrometheusHandle;
 use reqwest::{
     Client, Method,
@@ -101,7 +101,15 @@ impl Shop {
     /// Stops it and starts it again on the same files.
     pub async fn restart(&mut self, settings: &[Setting]) {
         self.stop().await;
-        let system = start(self.home.path(), settings).await.unwrap();
+        let until = Instant::now() + LIMIT;
+        let system = loop {
+            // A stop leaves behind what does not end in time, as on a machine that is busy with other tests; where a
+            // process ends with it, so does that.
+            match start(self.home.path(), settings).await {
+                Err(StartError::Open(OpenError::InUse { .. })) if Instant::now() < until => pause().await,
+                system => break system.unwrap(),
+            }
+        };
         self.address = system.address;
         self.system = Some(system);
     }
