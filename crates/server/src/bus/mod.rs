@@ -3,4 +3,5 @@
 pub mod journal;
 pub mod kafka;
 pub mod lanes;
+mod progress;
 pub mod reports;

@@ -13,7 +13,7 @@ use std::{
 use cartwright_core::{
     domain::{ids::OrderId, order::Order},
     events,
-    ports::{Batch, Cursor, JournalRow, Store, StoreError},
+    ports::{JournalRow, Store, StoreError},
 };
 use cartwright_store::postgres::{PostgresStore, Scope};
 use futures_util::{StreamExt as _, stream};
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::lanes;
+use super::{lanes, progress};
 use crate::backoff::Backoff;
 
 /// Journal rows read at once.
@@ -93,14 +93,14 @@ impl Reports {
         let client = Client::builder().timeout(PATIENCE).redirect(redirect::Policy::none()).build();
         let client = client.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let mut head = self.head.clone();
-        let mut position = self.told().await?;
+        let mut position = progress::read(&*self.store, self.dialect).await?;
         let mut noted = (position, Instant::now());
         loop {
             head.borrow_and_update();
             let rows = self.store.journal(position, PAGE).await?;
             let Some(last) = rows.last().map(|row| row.position) else {
                 if noted.0 < position {
-                    self.note(position).await?;
+                    progress::note(&*self.store, self.dialect, position).await?;
                     noted = (position, Instant::now());
                 }
                 if head.changed().await.is_err() {
@@ -113,7 +113,7 @@ impl Reports {
             position = last;
             *wait = Backoff::from(FIRST_WAIT);
             if noted.1.elapsed() >= NOTE_EVERY {
-                self.note(position).await?;
+                progress::note(&*self.store, self.dialect, position).await?;
                 noted = (position, Instant::now());
             }
         }
@@ -156,18 +156,5 @@ impl Reports {
             }
             status => Err(format!("it answers {status}")),
         }
-    }
-
-    /// Up to where everything is told.
-    async fn told(&self) -> Result<u64, StoreError> {
-        let incarnation = self.store.incarnation();
-        let ours = |cursor: &Cursor| *cursor.source == *self.dialect && cursor.incarnation == incarnation;
-        Ok(self.store.cursors().await?.into_iter().find(ours).map_or(0, |cursor| cursor.position))
-    }
-
-    async fn note(&self, position: u64) -> Result<(), StoreError> {
-        let cursor =
-            Cursor { source: self.dialect.into(), lane: 0, incarnation: self.store.incarnation(), position };
-        self.store.commit(Batch { commits: vec![], cursors: vec![cursor] }).await.map(drop)
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use cartwright_core::{
     domain::{ids::OrderId, order::Order},
     events,
-    ports::{Batch, Clock, Cursor, Headers, JournalRow, PAGE_BYTES, Store, StoreError, Stored},
+    ports::{Clock, Headers, JournalRow, PAGE_BYTES, Store, StoreError, Stored},
 };
 use cartwright_store::postgres::{PostgresStore, Scope};
 use futures_util::FutureExt as _;
@@ -31,7 +31,10 @@ use super::{
     health::Watched,
     topics,
 };
-use crate::{bus::lanes, telemetry::metrics};
+use crate::{
+    bus::{lanes, progress},
+    telemetry::metrics,
+};
 
 /// The name under which a store keeps how far its journal is forwarded.
 pub const CURSOR: &str = "kafka";
@@ -146,9 +149,7 @@ impl Relay {
 
     /// Up to where everything is acknowledged, as the store knows it.
     async fn acknowledged(&self) -> Result<u64, StoreError> {
-        let incarnation = self.store.incarnation();
-        let ours = |cursor: &Cursor| *cursor.source == *CURSOR && cursor.incarnation == incarnation;
-        Ok(self.store.cursors().await?.into_iter().find(ours).map_or(0, |cursor| cursor.position))
+        progress::read(&*self.store, CURSOR).await
     }
 
     /// Until told to stop; begins again after every failure.
@@ -299,9 +300,10 @@ impl<'a> Sending<'a> {
             Ok(event) => forms.messages(&event, order),
             Err(_) => vec![], // `cartwright verify` tells of it
         };
-        for message in
-            said.into_iter().filter(|message| !self.missing.contains(&message.topic)).collect::<Vec<_>>()
-        {
+        for message in said {
+            if self.missing.contains(&message.topic) {
+                continue;
+            }
             let key = row.message.key.as_str();
             // By this we know our own words again, should we ever listen there.
             let from = Header { key: OURS.0, value: Some(OURS.1) };
@@ -392,13 +394,7 @@ impl<'a> Sending<'a> {
 
     async fn note(&mut self) -> Result<(), Fall> {
         if self.noted.0 < self.acknowledged {
-            let cursor = Cursor {
-                source: CURSOR.into(),
-                lane: 0,
-                incarnation: self.relay.store.incarnation(),
-                position: self.acknowledged,
-            };
-            self.relay.store.commit(Batch { commits: vec![], cursors: vec![cursor] }).await?;
+            progress::note(&*self.relay.store, CURSOR, self.acknowledged).await?;
         }
         self.noted = (self.acknowledged, Instant::now());
         Ok(())

@@ -175,10 +175,14 @@ fn read_new(headers: &HeaderMap, body: &[u8]) -> Result<(OrderId, usize), Refusa
 /// An id with its prefix, and as it was sent.
 fn read_id(value: &RawValue) -> Result<(OrderId, String), Wrong> {
     let sent = pydantic::text(value)?;
-    let digits = sent.strip_prefix(PREFIX).unwrap_or(&sent);
-    let id = is_number(digits).then(|| OrderId::parse(&format!("{PREFIX}{digits}")).ok()).flatten();
     let why = "order_id must be a numeric string, also behind 'ORD-', of 128 characters at most";
-    id.map(|id| (id, sent)).ok_or_else(|| Wrong::value(why))
+    id_of(&sent).map(|id| (id, sent)).ok_or_else(|| Wrong::value(why))
+}
+
+/// The id of digits, with or without the prefix, which the id has with us in either case.
+pub(super) fn id_of(text: &str) -> Option<OrderId> {
+    let digits = text.strip_prefix(PREFIX).unwrap_or(text);
+    is_number(digits).then(|| OrderId::parse(&format!("{PREFIX}{digits}")).ok()).flatten()
 }
 
 fn is_number(text: &str) -> bool {
@@ -246,11 +250,10 @@ async fn details(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Resu
         let why = "orderId must be a numeric string or start with 'ORD-'";
         return Err(Refusal::of(StatusCode::BAD_REQUEST, why));
     }
-    let found = match OrderId::parse(&id) {
-        Ok(id) => orders::find(&api, NAME, &id).await.map_err(|why| unavailable(reason(why)))?,
-        Err(_) => None,
-    };
-    let order = found.ok_or_else(|| Refusal::of(StatusCode::NOT_FOUND, "order not found"))?;
+    let found = orders::find_text(&api, NAME, &id).await;
+    let order = found
+        .map_err(|why| unavailable(reason(why)))?
+        .ok_or_else(|| Refusal::of(StatusCode::NOT_FOUND, "order not found"))?;
     Ok(Json(Details::of(&order)).into_response())
 }
 

@@ -312,7 +312,7 @@ async fn report(
     if let Some((report, facts)) = said.report(&order, api.clock.now()) {
         let step = order.steps.first().map_or(1, |step| step.number);
         let command = OrderCommand::Report(StepReport { step, report, facts });
-        orders::change(&api, NAME, &order.id, command).await?.ok_or_else(unknown)?;
+        orders::ask(&api, NAME, &order.id, command).await?;
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }

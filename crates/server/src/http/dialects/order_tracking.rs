@@ -195,16 +195,7 @@ pub(super) fn placed(user: u32, name: String, quantity: u32, price: Decimal) -> 
 pub(super) async fn one(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Response, Refused> {
     Ok(match orders::find_text(&api, NAME, &id).await? {
         Some(order) => show(&api, &order),
-        None => {
-            let none: Option<View<'_>> = None;
-            let missing = Wrapped {
-                success: false,
-                message: "Order not found".to_owned(),
-                data: none,
-                timestamp: api.clock.now(),
-            };
-            aspnet::json(StatusCode::NOT_FOUND, &missing)
-        }
+        None => wrapped(&api, StatusCode::NOT_FOUND, "Order not found".to_owned(), None::<View<'_>>),
     })
 }
 
@@ -264,5 +255,6 @@ async fn list(
 }
 
 fn wrapped(api: &Api, status: StatusCode, message: String, data: impl Serialize) -> Response {
-    aspnet::json(status, &Wrapped { success: true, message, data, timestamp: api.clock.now() })
+    let (success, timestamp) = (status.is_success(), api.clock.now());
+    aspnet::json(status, &Wrapped { success, message, data, timestamp })
 }

@@ -1,9 +1,6 @@
 //! The orders of a dialect: placing, finding and listing them.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, atomic::Ordering},
-};
+use std::sync::{Arc, atomic::Ordering};
 
 use axum::{
     body::{Body, Bytes},
@@ -56,7 +53,7 @@ pub enum NotDone {
 pub struct New {
     /// Its id; `None`: a fresh one.
     pub id: Option<OrderId>,
-    /// What was ordered; it is added up here.
+    /// What was ordered, added up.
     pub placed: Placed,
     /// How it is to be paid.
     pub intent: PaymentIntent,
@@ -73,11 +70,9 @@ pub async fn place(api: &Api, new: New, bytes: usize) -> Result<Answered, NotDon
     let caller = new.placed.dialect.clone().unwrap_or_default();
     let stated = new.id.as_ref().map(OrderId::as_str);
     let fingerprint = PlaceOrder::fingerprint(stated, &new.placed, &new.intent);
-    let mut placed = new.placed;
-    placed.add_up().map_err(|_| NotDone::TooMuch)?;
     let order = PlaceOrder {
         id: new.id.unwrap_or_else(|| OrderId::from(Uuid::now_v7())),
-        placed: Frozen::new(placed),
+        placed: Frozen::new(new.placed),
         intent: new.intent,
         placed_by: PlacedBy { caller, key: None, fingerprint },
         correlation_id: Uuid::now_v7(),
@@ -102,13 +97,20 @@ pub async fn change(
     id: &OrderId,
     command: OrderCommand,
 ) -> Result<Option<Answered>, NotDone> {
-    // An order never changes its dialect, so what was found is still true when the command is decided.
     if find(api, dialect, id).await?.is_none() {
         return Ok(None);
     }
+    ask(api, dialect, id, command).await.map(Some)
+}
+
+/// The same of an order that was found to be of this dialect: an order never changes its dialect.
+///
+/// # Errors
+/// Why it was not done.
+pub async fn ask(api: &Api, dialect: &str, id: &OrderId, command: OrderCommand) -> Result<Answered, NotDone> {
     let request =
         Request { order: id.clone(), command, actor: Actor::api(dialect), key: None, expected: None };
-    Ok(Some(api.orders.ask(Ask::Change(request), id.as_str().len()).await??))
+    Ok(api.orders.ask(Ask::Change(request), id.as_str().len()).await??)
 }
 
 /// An order of this dialect.
@@ -201,9 +203,7 @@ impl List {
     ) -> Result<Body, NotDone> {
         let mut first = begin.into_bytes();
         first.extend(self.next().await?);
-        let list = self;
-        let end: Pin<Box<dyn Fn(u64) -> String + Send + Sync>> = Box::pin(end);
-        let state = (Some(first), list, Some(end));
+        let state = (Some(first), self, Some(end));
         let pages = try_unfold(state, async |(first, mut list, end)| {
             if let Some(first) = first {
                 return Ok::<_, NotDone>(Some((Bytes::from(first), (None, list, end))));

@@ -97,20 +97,18 @@ impl OldPort {
 
 fn shared(api: &Arc<Api>) -> Router<Arc<Api>> {
     let serves = |name| api.dialects.serves(name);
-    let mut router = Router::new();
-    router = match (serves(order_tracking::NAME), serves(order_processing::NAME)) {
+    let router = match (serves(order_tracking::NAME), serves(order_processing::NAME)) {
         (true, true) => {
             let orders = Router::new()
                 .route("/api/orders", post(place).get(order_tracking::all))
                 .route("/api/orders/{id}", get(one));
-            router
-                .merge(order_processing::at_its_rate(api, orders))
+            order_processing::at_its_rate(api, orders)
                 .merge(order_tracking::beside(""))
                 .merge(order_processing::beside(api, ""))
         }
-        (true, false) => router.merge(order_tracking::routes(api, "")),
-        (false, true) => router.merge(order_processing::routes(api, "")).merge(documents::page("")),
-        (false, false) => router,
+        (true, false) => order_tracking::routes(api, ""),
+        (false, true) => order_processing::routes(api, "").merge(documents::page("")),
+        (false, false) => Router::new(),
     };
     if serves(cart_dotnet::NAME) { router.merge(cart_dotnet::cart("")) } else { router }
 }

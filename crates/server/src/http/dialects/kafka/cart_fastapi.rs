@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        cart_fastapi::{CURRENCIES, NAME, STATUSES},
+        cart_fastapi::{CURRENCIES, NAME, STATUSES, id_of},
         carts::{self, NEW},
         decimal,
         goods::Item,
@@ -109,7 +109,7 @@ fn read(message: &Message<'_>) -> Result<Said, String> {
     let fields = Fields::of(message.value, Names::Exact)?;
     let kind = fields.get("event_type", one_of(&[CREATED, UPDATED]))?;
     let order = read_order(&fields)?;
-    message.has_key_of(&order, read_id)?;
+    message.has_key_of(&order, id_of)?;
     fields.get_if_any("timestamp", moment(dates::iso))?;
     let stated = fields.get_if_any("event_id", guid())?;
     let event_id = stated.unwrap_or_else(|| message.derived_id(&order));
@@ -128,14 +128,7 @@ fn read(message: &Message<'_>) -> Result<Said, String> {
 }
 
 fn read_order(fields: &Fields<'_>) -> Result<OrderId, String> {
-    fields.get("order_id", order_id("digits, or ORD- and digits", read_id))
-}
-
-/// Digits with or without the prefix, which the id has with us in either case.
-fn read_id(text: &str) -> Option<OrderId> {
-    let digits = text.strip_prefix("ORD-").unwrap_or(text);
-    let only_digits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-    only_digits.then(|| OrderId::parse(&format!("ORD-{digits}")).ok()).flatten()
+    fields.get("order_id", order_id("digits, or ORD- and digits", id_of))
 }
 
 fn read_placed(record: &Fields<'_>) -> Result<Placed, String> {
