@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{lanes, progress};
-use crate::backoff::Backoff;
+use crate::{backoff::Backoff, telemetry::metrics};
 
 /// Journal rows read at once.
 const PAGE: usize = 256;
@@ -33,6 +33,10 @@ const AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The first wait after a call that was not accepted.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// How often something that it refuses is said before it is left out: it may not have written the order down yet.
+const REFUSALS: u32 = 5;
+/// How often something over which it fails is: that may be its own trouble, and pass.
+const FAILURES: u32 = 20;
 /// How often it is noted at most how far it has come.
 const NOTE_EVERY: Duration = Duration::from_millis(200);
 
@@ -124,37 +128,58 @@ impl Reports {
         rows.iter().filter(theirs).map(|row| row.message.key.clone()).collect()
     }
 
-    /// Tells how an order stands until that is accepted, or can't ever be.
+    /// Tells how an order stands until that is accepted. What is refused again and again is left out, so that one order
+    /// keeps nobody from hearing of the others; while the old service as a whole does not answer, all wait.
     async fn tell_of(&self, client: &Client, id: OrderId) {
-        let mut wait = Backoff::from(FIRST_WAIT);
-        loop {
-            match self.try_to_tell(client, &id).await {
-                Ok(()) => return,
-                Err(why) => {
-                    let next = wait.next();
-                    tracing::warn!(order = %id, dialect = self.dialect, %why, "it will be told again in {next:?}");
-                    tokio::time::sleep(next).await;
-                }
+        let (mut wait, mut refusals) = (Backoff::from(FIRST_WAIT), 0);
+        while let Err(why) = self.try_to_tell(client, &id).await {
+            refusals += match why {
+                NotTold::Refused(_) => FAILURES / REFUSALS,
+                NotTold::Failed(_) => 1,
+                NotTold::Store(_) | NotTold::Silent(_) | NotTold::Away(_) => 0,
+            };
+            if refusals >= FAILURES {
+                tracing::error!(order = %id, dialect = self.dialect, %why, "it does not take what it is told: left out");
+                return metrics::left_untold(self.dialect);
             }
+            let next = wait.next();
+            tracing::warn!(order = %id, dialect = self.dialect, %why, "it will be told again in {next:?}");
+            tokio::time::sleep(next).await;
         }
     }
 
-    async fn try_to_tell(&self, client: &Client, id: &OrderId) -> Result<(), String> {
+    async fn try_to_tell(&self, client: &Client, id: &OrderId) -> Result<(), NotTold> {
         // As it stands now: an older state would be late news.
-        let stored = self.store.load(std::slice::from_ref(id)).await.map_err(|error| error.to_string())?;
+        let stored = self.store.load(std::slice::from_ref(id)).await?;
         let Some(record) = stored.into_iter().next().and_then(|stored| stored.record) else { return Ok(()) };
         let Ok(order) = serde_json::from_slice::<Order>(&record) else { return Ok(()) }; // `cartwright verify` tells
         let Some((path, body)) = (self.tell)(&order) else { return Ok(()) };
         let url = format!("{}{path}", self.url.trim_end_matches('/'));
-        let asked = client.patch(url).json(&body).send().await.map_err(|error| error.to_string())?;
-        match asked.status() {
+        match client.patch(url).json(&body).send().await?.status() {
             status if status.is_success() => Ok(()),
-            // The same will never be taken: it does not know the order, or not the word.
-            status @ (StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::UNPROCESSABLE_ENTITY) => {
-                tracing::error!(order = %id, dialect = self.dialect, %status, "it does not take what it is told");
-                Ok(())
-            }
-            status => Err(format!("it answers {status}")),
+            status @ (StatusCode::REQUEST_TIMEOUT
+            | StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT) => Err(NotTold::Away(status)),
+            status if status.is_server_error() => Err(NotTold::Failed(status)),
+            status => Err(NotTold::Refused(status)),
         }
     }
+}
+
+/// Why it was not told.
+#[derive(Debug, thiserror::Error)]
+enum NotTold {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("it does not answer: {0}")]
+    Silent(#[from] reqwest::Error),
+    #[error("it answers {0}")]
+    Away(StatusCode),
+    #[error("it fails with {0}")]
+    Failed(StatusCode),
+    /// This order, or this word: others may fare better.
+    #[error("it answers {0}")]
+    Refused(StatusCode),
 }

@@ -63,9 +63,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How often processes look for each other's events without having been told of any.
 const LOOK_UNTOLD: Duration = Duration::from_secs(1);
 
-/// How far apart batches begin at least where they go to a database.
-const PACE: Duration = Duration::from_millis(10);
-
 /// What is being put together.
 pub struct Assembly {
     config: Config,
@@ -302,7 +299,7 @@ impl Assembly {
             settled: matches!(bus, Bus::Kafka(..)).then_some(settled_to),
             runner: tasks,
             state: state.clone(),
-            pace: if self.config.postgres().is_some() { PACE } else { Duration::ZERO },
+            paced: self.config.postgres().is_some(),
         };
         self.loops.spawn(vital(L::NAME, service::run(engine, inbox, around, self.stop_loops.clone())));
         self.intake.spawn(vital("task runner", runner.run(self.stop_intake.clone())));

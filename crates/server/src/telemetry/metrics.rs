@@ -21,6 +21,8 @@ pub const LAG: &str = "cartwright_lag_events";
 pub const UNSENT: &str = "cartwright_unsent_events";
 /// Since when.
 pub const OLDEST_UNSENT: &str = "cartwright_oldest_unsent_seconds";
+/// News of orders that an older system's front refused for good, by dialect.
+pub const UNTOLD: &str = "cartwright_untold_reports_total";
 /// How long the oldest journal row that a reader has not settled has been waiting, by reader and topic.
 pub const OLDEST_UNREAD: &str = "cartwright_oldest_unread_seconds";
 /// Orders that are open, by flow and by the step that is next for them.
@@ -79,6 +81,7 @@ pub fn start() -> Option<PrometheusHandle> {
     describe_gauge!(LAG, "Journal rows that a reader has not settled yet, by reader and topic.");
     describe_gauge!(UNSENT, "Journal rows that Kafka has not acknowledged yet, by topic.");
     describe_gauge!(OLDEST_UNSENT, Unit::Seconds, "How long the oldest event that was not sent has waited.");
+    describe_counter!(UNTOLD, "News of orders that an older system's front refused for good, by dialect.");
     describe_gauge!(OPEN_ORDERS, "Orders that are open.");
     describe_gauge!(PARKED, "Events that are parked, by service.");
     describe_gauge!(TASKS, "Tasks in the table, by service.");
@@ -169,6 +172,11 @@ pub fn lag(reader: &'static str, topic: String, rows: u64) {
 pub fn unsent(topic: &'static str, rows: u64, oldest: Duration) {
     gauge!(UNSENT, "topic" => topic).set(rows as f64);
     gauge!(OLDEST_UNSENT, "topic" => topic).set(oldest.as_secs_f64());
+}
+
+/// Counts news of an order that an older system's front refused for good.
+pub fn left_untold(dialect: &'static str) {
+    counter!(UNTOLD, "dialect" => dialect).increment(1);
 }
 
 /// Sets how long the event that a reader reads next has been waiting.

@@ -29,6 +29,12 @@ const REST: Duration = Duration::from_millis(500);
 /// So many inputs are worth a batch of their own.
 const WORTH_IT: usize = 32;
 
+/// Where batches are paced, one begins so many times as long after the one before as that took: the busier the database,
+/// the more goes into a batch,
+const PACE: u32 = 3;
+/// up to this, which nobody notices.
+const LONGEST_PACE: Duration = Duration::from_millis(50);
+
 /// A batch that takes longer is a sign of trouble: the store finds out what became of a commit.
 const SLOW: Duration = Duration::from_secs(5);
 
@@ -46,10 +52,9 @@ pub struct Surroundings {
     pub runner: Orders,
     /// Whether the store works, and how many orders are open.
     pub state: Arc<ServiceState>,
-    /// From the beginning of one batch to the beginning of the next at least, unless much waits: where a batch costs much
-    /// however little is in it, few large ones get more done than many small ones. Whoever comes to an idle service does
-    /// not wait.
-    pub pace: Duration,
+    /// Whether a batch waits a little for the next inputs, unless much waits already: where it costs much however little
+    /// is in it, few large ones get more done than many small ones. Whoever comes to an idle service does not wait.
+    pub paced: bool,
 }
 
 /// What others may see of a service.
@@ -183,8 +188,11 @@ pub async fn run<L: Logic>(
             taken = inbox.take(reading) => taken,
             () = recover(&around), if around.state.failing.load(Relaxed) => continue,
         };
-        next = Instant::now() + around.pace;
+        let began = Instant::now();
         handle(&mut engine, taken, &around).await;
+        if around.paced {
+            next = began + (began.elapsed() * PACE).min(LONGEST_PACE);
+        }
     }
     inbox.close_commands();
     while !inbox.is_empty() {

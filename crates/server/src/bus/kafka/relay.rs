@@ -44,6 +44,8 @@ pub const READER: &str = "relay";
 
 /// Journal rows read at once.
 const PAGE: usize = 1_024;
+/// Of so many of them at once the orders are looked at, where something is to be said elsewhere: records can be large.
+const ORDERS: usize = 64;
 /// Messages that may wait for their acknowledgement.
 const MAX_UNDER_WAY: usize = 16_384;
 /// How often it is noted how far it has come: after a crash, so much is sent again.
@@ -218,7 +220,7 @@ impl<'a> Sending<'a> {
             .set("enable.idempotence", "true") // and so acks=all
             .set("message.timeout.ms", MESSAGE_TIMEOUT.as_millis().to_string())
             .set("partitioner", "consistent_random")
-            .set("linger.ms", "5")
+            .set("linger.ms", "1") // what comes together comes from the journal in one go
             .set("queue.buffering.max.messages", (2 * MAX_UNDER_WAY).to_string())
             .create_with_context(Watched::by(relay.health.clone()))?;
         Ok(Self {
@@ -260,15 +262,21 @@ impl<'a> Sending<'a> {
         // A page ends at its rows or at its bytes.
         let bytes: usize = rows.iter().map(|row| row.message.value.len()).sum();
         let more = rows.len() == PAGE || bytes >= PAGE_BYTES;
-        let orders = self.orders_of_dialects(&rows).await?;
-        for row in rows {
-            // Before the event itself: once that is acknowledged, so is everything that is said of it.
-            if let Some(order) = orders.get(&row.message.key) {
-                self.say(&row, order).await?;
+        let mut rows = rows.into_iter();
+        loop {
+            let some: Vec<JournalRow> = rows.by_ref().take(ORDERS).collect();
+            if some.is_empty() {
+                return Ok(more);
             }
-            self.send(row).await?;
+            let orders = self.orders_of_dialects(&some).await?;
+            for row in some {
+                // Before the event itself: once that is acknowledged, so is everything that is said of it.
+                if let Some(order) = orders.get(&row.message.key) {
+                    self.say(&row, order).await?;
+                }
+                self.send(row).await?;
+            }
         }
-        Ok(more)
     }
 
     /// The orders of which something is to be said on topics of others.

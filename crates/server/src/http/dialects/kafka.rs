@@ -21,6 +21,7 @@ use cartwright_core::{
     services::Said,
 };
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::dates;
 
@@ -73,6 +74,8 @@ pub struct Message<'a> {
     pub headers: &'a Headers,
     /// Whatever it holds.
     pub value: &'a [u8],
+    /// Names the place where it was read: the same whenever it is read there.
+    pub place: Uuid,
 }
 
 impl Written {

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use cartwright_core::{
-    domain::order::Order,
+    domain::{ids::derive_uuid, order::Order},
     events::Envelope,
-    ports::Delivery,
+    ports::{Delivery, Origin},
     services::{Neighbours, Said, Saying, Variation},
 };
+
+use uuid::Uuid;
 
 use super::{
     DIALECTS, Dialect,
@@ -134,6 +136,7 @@ impl Neighbours for Beside {
             key: &delivery.key,
             headers: &delivery.headers,
             value: &delivery.value,
+            place: place(delivery),
         };
         let said = (dialect.kafka.read)(&message).map(|said| match said.what {
             Saying::Placed(mut place) => {
@@ -145,4 +148,10 @@ impl Neighbours for Beside {
         });
         Some(said)
     }
+}
+
+fn place(delivery: &Delivery) -> Uuid {
+    let Origin { source, lane, position } = &delivery.origin;
+    let parts = [delivery.incarnation.to_string(), lane.to_string(), position.to_string()];
+    derive_uuid("place", &[source, &parts[0], &parts[1], &parts[2]])
 }

@@ -291,8 +291,10 @@ fn view(order: &Order, broker_is_well: bool) -> View<'_> {
         _ => None,
     };
     let fulfillment = fulfillment.map(|(shipment, error_message)| Fulfillment {
-        tracking_number: shipment.and_then(|shipment| shipment.tracking_number.as_deref()),
-        carrier: shipment.and_then(|shipment| shipment.carrier.as_deref()),
+        tracking_number: shipment
+            .and_then(|shipment| shipment.tracking_number.as_deref())
+            .filter(|text| !text.is_empty()),
+        carrier: shipment.and_then(|shipment| shipment.carrier.as_deref()).filter(|text| !text.is_empty()),
         shipped_at: shipment.and_then(|shipment| shipment.shipped_at),
         error_message,
     });

@@ -101,6 +101,10 @@ fn the_old_front_of_order_processing_is_told_until_it_accepts() {
     cluster.until("the one that nobody there knows is shipped, too", |cluster| {
         get(cluster, &format!("{ORDERS}/{forgotten}"))["status"] == "Shipped"
     });
+    cluster.until("what the front refuses for good is counted", |cluster| {
+        let metrics = cluster.get("orders", "/metrics").unwrap().1;
+        metrics.contains("cartwright_untold_reports_total{dialect=\"order-processing\"}")
+    });
     until_all_is_read(&mut cluster, &[TOPIC]);
     for id in &ids {
         let shown = get(&cluster, &format!("{ORDERS}/{id}"));

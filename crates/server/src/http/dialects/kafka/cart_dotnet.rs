@@ -79,6 +79,7 @@ fn read(message: &Message<'_>) -> Result<Said, String> {
     let placed = read_placed(&fields)?;
     let event_id = message.derived_id(&order);
     if message.topic == UPDATED {
+        let event_id = message.id_of_its_place(&order);
         let what = Saying::Word(fields.get("Status", text(MAX_STATUS))?);
         return Ok(Said { event_id, order, dialect: NAME, what });
     }

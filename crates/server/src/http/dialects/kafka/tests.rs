@@ -40,7 +40,8 @@ fn every_golden_message_is_understood_or_refused() {
         let headers = headers(&row);
         let (key, value) = (row["key"].as_str().unwrap(), value(&row));
         let topic = row["topic"].as_str().unwrap();
-        let message = Message { topic, key: key.as_bytes(), headers: &headers, value: &value };
+        let message =
+            Message { topic, key: key.as_bytes(), headers: &headers, value: &value, place: Uuid::nil() };
         let read = (form.read)(&message);
         if row["malformed"] == true {
             let reason = read.expect_err(&why);
@@ -105,7 +106,13 @@ fn what_a_neighbour_takes_is_paid_as_its_scenario_wishes() {
         };
         seen += 1;
         let (headers, value) = (headers(&row), value(&row));
-        let message = Message { topic: "orders.events.v1", key: b"", headers: &headers, value: &value };
+        let message = Message {
+            topic: "orders.events.v1",
+            key: b"",
+            headers: &headers,
+            value: &value,
+            place: Uuid::nil(),
+        };
         let place = placed((form.read)(&message).unwrap());
         assert_eq!(place.intent.scenario.as_deref(), Some(wish), "{why}");
     }
@@ -123,7 +130,9 @@ fn amounts_are_kept_as_they_were_stated() {
             continue;
         };
         let (headers, value, topic) = (headers(&row), value(&row), row["topic"].as_str().unwrap());
-        let said = (form.read)(&Message { topic, key: b"", headers: &headers, value: &value }).unwrap();
+        let said =
+            (form.read)(&Message { topic, key: b"", headers: &headers, value: &value, place: Uuid::nil() })
+                .unwrap();
         let Saying::Placed(place) = said.what else { continue };
         let placed = &*place.placed;
         let scale = placed.scale.unwrap_or_else(|| placed.currency.scale());

@@ -56,8 +56,13 @@ proptest! {
 #[test]
 fn an_order_without_prices_is_read_in_either_spelling() {
     let (_, form, row) = rows("read").find(|(name, ..)| *name == "order-processing").unwrap();
-    let message =
-        Message { topic: form.front[0], key: b"", headers: &Headers::default(), value: &value(&row) };
+    let message = Message {
+        topic: form.front[0],
+        key: b"",
+        headers: &Headers::default(),
+        value: &value(&row),
+        place: Uuid::nil(),
+    };
     let place = placed((form.read)(&message).unwrap());
     for letters in [Letters::Camel, Letters::Pascal] {
         check(form, place.id.as_str(), (*place.placed).clone(), None, letters);
@@ -73,8 +78,13 @@ fn an_order_keeps_the_date_on_which_its_neighbour_took_it() {
         ("order-processing", "2025-01-20T21:09:00Z"),
     ] {
         let (_, form, row) = rows("read").find(|(name, ..)| *name == system).unwrap();
-        let message =
-            Message { topic: form.front[0], key: b"", headers: &Headers::default(), value: &value(&row) };
+        let message = Message {
+            topic: form.front[0],
+            key: b"",
+            headers: &Headers::default(),
+            value: &value(&row),
+            place: Uuid::nil(),
+        };
         let place = placed((form.read)(&message).unwrap());
         assert_eq!(place.placed.taken_at, Timestamp::parse(date), "{system}");
     }
@@ -88,7 +98,8 @@ fn an_order_of_a_neighbour_is_told_under_the_neighbour_s_id() {
     let mut changed = parsed(&first);
     changed["eventId"] = Uuid::from_u128(77).to_string().into();
     let value = serde_json::to_vec(&changed).unwrap();
-    let theirs = Message { topic: first.topic, key: b"", headers: &no_headers, value: &value };
+    let theirs =
+        Message { topic: first.topic, key: b"", headers: &no_headers, value: &value, place: Uuid::nil() };
     let place = placed((form.read)(&theirs).unwrap());
     let taken = Order { placed_by: place.placed_by, ..order };
     let second = (form.write)(&created(&taken), &taken, Letters::Camel).remove(0);
@@ -112,6 +123,7 @@ fn check(form: Form, id: &str, placed: Placed, word: Option<&str>, letters: Lett
         key: written.key.as_str().as_bytes(),
         headers: &written.headers,
         value: &written.value,
+        place: Uuid::nil(),
     };
     let place = super::placed((form.read)(&message).unwrap());
     // With the date on which it was taken.
