@@ -82,7 +82,7 @@ impl Roles {
         let missing = Self::all(config).0.into_iter().find(|role| !self.has(*role));
         match missing {
             Some(role) if config.postgres().is_none() => {
-                let why = "on files, one process has all roles: use `cartwright up`, or set database.url";
+                let why = "it is missing, and on files one process has all roles: use `cartwright up`, or set database.url";
                 Err(StartError::Role { role, why })
             }
             _ if self.has(Role::Relay) && config.kafka().is_none() => {

@@ -266,7 +266,8 @@ async fn the_doctor_finds_a_running_system_well_and_a_stopped_one_too() {
     let shared = Stack::here().is_shared();
     let stores: &[&str] = if shared { &["database", "stores"] } else { &["lock", "stores"] };
     let others = ["settings", "data directory", "ledger", "clock", "open files", "port", "server"];
-    for what in stores.iter().chain(&others) {
+    let brokers = (Stack::here() == Stack::Kafka).then_some(&"kafka");
+    for what in stores.iter().chain(&others).chain(brokers) {
         // The limit of open files is the machine's.
         assert!(state(&report, what) == "ok" || *what == "open files", "{report:#}");
     }
@@ -305,11 +306,11 @@ async fn the_doctor_names_what_is_broken_and_what_to_do() {
     assert_eq!((code, state(&report, "settings").as_str()), (Some(1), "fail"), "{report:#}");
 }
 
-/// `cartwright doctor` for a database at this address.
-async fn doctor_of_database(url: &str) -> (Option<i32>, Value, String) {
+/// `cartwright doctor` with this setting in its environment.
+async fn doctor_of(variable: &str, value: &str) -> (Option<i32>, Value, String) {
     let home = Home::new();
     let mut command = cartwright(&["doctor", "--json", "--listen", "127.0.0.1:0", "--data"]);
-    command.arg(home.path()).env("CARTWRIGHT__DATABASE__URL", url);
+    command.arg(home.path()).env(variable, value);
     let output = command.output().await.unwrap();
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     (output.status.code(), serde_json::from_str(&told).unwrap(), told + &said(&output))
@@ -320,9 +321,18 @@ async fn doctor_of_database(url: &str) -> (Option<i32>, Value, String) {
 async fn the_doctor_says_which_database_does_not_answer_and_no_password() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("postgres://shop:s3cret@{nobody}/orders");
-    let (code, report, told) = doctor_of_database(&url).await;
+    let (code, report, told) = doctor_of("CARTWRIGHT__DATABASE__URL", &url).await;
     assert_eq!((code, state(&report, "database").as_str()), (Some(1), "fail"), "{report:#}");
     assert!(told.contains(&format!("{nobody}/orders")) && !told.contains("s3cret"), "{told}");
+}
+
+/// Needs no brokers: it is the same wherever the tests run.
+#[tokio::test]
+async fn the_doctor_says_which_brokers_do_not_answer() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (code, report, told) = doctor_of("CARTWRIGHT__KAFKA__BROKERS", &nobody).await;
+    assert_eq!((code, state(&report, "kafka").as_str()), (Some(1), "fail"), "{report:#}");
+    assert!(told.contains(&nobody) && told.contains("settings [kafka]"), "{told}");
 }
 
 #[tokio::test]

@@ -80,6 +80,18 @@ async fn make(kafka: &Kafka, create: Create) -> Result<Vec<String>, String> {
 }
 
 async fn look(kafka: &Kafka) -> Result<Vec<String>, String> {
+    let missing = missing(kafka).await?;
+    match missing.iter().find(|name| !kafka.others.contains(name)) {
+        Some(name) => Err(format!("the topic {name} is not there, and was not made (kafka.create_topics)")),
+        None => Ok(missing),
+    }
+}
+
+/// Which topics are not there.
+///
+/// # Errors
+/// The brokers can't be reached, or refuse us: why.
+pub async fn missing(kafka: &Kafka) -> Result<Vec<String>, String> {
     let asked = kafka.clone();
     let missing = tokio::task::spawn_blocking(move || {
         let admin = admin(&asked)?;
@@ -92,14 +104,10 @@ async fn look(kafka: &Kafka) -> Result<Vec<String>, String> {
         }
         Ok(missing)
     });
-    let missing = match missing.await {
-        Ok(Ok(missing)) => missing,
-        Ok(Err(error)) => return Err(unreachable(kafka, &error).await),
-        Err(error) => return Err(error.to_string()),
-    };
-    match missing.iter().find(|name| !kafka.others.contains(name)) {
-        Some(name) => Err(format!("the topic {name} is not there, and was not made (kafka.create_topics)")),
-        None => Ok(missing),
+    match missing.await {
+        Ok(Ok(missing)) => Ok(missing),
+        Ok(Err(error)) => Err(unreachable(kafka, &error).await),
+        Err(error) => Err(error.to_string()),
     }
 }
 

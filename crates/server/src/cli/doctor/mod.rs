@@ -4,6 +4,7 @@
 mod database;
 mod files;
 mod held;
+mod kafka;
 mod machine;
 mod server;
 
@@ -110,6 +111,9 @@ async fn examine(args: &DoctorArgs) -> Vec<Check> {
         Some(options) => database::check(&config, &options, simulated).await,
     };
     checks.extend(stored);
+    if let Some(brokers) = config.kafka() {
+        checks.push(kafka::check(&brokers).await);
+    }
     checks.extend(held::stored(&config, switches, runs));
     checks.push(machine::clock(&config.data.dir));
     checks.push(machine::open_files(config.http.max_connections));
