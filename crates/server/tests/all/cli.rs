@@ -306,11 +306,11 @@ async fn the_doctor_names_what_is_broken_and_what_to_do() {
     assert_eq!((code, state(&report, "settings").as_str()), (Some(1), "fail"), "{report:#}");
 }
 
-/// `cartwright doctor` with this setting in its environment.
-async fn doctor_of(variable: &str, value: &str) -> (Option<i32>, Value, String) {
+/// `cartwright doctor` with these settings in its environment.
+async fn doctor_of(settings: &[(&str, &str)]) -> (Option<i32>, Value, String) {
     let home = Home::new();
     let mut command = cartwright(&["doctor", "--json", "--listen", "127.0.0.1:0", "--data"]);
-    command.arg(home.path()).env(variable, value);
+    command.arg(home.path()).envs(settings.iter().copied());
     let output = command.output().await.unwrap();
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     (output.status.code(), serde_json::from_str(&told).unwrap(), told + &said(&output))
@@ -321,7 +321,7 @@ async fn doctor_of(variable: &str, value: &str) -> (Option<i32>, Value, String) 
 async fn the_doctor_says_which_database_does_not_answer_and_no_password() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("postgres://shop:s3cret@{nobody}/orders");
-    let (code, report, told) = doctor_of("CARTWRIGHT__DATABASE__URL", &url).await;
+    let (code, report, told) = doctor_of(&[("CARTWRIGHT__DATABASE__URL", &url)]).await;
     assert_eq!((code, state(&report, "database").as_str()), (Some(1), "fail"), "{report:#}");
     assert!(told.contains(&format!("{nobody}/orders")) && !told.contains("s3cret"), "{told}");
 }
@@ -330,7 +330,9 @@ async fn the_doctor_says_which_database_does_not_answer_and_no_password() {
 #[tokio::test]
 async fn the_doctor_says_which_brokers_do_not_answer() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let (code, report, told) = doctor_of("CARTWRIGHT__KAFKA__BROKERS", &nobody).await;
+    let url = format!("postgres://shop@{nobody}/orders");
+    let settings = [("CARTWRIGHT__DATABASE__URL", &*url), ("CARTWRIGHT__KAFKA__BROKERS", &*nobody)];
+    let (code, report, told) = doctor_of(&settings).await;
     assert_eq!((code, state(&report, "kafka").as_str()), (Some(1), "fail"), "{report:#}");
     assert!(told.contains(&nobody) && told.contains("settings [kafka]"), "{told}");
 }

@@ -26,7 +26,11 @@ fn documented() -> Metrics {
 }
 
 /// Whether what is documented may be missing here: only Kafka has relays, and it does not know how long events have waited.
+/// No front of an older system is beside us here.
 fn may_lack(name: &str) -> bool {
+    if name == "cartwright_untold_reports_total" {
+        return true;
+    }
     match Stack::here() {
         Stack::Embedded | Stack::Postgres => name.contains("_unsent_"),
         Stack::Kafka => name == "cartwright_oldest_unread_seconds",
