@@ -1,0 +1,11 @@
+//! Orders as documents that can be searched: a read model, which can be made anew from the stores at any time.
+//!
+//! * [`port`]: what the server needs of an index, whichever it is.
+//! * [`query`]: what can be asked of it.
+
+#![deny(missing_docs)]
+
+pub mod port;
+pub mod query;
+
+pub use port::{Aim, Document, Error, Found, Hit, Progress, SearchIndex, Written};
