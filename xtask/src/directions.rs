@@ -1,4 +1,4 @@
-//! The dependency directions: `server → store → core`, `testkit → core`, and a core without I/O.
+//! The dependency directions: `server → store → core`, `server → search`, `testkit → core`, and a core without I/O.
 //!
 //! Crates are checked on cargo's own graph, modules of the server on their source.
 
@@ -18,9 +18,10 @@ use crate::{
 /// Which crates of the workspace each one may depend on.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("cartwright-core", &[]),
+    ("cartwright-search", &["cartwright-core"]),
     ("cartwright-store", &["cartwright-core"]),
     ("cartwright-testkit", &["cartwright-core"]),
-    ("cartwright", &["cartwright-core", "cartwright-store"]),
+    ("cartwright", &["cartwright-core", "cartwright-search", "cartwright-store"]),
     ("xtask", &[]),
 ];
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::query::Request;
+use crate::query::{Request, Wrong};
 
 /// One order as it is searched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,9 +75,15 @@ pub struct Hit {
     pub sort: Vec<Value>,
 }
 
-/// Why an index did not do what was asked. All of it may be tried again.
+/// Why an index did not do what was asked. All but [`Error::Wrong`] may be tried again.
+///
+/// After an error of [`SearchIndex::write`] or [`SearchIndex::commit`] nothing written since the commit before counts: the
+/// indexer goes on from [`SearchIndex::progress`].
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
+    /// A search that can't be answered, which shows only while it is tried: too many buckets, for one.
+    #[error(transparent)]
+    Wrong(#[from] Wrong),
     /// It does not answer, or has too much to do.
     #[error("the search index is not available: {0}")]
     Unavailable(String),
@@ -97,7 +103,7 @@ pub trait SearchIndex: Send + Sync {
     /// Writes documents, one outcome for each in their order. They can be found after the next commit at the latest.
     async fn write(&self, aim: Aim, documents: &[Document]) -> Result<Vec<Written>, Error>;
 
-    /// Has everything written be found and kept, and notes how far it goes.
+    /// Has everything written be found and kept, and notes how far it goes; `None` leaves the note as it is.
     async fn commit(&self, aim: Aim, progress: Option<Progress>) -> Result<(), Error>;
 
     /// What was noted last for the live index; `None`: it is new.

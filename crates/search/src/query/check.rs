@@ -1,0 +1,1 @@
+//! What a request asks of fields that can't answer it.
