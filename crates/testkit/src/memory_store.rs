@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use cartwright_core::{
-    domain::{ids::OrderId, time::Timestamp},
+    domain::{ids::OrderId, order::OrderStatus, time::Timestamp},
     ports::{
         AnswerKey, Batch, Commit, Cursor, DueSweep, Guard, HistoryEntry, JournalRow, Listed, ListedParked,
         OpenCount, OpenQuery, OrderColumns, OrderQuery, OrderSort, Outcome, Parked, ParkedQuery, Row,
@@ -264,7 +264,7 @@ impl Store for MemoryStore {
         let place = |c: &OrderColumns| (c.created_at, c.number);
         let mut found: Vec<(&OrderId, &OrderColumns)> = state
             .listed()
-            .filter(|(_, c)| c.counted && stage(c) == query.stage)
+            .filter(|(_, c)| c.status == OrderStatus::Open && stage(c) == query.stage)
             .filter(|(_, c)| query.placed_before.is_none_or(|moment| c.created_at < moment))
             .filter(|(_, c)| query.after.is_none_or(|after| place(c) > after))
             .collect();

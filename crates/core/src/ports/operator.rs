@@ -69,7 +69,7 @@ pub struct Stage {
     pub milestone: String,
 }
 
-/// Which open orders of one stage to list, the oldest first. Orders that nothing drives on are left out.
+/// Which open orders of one stage to list, the oldest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenQuery {
     /// Where they stand.

@@ -131,14 +131,14 @@ impl Reports {
     /// Tells how an order stands until that is accepted. What is refused again and again is left out, so that one order
     /// keeps nobody from hearing of the others; while the old service as a whole does not answer, all wait.
     async fn tell_of(&self, client: &Client, id: OrderId) {
-        let (mut wait, mut refusals) = (Backoff::from(FIRST_WAIT), 0);
+        let (mut wait, mut refused, mut failed) = (Backoff::from(FIRST_WAIT), 0, 0);
         while let Err(why) = self.try_to_tell(client, &id).await {
-            refusals += match why {
-                NotTold::Refused(_) => FAILURES / REFUSALS,
-                NotTold::Failed(_) => 1,
-                NotTold::Store(_) | NotTold::Silent(_) | NotTold::Away(_) => 0,
-            };
-            if refusals >= FAILURES {
+            match why {
+                NotTold::Refused(_) => refused += 1,
+                NotTold::Failed(_) => failed += 1,
+                NotTold::Store(_) | NotTold::Silent(_) | NotTold::Away(_) => {}
+            }
+            if refused >= REFUSALS || failed >= FAILURES {
                 tracing::error!(order = %id, dialect = self.dialect, %why, "it does not take what it is told: left out");
                 return metrics::left_untold(self.dialect);
             }

@@ -18,7 +18,7 @@ use super::{
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  cartwright waiting --service payments --older-than 300")]
 pub struct WaitingArgs {
-    /// For this service: orders, payments or fulfillment
+    /// For this service: orders, payments or fulfillment; or `neighbour`, the half of an older system that stays
     #[arg(long)]
     service: Option<String>,
     /// For such a step: pay, schedule, ship or wait
@@ -91,6 +91,10 @@ fn rows(orders: &[Value], parked: &[Parked], paint: &Paint) -> String {
             ("", _) => "release".to_owned(),
             (kind, true) => format!("{kind}, then release"),
             (kind, false) => kind.to_owned(),
+        };
+        let waits_for = match text(order, "/service") {
+            "neighbour" => format!("{waits_for} (neighbour)"),
+            _ => waits_for,
         };
         rows.add_row([
             text(order, "/number"),

@@ -87,7 +87,7 @@ pub(super) async fn open_orders(client: &Client, query: &OpenQuery) -> Result<Ve
     let select = client
         .prepare_cached(
             "SELECT created_at, number, revision, schema, parked, record FROM record
-             WHERE number IS NOT NULL AND status = 'open' AND milestone = $1 AND flow = $2 AND counted
+             WHERE number IS NOT NULL AND status = 'open' AND milestone = $1 AND flow = $2
                 AND created_at < $3 AND (created_at, number) > ($4, $5)
              ORDER BY created_at, number LIMIT $6",
         )

@@ -13,7 +13,7 @@ use super::{
 
 const PAGE: &str = "SELECT revision, schema, parked, record, created_at, number
     FROM record INDEXED BY record_stage WHERE number IS NOT NULL AND status = 'open' AND flow = ?1 AND milestone = ?2
-    AND created_at < ?3 AND (created_at, number) > (?4, ?5) AND counted = 1
+    AND created_at < ?3 AND (created_at, number) > (?4, ?5)
     ORDER BY created_at, number LIMIT ?6";
 
 const COUNTS: &str = "SELECT flow, milestone, count(*), min(created_at) FROM record INDEXED BY record_stage

@@ -284,7 +284,7 @@ fn at_stage(number: u64, moment: i64, flow: &str, milestone: &str) -> OrderColum
     OrderColumns { flow: flow.to_owned(), milestone: milestone.to_owned(), ..columns(number, moment) }
 }
 
-/// Open orders of one flow and milestone, the oldest first; those that count as open only.
+/// Open orders of one flow and milestone, the oldest first; also those that do not count against the limit.
 pub async fn open_orders_are_listed_by_where_they_stand(fixture: Fixture) {
     let store = fixture.store();
     for (order, number, moment, milestone) in
@@ -293,21 +293,31 @@ pub async fn open_orders_are_listed_by_where_they_stand(fixture: Fixture) {
         stands(store, placed(order, at_stage(number, moment, "standard", milestone))).await;
     }
     stands(store, placed("e", at_stage(5, 1, "scheduled", "created"))).await;
-    let through = OrderColumns { counted: false, ..at_stage(6, 1, "standard", "created") };
+    let through = OrderColumns {
+        status: OrderStatus::Completed,
+        counted: false,
+        ..at_stage(6, 1, "standard", "created")
+    };
     stands(store, placed("f", through)).await;
+    let elsewhere = OrderColumns { counted: false, ..at_stage(7, 20, "standard", "created") };
+    stands(store, placed("g", elsewhere)).await;
     let list = async |milestone: &str, before: Option<i64>, after, limit| {
         let stage = Stage { flow: "standard".to_owned(), milestone: milestone.to_owned() };
         let query = OpenQuery { stage, placed_before: before.map(at), after, limit };
         let page = store.open_orders(&query).await.expect("open orders");
         page.into_iter().map(|listed| listed.place).collect::<Vec<_>>()
     };
-    assert_eq!(list("created", None, None, 9).await, [(at(10), 2), (at(10), 3), (at(30), 1)]);
+    assert_eq!(list("created", None, None, 9).await, [(at(10), 2), (at(10), 3), (at(20), 7), (at(30), 1)]);
     assert_eq!(list("created", None, None, 1).await, [(at(10), 2)]);
-    assert_eq!(list("created", None, Some((at(10), 2)), 9).await, [(at(10), 3), (at(30), 1)]);
-    assert_eq!(list("created", Some(30), None, 9).await, [(at(10), 2), (at(10), 3)]);
+    assert_eq!(list("created", None, Some((at(10), 2)), 9).await, [(at(10), 3), (at(20), 7), (at(30), 1)]);
+    assert_eq!(list("created", Some(30), None, 9).await, [(at(10), 2), (at(10), 3), (at(20), 7)]);
     assert_eq!(list("authorized", None, None, 9).await, [(at(5), 4)]);
     stands(store, over(store, placed("b", at_stage(2, 10, "standard", "authorized"))).await).await;
-    assert_eq!(list("created", None, None, 9).await, [(at(10), 3), (at(30), 1)], "it has gone on");
+    assert_eq!(
+        list("created", None, None, 9).await,
+        [(at(10), 3), (at(20), 7), (at(30), 1)],
+        "it has gone on"
+    );
     assert_eq!(list("authorized", None, None, 9).await, [(at(5), 4), (at(10), 2)]);
 }
 

@@ -134,6 +134,9 @@ impl Explanation {
             // Also those that orders does itself, and so reports to nobody.
             steps.iter_mut().for_each(|step| step.state = "done".into());
         }
+        if let Some(line) = waiting.and_then(|waiting| at_a_neighbour(order, waiting, &mut steps)) {
+            line.state = "a neighbour does it; no answer yet".into();
+        }
         let on_hold = order["onHold"].as_bool().unwrap_or(false);
         let mut explanation = Self {
             id: text(order, "/id").to_owned(),
@@ -262,6 +265,13 @@ impl Explanation {
             None => "it waits for nothing that it names".into(),
         }
     }
+}
+
+/// The step that an order waits for, if it is done by the half of an older system: that is not asked, it hears of orders.
+fn at_a_neighbour<'a>(order: &Value, waiting: &Value, steps: &'a mut [StepLine]) -> Option<&'a mut StepLine> {
+    let kind = text(waiting, "/kind");
+    let theirs = order["neighbours"].as_array()?.iter().any(|theirs| theirs == kind);
+    steps.iter_mut().find(|step| theirs && step.kind == kind)
 }
 
 fn cancellation(order: &Value) -> String {

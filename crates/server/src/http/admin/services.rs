@@ -87,7 +87,14 @@ async fn change(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<ServiceView>, Problem> {
-    let none = || Problem::new(StatusCode::NOT_FOUND, "not-found", "there is no such service");
+    let none = || {
+        let here: Vec<&str> = api.services.iter().map(|handle| handle.name).collect();
+        let detail = format!(
+            "no such service runs in this process, which has {}: ask a process that has it",
+            if here.is_empty() { "none".to_owned() } else { here.join(", ") }
+        );
+        Problem::new(StatusCode::NOT_FOUND, "not-found", detail)
+    };
     let Path(name) = name.map_err(|_| none())?;
     let handle = api.services.iter().find(|handle| handle.name == name).ok_or_else(none)?;
     let paused = read_body(&json_body(&headers, body)?, |form| form.needed_flag("paused"))?;

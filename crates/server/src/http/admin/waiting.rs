@@ -8,7 +8,7 @@ use axum::{
 };
 use cartwright_core::{
     domain::{
-        flow::{FLOWS, Life, MANUAL_FLOW, StepKind, steps_of},
+        flow::{By, FLOWS, Life, MANUAL_FLOW, StepKind, steps_of},
         ids::OrderId,
         order::{Milestone, Order},
         time::Timestamp,
@@ -30,6 +30,8 @@ const MAX_PAGE: usize = 500;
 const LOOKED_AT: usize = 2_000;
 /// Orders read at once from each place where they stand.
 const CHUNK: usize = 64;
+/// Who answers for a step that the half of an older system does.
+const NEIGHBOUR: &str = "neighbour";
 /// The kinds of steps that can be waited for.
 const KINDS: [StepKind; 4] = [StepKind::Pay, StepKind::Schedule, StepKind::Ship, StepKind::Wait];
 
@@ -67,7 +69,7 @@ struct WaitingOrder {
     on_hold: bool,
     /// The kind of step that it waits for; null while it only waits to be released.
     kind: Option<StepKind>,
-    /// The service whose answer it waits for.
+    /// Whose answer it waits for: a service, or `neighbour`, the half of an older system that stays.
     service: Option<&'static str>,
     /// How far that step is.
     state: Option<Life>,
@@ -96,14 +98,14 @@ struct Wanted {
 
 /// Open orders that wait, the oldest order first, page by page. Orders of the flow `manual` wait for nothing of ours.
 #[utoipa::path(get, path = "/v1/admin/waiting", tag = "admin",
-    params(("service" = Option<String>, Query, description = "wait for this service: orders, payments or fulfillment"),
+    params(("service" = Option<String>, Query, description = "wait for this service: orders, payments or fulfillment; or for a neighbour"),
         ("kind" = Option<String>, Query, description = "wait for such a step: pay, schedule, ship or wait"),
         ("olderThan" = Option<u64>, Query, description = "wait longer than so many seconds"),
         ("limit" = Option<u32>, Query, maximum = 500), ("cursor" = Option<String>, Query)),
     responses((status = 200, body = WaitingList), (status = 400, body = Problem)))]
 async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Json<WaitingList>, Problem> {
     let mut query = Query::read(query.as_deref(), &["service", "kind", "olderThan", "limit", "cursor"]);
-    let names: Vec<&str> = api.services.iter().map(|service| service.name).collect();
+    let names: Vec<&str> = api.services.iter().map(|service| service.name).chain([NEIGHBOUR]).collect();
     let service = query.word("service", &names);
     let kind = query.word("kind", &KINDS.map(StepKind::as_str));
     let kind = kind.and_then(|word| KINDS.into_iter().find(|kind| kind.as_str() == word));
@@ -182,7 +184,7 @@ impl Oldest {
     }
 }
 
-/// Every place where an order that must end can stand.
+/// Every place where an order can stand that waits for a step.
 fn stages() -> impl Iterator<Item = Stage> {
     FLOWS.into_iter().filter(|flow| *flow != MANUAL_FLOW).flat_map(|flow| {
         let reached = steps_of(flow).unwrap_or_default().into_iter().map(|step| step.kind.milestone());
@@ -203,7 +205,10 @@ impl WaitingOrder {
             milestone: order.milestone,
             on_hold: order.on_hold,
             kind: step.as_ref().map(|step| step.kind),
-            service: step.as_ref().map(|step| step.kind.service()),
+            service: step.as_ref().map(|step| match step.by {
+                By::Us => step.kind.service(),
+                By::Neighbour => NEIGHBOUR,
+            }),
             state: step.as_ref().map(|step| step.life),
             since: step.as_ref().and_then(|step| step.since).unwrap_or(order.updated_at),
             next_try_at: step.as_ref().and_then(|step| step.next_try_at),

@@ -150,6 +150,7 @@ impl Neighbours for Beside {
     }
 }
 
+/// A name for the place in a topic at which a message stands: a repeated delivery has it, too, and no other message.
 fn place(delivery: &Delivery) -> Uuid {
     let Origin { source, lane, position } = &delivery.origin;
     let parts = [delivery.incarnation.to_string(), lane.to_string(), position.to_string()];

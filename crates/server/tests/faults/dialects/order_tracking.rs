@@ -37,6 +37,9 @@ fn the_old_consumer_of_order_tracking_works_on_what_we_take() {
     let ours = order(&cluster, id);
     assert_eq!((&ours["status"], &ours["waitingFor"]["kind"]), (&json!("open"), &json!("wait")), "{ours:#}");
     assert_eq!(ours["neighbours"], json!(["wait"]));
+    let waiting = get(&cluster, "/v1/admin/waiting?service=neighbour");
+    assert_eq!(waiting["waiting"].as_array().unwrap().len(), 1, "{waiting:#}");
+    assert_eq!(waiting["waiting"][0]["order"], id);
     assert_eq!(asked_of_us(&cluster, id), Vec::<Value>::new());
     assert_eq!(asked_of_us(&cluster, own).len(), 1, "of our own step we tell");
     let shown = get(&cluster, &format!("{ORDERS}/{id}"));

@@ -60,6 +60,15 @@ fn nobody_knows_whether_a_step_that_was_asked_for_has_begun() {
 }
 
 #[test]
+fn a_step_that_a_neighbour_does_is_said_to_be_with_it() {
+    let mut order = order(json!({"step": "a:3", "kind": "ship", "state": "requested"}));
+    order["neighbours"] = json!(["ship"]);
+    let explanation = Explanation::of(&order, &[], &standing(true), vec![]);
+    let states: Vec<&str> = explanation.steps.iter().map(|step| &*step.state).collect();
+    assert_eq!(states, ["not asked for yet", "not asked for yet", "a neighbour does it; no answer yet"]);
+}
+
+#[test]
 fn parked_events_and_what_to_do_about_them_are_named() {
     let waiting = json!({"step": "a:1", "kind": "pay", "state": "requested"});
     let parked = Parked {

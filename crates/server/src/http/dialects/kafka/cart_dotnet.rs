@@ -77,12 +77,12 @@ fn read(message: &Message<'_>) -> Result<Said, String> {
     let taken_at = fields.get_if_any("OrderDate", moment(dates::dotnet))?;
     // Both topics carry the whole order, which must be well whichever part of it counts.
     let placed = read_placed(&fields)?;
-    let event_id = message.derived_id(&order);
     if message.topic == UPDATED {
-        let event_id = message.id_of_its_place(&order);
         let what = Saying::Word(fields.get("Status", text(MAX_STATUS))?);
-        return Ok(Said { event_id, order, dialect: NAME, what });
+        // A word that is given again is other news, though the message reads the same.
+        return Ok(Said { event_id: message.place, order, dialect: NAME, what });
     }
+    let event_id = message.derived_id(&order);
     // Here the old consumer takes every order for new.
     fields.get_if_any("Status", any_text())?;
     let (intent, word) = (PaymentIntent::default(), Some(NEW.to_owned()));

@@ -64,11 +64,6 @@ impl Message<'_> {
         derive_uuid("message", &[self.topic, order.as_str(), &String::from_utf8_lossy(self.value)])
     }
 
-    /// A name for a message of which a second one that reads the same is other news: a word that is given again.
-    pub fn id_of_its_place(&self, order: &OrderId) -> Uuid {
-        derive_uuid("message", &[self.topic, order.as_str(), &self.place.to_string()])
-    }
-
     /// Its key must be the order's id, if it has one: else what is said of one order would be sorted in with another's.
     ///
     /// # Errors

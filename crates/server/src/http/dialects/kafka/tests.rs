@@ -40,8 +40,7 @@ fn every_golden_message_is_understood_or_refused() {
         let headers = headers(&row);
         let (key, value) = (row["key"].as_str().unwrap(), value(&row));
         let topic = row["topic"].as_str().unwrap();
-        let message =
-            Message { topic, key: key.as_bytes(), headers: &headers, value: &value, place: Uuid::nil() };
+        let message = Message { key: key.as_bytes(), ..message(topic, &headers, &value) };
         let read = (form.read)(&message);
         if row["malformed"] == true {
             let reason = read.expect_err(&why);
@@ -106,14 +105,7 @@ fn what_a_neighbour_takes_is_paid_as_its_scenario_wishes() {
         };
         seen += 1;
         let (headers, value) = (headers(&row), value(&row));
-        let message = Message {
-            topic: "orders.events.v1",
-            key: b"",
-            headers: &headers,
-            value: &value,
-            place: Uuid::nil(),
-        };
-        let place = placed((form.read)(&message).unwrap());
+        let place = placed((form.read)(&message("orders.events.v1", &headers, &value)).unwrap());
         assert_eq!(place.intent.scenario.as_deref(), Some(wish), "{why}");
     }
     assert_eq!(seen, 3);
@@ -130,9 +122,7 @@ fn amounts_are_kept_as_they_were_stated() {
             continue;
         };
         let (headers, value, topic) = (headers(&row), value(&row), row["topic"].as_str().unwrap());
-        let said =
-            (form.read)(&Message { topic, key: b"", headers: &headers, value: &value, place: Uuid::nil() })
-                .unwrap();
+        let said = (form.read)(&message(topic, &headers, &value)).unwrap();
         let Saying::Placed(place) = said.what else { continue };
         let placed = &*place.placed;
         let scale = placed.scale.unwrap_or_else(|| placed.currency.scale());
@@ -160,6 +150,11 @@ fn value(row: &Value) -> Vec<u8> {
         Some(raw) => raw.as_str().unwrap_or_default().into(),
         None => serde_json::to_vec(&row["value"]).unwrap(),
     }
+}
+
+/// A message without a key, at no place in particular.
+fn message<'a>(topic: &'a str, headers: &'a Headers, value: &'a [u8]) -> Message<'a> {
+    Message { topic, key: b"", headers, value, place: Uuid::nil() }
 }
 
 /// What was said, in short.

@@ -55,15 +55,7 @@ proptest! {
 
 #[test]
 fn an_order_without_prices_is_read_in_either_spelling() {
-    let (_, form, row) = rows("read").find(|(name, ..)| *name == "order-processing").unwrap();
-    let message = Message {
-        topic: form.front[0],
-        key: b"",
-        headers: &Headers::default(),
-        value: &value(&row),
-        place: Uuid::nil(),
-    };
-    let place = placed((form.read)(&message).unwrap());
+    let (form, place) = first_taken("order-processing");
     for letters in [Letters::Camel, Letters::Pascal] {
         check(form, place.id.as_str(), (*place.placed).clone(), None, letters);
     }
@@ -77,15 +69,7 @@ fn an_order_keeps_the_date_on_which_its_neighbour_took_it() {
         ("order-tracking", "2025-01-20T21:09:00Z"),
         ("order-processing", "2025-01-20T21:09:00Z"),
     ] {
-        let (_, form, row) = rows("read").find(|(name, ..)| *name == system).unwrap();
-        let message = Message {
-            topic: form.front[0],
-            key: b"",
-            headers: &Headers::default(),
-            value: &value(&row),
-            place: Uuid::nil(),
-        };
-        let place = placed((form.read)(&message).unwrap());
+        let (_, place) = first_taken(system);
         assert_eq!(place.placed.taken_at, Timestamp::parse(date), "{system}");
     }
 }
@@ -98,12 +82,17 @@ fn an_order_of_a_neighbour_is_told_under_the_neighbour_s_id() {
     let mut changed = parsed(&first);
     changed["eventId"] = Uuid::from_u128(77).to_string().into();
     let value = serde_json::to_vec(&changed).unwrap();
-    let theirs =
-        Message { topic: first.topic, key: b"", headers: &no_headers, value: &value, place: Uuid::nil() };
-    let place = placed((form.read)(&theirs).unwrap());
+    let place = placed((form.read)(&message(first.topic, &no_headers, &value)).unwrap());
     let taken = Order { placed_by: place.placed_by, ..order };
     let second = (form.write)(&created(&taken), &taken, Letters::Camel).remove(0);
     assert_eq!(parsed(&second)["eventId"], changed["eventId"]);
+}
+
+/// The order that a system's first golden message tells of.
+fn first_taken(system: &str) -> (Form, PlaceOrder) {
+    let (_, form, row) = rows("read").find(|(name, ..)| *name == system).unwrap();
+    let (no_headers, value) = (Headers::default(), value(&row));
+    (form, placed((form.read)(&message(form.front[0], &no_headers, &value)).unwrap()))
 }
 
 fn asked(name: &str) -> Option<Placed> {
@@ -118,13 +107,8 @@ fn check(form: Form, id: &str, placed: Placed, word: Option<&str>, letters: Lett
     let written = (form.write)(&event, &order, letters);
     let [written] = &written[..] else { panic!("one message, not {written:?}") };
     assert_eq!(written.key, order.id);
-    let message = Message {
-        topic: written.topic,
-        key: written.key.as_str().as_bytes(),
-        headers: &written.headers,
-        value: &written.value,
-        place: Uuid::nil(),
-    };
+    let key = written.key.as_str().as_bytes();
+    let message = Message { key, ..message(written.topic, &written.headers, &written.value) };
     let place = super::placed((form.read)(&message).unwrap());
     // With the date on which it was taken.
     let taken_at = Some(order.placed.taken_at.unwrap_or(order.created_at));
