@@ -45,7 +45,7 @@ enum Chore {
     Seed(seed::SeedArgs),
     /// Measure the speed of this machine and of Cartwright on it
     Bench(bench::BenchArgs),
-    /// Real servers for tests: PostgreSQL and Kafka
+    /// Real servers for tests: PostgreSQL, Kafka and OpenSearch
     Servers(servers::ServersArgs),
     /// A handler that answers orders without storing them
     #[command(hide = true)]

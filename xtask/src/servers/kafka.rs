@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -15,19 +15,17 @@ use uuid::Uuid;
 
 use super::{
     Server,
+    java::Java,
     process::{self, Process, Running},
     whole,
 };
-use crate::{Failure, cargo::root};
+use crate::Failure;
 
 /// Also in the list of packages; a test compares them.
 const VERSION: &str = "4.1.0";
 
 /// The list of packages, from the workspace's directory.
 const PACKAGES: &str = "xtask/servers/kafka/pom.xml";
-
-/// What this version of Kafka needs.
-const OLDEST_JAVA: u32 = 17;
 
 /// How long a server on this machine may take to answer one question.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -47,66 +45,38 @@ appender.out.layout.pattern = %d %p %m (%c)%n
 
 /// Kafka in this folder.
 pub struct Kafka {
-    dir: PathBuf,
+    java: Java,
 }
 
 impl Kafka {
     /// In this folder, whether it is there or not.
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir }
-    }
-
-    fn pid_file(&self) -> PathBuf {
-        self.dir.join("kafka.pid")
+        Self { java: Java { name: "kafka", dir, version: VERSION, packages: PACKAGES, size: "60 MB" } }
     }
 
     fn settings(&self) -> PathBuf {
-        self.dir.join("server.properties")
+        self.java.dir.join("server.properties")
     }
 
     fn logging(&self) -> PathBuf {
-        self.dir.join("log4j2.properties")
-    }
-
-    fn programs(&self) -> PathBuf {
-        self.dir.join(format!("libs-{VERSION}"))
-    }
-
-    fn download(&self, libs: &Path) -> Result<(), Failure> {
-        let mvn = process::in_path("mvn").ok_or("Maven is missing; on Debian: apt-get install maven")?;
-        eprintln!("kafka: downloading Kafka {VERSION}, 60 MB, only this once");
-        let began = Instant::now();
-        let mut command = Command::new(mvn);
-        command.args(["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime"]);
-        let mut to = std::ffi::OsString::from("-DoutputDirectory=");
-        to.push(libs);
-        process::run(command.arg(to).arg("-f").arg(root().join(PACKAGES)))?;
-        eprintln!("kafka: downloaded after {:.0} s", began.elapsed().as_secs_f64());
-        Ok(())
+        self.java.dir.join("log4j2.properties")
     }
 
     /// Gives the folder of data its identity, without which Kafka does not use it.
     fn format(&self, data: &Path, port: u16) -> Result<(), Failure> {
-        let for_this = self.dir.join("format.properties");
+        let for_this = self.java.dir.join("format.properties");
         fs::write(&for_this, settings(port, data))?;
         let id = URL_SAFE_NO_PAD.encode(Uuid::now_v7().as_bytes());
-        let mut command = self.java("kafka.tools.StorageTool")?;
+        let mut command = self.command("kafka.tools.StorageTool")?;
         process::run(command.args(["format", "-t", &id, "-c"]).arg(&for_this))?;
         Ok(fs::remove_file(for_this)?)
     }
 
-    fn java(&self, class: &str) -> Result<Command, Failure> {
-        let java =
-            process::in_path("java").filter(|java| java_version(java) >= OLDEST_JAVA).ok_or_else(|| {
-                format!(
-                    "Java {OLDEST_JAVA} or newer is missing; on Debian: apt-get install default-jre-headless"
-                )
-            })?;
+    fn command(&self, class: &str) -> Result<Command, Failure> {
         let mut logging = std::ffi::OsString::from("-Dlog4j2.configurationFile=");
         logging.push(self.logging());
-        let mut command = Command::new(java);
-        command.current_dir(&self.dir).arg("-Xmx512m").arg(logging).arg("-cp").arg(self.programs().join("*"));
-        command.arg(class);
+        let mut command = self.java.command()?;
+        command.arg(logging).arg(class);
         Ok(command)
     }
 }
@@ -117,8 +87,7 @@ impl Server for Kafka {
     }
 
     fn running(&self) -> Option<Running> {
-        let text = fs::read_to_string(self.pid_file()).ok()?;
-        Running::parse(&text, 1).filter(|running| running.process.runs_with(&self.settings()))
+        self.java.running(&self.settings())
     }
 
     fn answers(&self, port: u16) -> bool {
@@ -126,9 +95,9 @@ impl Server for Kafka {
     }
 
     fn prepare(&self, port: u16) -> Result<Command, Failure> {
-        let mut command = self.java("kafka.Kafka")?; // before the long download
-        fs::create_dir_all(&self.dir)?;
-        whole(&self.programs(), |libs| self.download(libs))?;
+        let mut command = self.command("kafka.Kafka")?; // before the long download
+        fs::create_dir_all(&self.java.dir)?;
+        self.java.download()?;
         fs::write(self.logging(), LOGGING)?;
         whole(&self.data(), |data| self.format(data, port))?;
         fs::write(self.settings(), settings(port, &self.data()))?;
@@ -137,7 +106,7 @@ impl Server for Kafka {
     }
 
     fn started(&self, running: &Running) -> Result<(), Failure> {
-        Ok(fs::write(self.pid_file(), running.text())?)
+        self.java.started(running)
     }
 
     fn stop(&self, process: &Process) -> Result<(), Failure> {
@@ -145,11 +114,11 @@ impl Server for Kafka {
     }
 
     fn data(&self) -> PathBuf {
-        self.dir.join("data")
+        self.java.dir.join("data")
     }
 
     fn log(&self) -> PathBuf {
-        self.dir.join("server.log")
+        self.java.dir.join("server.log")
     }
 }
 
@@ -184,18 +153,6 @@ fn settings(port: u16, data: &Path) -> String {
     )
 }
 
-/// 0 if it can't be told.
-fn java_version(java: &Path) -> u32 {
-    let said = Command::new(java).arg("-version").output();
-    said.ok().and_then(|said| java_version_in(&String::from_utf8_lossy(&said.stderr))).unwrap_or_default()
-}
-
-/// 17 in `openjdk version "17.0.15" 2025-04-15`.
-fn java_version_in(said: &str) -> Option<u32> {
-    let version = said.split('"').nth(1)?;
-    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
 /// How many brokers take part, by what the one on this port says; a broker that is still getting ready counts for none.
 fn brokers(port: u16) -> std::io::Result<Option<u32>> {
     let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), PATIENCE)?;
@@ -224,6 +181,7 @@ fn brokers_in(answer: &[u8]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cargo::root;
 
     #[test]
     fn the_list_of_packages_has_this_version() {
@@ -246,14 +204,6 @@ mod tests {
     }
 
     #[test]
-    fn javas_version_is_read() {
-        assert_eq!(java_version_in("openjdk version \"17.0.15\" 2025-04-15\n"), Some(17));
-        assert_eq!(java_version_in("openjdk version \"25-ea\" 2025-09-16\n"), Some(25));
-        assert_eq!(java_version_in("java version \"1.8.0_402\"\n"), Some(1));
-        assert_eq!(java_version_in("no such file"), None);
-    }
-
-    #[test]
     fn a_broker_is_ready_once_it_counts_itself() {
         let answer = [&[0, 0, 0, NUMBER, 0, 0, 0, 1, 0, 0, 0, 1, 0, 9][..], b"127.0.0.1"].concat();
         assert_eq!(brokers_in(&answer), Some(1));
@@ -261,16 +211,5 @@ mod tests {
         assert_eq!(brokers_in(b"HTTP/1.1 400"), None);
         assert_eq!(brokers_in(&[]), None);
         assert_eq!(usize::from(QUESTION[3]), QUESTION.len() - 4);
-    }
-
-    #[test]
-    fn what_is_noted_is_read_again() {
-        let running = Running { process: Process::new(4711), port: 29092 };
-        assert_eq!(Running::parse(&running.text(), 1), Some(running));
-        assert!(
-            ["", "4711", "x\n29092", "0\n29092", "4711\n70000"]
-                .iter()
-                .all(|text| Running::parse(text, 1).is_none())
-        );
     }
 }

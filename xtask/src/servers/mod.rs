@@ -1,9 +1,11 @@
-//! `cargo xtask servers`: a real PostgreSQL and a real Kafka for tests, without containers.
+//! `cargo xtask servers`: a real PostgreSQL, Kafka and OpenSearch for tests, without containers.
 //!
 //! They run on 127.0.0.1, each on a port of its own, and outlive the command and the checkout: all checkouts of a user
 //! share them, and what was downloaded once stays.
 
+mod java;
 mod kafka;
+mod opensearch;
 mod place;
 mod postgres;
 mod process;
@@ -59,9 +61,11 @@ enum Action {
 enum Name {
     Postgres,
     Kafka,
+    #[value(name = "opensearch")]
+    OpenSearch,
 }
 
-const ALL: [Name; 2] = [Name::Postgres, Name::Kafka];
+const ALL: [Name; 3] = [Name::Postgres, Name::Kafka, Name::OpenSearch];
 
 /// Starts, stops or shows them.
 ///
@@ -119,6 +123,7 @@ impl Name {
         match self {
             Self::Postgres => "postgres",
             Self::Kafka => "kafka",
+            Self::OpenSearch => "opensearch",
         }
     }
 
@@ -127,6 +132,7 @@ impl Name {
         match self {
             Self::Postgres => "CARTWRIGHT_TEST_POSTGRES",
             Self::Kafka => "CARTWRIGHT_TEST_KAFKA",
+            Self::OpenSearch => "CARTWRIGHT_TEST_SEARCH",
         }
     }
 
@@ -135,6 +141,7 @@ impl Name {
         match self {
             Self::Postgres => "CARTWRIGHT_SERVERS_POSTGRES_PORT",
             Self::Kafka => "CARTWRIGHT_SERVERS_KAFKA_PORT",
+            Self::OpenSearch => "CARTWRIGHT_SERVERS_OPENSEARCH_PORT",
         }
     }
 
@@ -143,6 +150,7 @@ impl Name {
         match self {
             Self::Postgres => 25432,
             Self::Kafka => 29092,
+            Self::OpenSearch => 29200,
         }
     }
 
@@ -156,11 +164,11 @@ impl Name {
         }
     }
 
-    /// All that it takes: Kafka's controller has the one above.
+    /// All that it takes: Kafka's controller and OpenSearch's transport have the one above.
     fn ports(self, port: u16) -> RangeInclusive<u16> {
         match self {
             Self::Postgres => port..=port,
-            Self::Kafka => port..=port.saturating_add(1),
+            Self::Kafka | Self::OpenSearch => port..=port.saturating_add(1),
         }
     }
 
@@ -169,6 +177,7 @@ impl Name {
         match self {
             Self::Postgres => format!("postgres://{}@127.0.0.1:{port}/postgres", postgres::USER),
             Self::Kafka => format!("127.0.0.1:{port}"),
+            Self::OpenSearch => format!("http://127.0.0.1:{port}"),
         }
     }
 
@@ -177,6 +186,7 @@ impl Name {
         match self {
             Self::Postgres => Box::new(postgres::Postgres::new(dir)),
             Self::Kafka => Box::new(kafka::Kafka::new(dir)),
+            Self::OpenSearch => Box::new(opensearch::OpenSearch::new(dir)),
         }
     }
 }
@@ -270,7 +280,7 @@ mod tests {
     #[test]
     fn all_are_meant_where_none_is_named_and_each_only_once() {
         let names = |names: &[Name]| chosen(names).into_iter().map(Name::text).collect::<Vec<_>>();
-        assert_eq!(names(&[]), ["postgres", "kafka"]);
+        assert_eq!(names(&[]), ["postgres", "kafka", "opensearch"]);
         assert_eq!(names(&[Name::Kafka, Name::Kafka]), ["kafka"]);
     }
 
