@@ -5,10 +5,11 @@
 
 mod aggregations;
 mod check;
-mod dates;
+pub(crate) mod dates;
 mod parameters;
 mod read;
 mod source;
+pub(crate) mod values;
 mod words;
 mod write;
 mod wrong;

@@ -27,7 +27,9 @@ impl SourceFilter {
             Self::All => Some(source),
             Self::Nothing => None,
             Self::Paths { includes, excludes } => Some(match source {
-                Value::Object(object) => Value::Object(Paths { includes, excludes }.object(object, "", false)),
+                Value::Object(object) => {
+                    Value::Object(Paths { includes, excludes }.object(object, "", false))
+                }
                 other => other,
             }),
         }
@@ -65,7 +67,8 @@ impl Paths<'_> {
             }
             Value::Array(items) => {
                 let was_empty = items.is_empty();
-                let kept: Vec<_> = items.into_iter().filter_map(|item| self.value(item, path, whole)).collect();
+                let kept: Vec<_> =
+                    items.into_iter().filter_map(|item| self.value(item, path, whole)).collect();
                 (!kept.is_empty() || (whole && was_empty)).then_some(Value::Array(kept))
             }
             scalar => whole.then_some(scalar),

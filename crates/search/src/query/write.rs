@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Aggregation, Calculation, Edge, Interval, Minimum, Missing, Operator, Order, Query, Request, Sort, SortBy,
-    SourceFilter, TermsKey, Together,
+    Aggregation, Calculation, Edge, Interval, Minimum, Missing, Operator, Order, Query, Request, Sort,
+    SortBy, SourceFilter, TermsKey, Together,
 };
 
 pub(super) fn search(request: &Request) -> Value {
