@@ -1,11 +1,13 @@
 //! Orders as documents that can be searched: a read model, which can be made anew from the stores at any time.
 //!
+//! * [`elastic`]: an index on a search server.
 //! * [`fields`]: what of a document can be searched.
 //! * [`port`]: what the server needs of an index, whichever it is.
 //! * [`query`]: what can be asked of it.
 
 #![deny(missing_docs)]
 
+pub mod elastic;
 pub mod fields;
 pub mod port;
 pub mod query;

@@ -31,6 +31,9 @@ const MAX_TRIES: usize = 3;
 /// How much of an answer is shown that is not understood.
 const SHOWN: usize = 300;
 
+/// An aggregation that asks for too much: the request's fault, although OpenSearch answers 503.
+pub(super) const TOO_MANY_BUCKETS: &str = "too_many_buckets_exception";
+
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Bulk requests are lines of JSON.
@@ -92,8 +95,13 @@ impl Nodes {
             }
             match request.send().await {
                 Ok(response) => match read(response).await {
-                    Ok(answer) if can_not_now(answer.status) => last = self.rest(node, &answer.reason()),
-                    Ok(answer) => return node.awake(answer),
+                    Ok(None) => {
+                        let problem =
+                            format!("an answer of more than {MAX_ANSWER} bytes; ask for fewer documents");
+                        return Err(Error::Refused(problem));
+                    }
+                    Ok(Some(answer)) if answer.another_may_know() => last = self.rest(node, &answer.reason()),
+                    Ok(Some(answer)) => return node.awake(answer),
                     Err(reason) => last = self.rest(node, &reason),
                 },
                 Err(error) => last = self.rest(node, &all_of(&error)),
@@ -106,7 +114,8 @@ impl Nodes {
     fn in_turn(&self) -> Vec<&Node> {
         let turn = self.turn.fetch_add(1, Relaxed);
         let (now, count) = (Instant::now(), self.nodes.len());
-        let mut nodes: Vec<_> = (0..count).filter_map(|step| self.nodes.get(turn.wrapping_add(step) % count)).collect();
+        let mut nodes: Vec<_> =
+            (0..count).filter_map(|step| self.nodes.get(turn.wrapping_add(step) % count)).collect();
         nodes.sort_by_key(|node| node.until(now));
         nodes.truncate(MAX_TRIES);
         nodes
@@ -153,8 +162,9 @@ impl Answer {
         if !self.status.is_success() {
             return Err(self.error());
         }
-        serde_json::from_slice(&self.body)
-            .map_err(|error| Error::Unavailable(format!("its answer is not understood: {error}: {}", self.shown())))
+        serde_json::from_slice(&self.body).map_err(|error| {
+            Error::Unavailable(format!("its answer is not understood: {error}: {}", self.shown()))
+        })
     }
 
     /// What an answer means that says no.
@@ -164,18 +174,27 @@ impl Answer {
             StatusCode::UNAUTHORIZED => {
                 Error::Refused(format!("{reason}; check the user and password, or the API key"))
             }
-            StatusCode::FORBIDDEN => Error::Refused(format!("{reason}; check the rights of the user or API key")),
+            StatusCode::FORBIDDEN => {
+                Error::Refused(format!("{reason}; check the rights of the user or API key"))
+            }
             status if status.is_server_error() => Error::Unavailable(reason),
             _ => Error::Refused(reason),
         }
     }
 
+    /// Whether this node, or what stands before it, can't answer now, and another may stand in for it.
+    fn another_may_know(&self) -> bool {
+        let gone = matches!(
+            self.status,
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+        );
+        gone && self.kind().as_deref() != Some(TOO_MANY_BUCKETS)
+    }
+
     /// The server's own name for what is wrong.
     pub(super) fn kind(&self) -> Option<String> {
         let body: Value = serde_json::from_slice(&self.body).ok()?;
-        // What a search fails with stands behind "all shards failed".
-        let cause = body.pointer("/error/root_cause/0/type").or_else(|| body.pointer("/error/type"));
-        cause?.as_str().map(str::to_owned)
+        Some(cause(body.get("error")?).get("type")?.as_str()?.to_owned())
     }
 
     /// The status and the server's own reason.
@@ -191,40 +210,39 @@ impl Answer {
     }
 }
 
+/// What a search fails with stands behind "all shards failed".
+fn cause(error: &Value) -> &Value {
+    let behind = || error.get("caused_by").filter(|by| by.get("type").is_some());
+    error.pointer("/root_cause/0").or_else(behind).unwrap_or(error)
+}
+
 /// What an error object says, the cause rather than what failed because of it.
 pub(super) fn said(error: &Value) -> Option<String> {
     if let Some(text) = error.as_str() {
         return Some(text.to_owned());
     }
-    let cause = error.pointer("/root_cause/0").unwrap_or(error);
+    let cause = cause(error);
     let text = |of: &Value, key| of.get(key).and_then(Value::as_str).map(str::to_owned);
     let mut told = text(cause, "type")?;
     if let Some(reason) = text(cause, "reason") {
         let _ = write!(told, ": {reason}"); // writing to a string does not fail
     }
-    if let Some(reason) = error.get("caused_by").and_then(|by| text(by, "reason")) {
+    if let Some(reason) = cause.get("caused_by").and_then(|by| text(by, "reason")) {
         let _ = write!(told, " ({reason})");
     }
     Some(told)
 }
 
-/// A node, or what stands before it, that another may stand in for.
-fn can_not_now(status: StatusCode) -> bool {
-    matches!(
-        status,
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
-    )
-}
-
-async fn read(mut response: Response) -> Result<Answer, String> {
+/// `None`: it is too large.
+async fn read(mut response: Response) -> Result<Option<Answer>, String> {
     let (status, mut body) = (response.status(), Vec::new());
     while let Some(part) = response.chunk().await.map_err(|error| all_of(&error))? {
         if body.len() + part.len() > MAX_ANSWER {
-            return Err(format!("its answer is larger than {MAX_ANSWER} bytes; ask for fewer documents"));
+            return Ok(None);
         }
         body.extend_from_slice(&part);
     }
-    Ok(Answer { status, body })
+    Ok(Some(Answer { status, body }))
 }
 
 /// An error with its causes, without the URL, which is told anyway.

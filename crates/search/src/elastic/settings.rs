@@ -107,7 +107,8 @@ pub(super) fn bases(settings: &Settings) -> Result<Vec<Url>, SettingsError> {
 
 /// The text is not shown where it may hold a password.
 fn base(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("must be URLs such as https://search:9200: {error}"))?;
+    let url =
+        Url::parse(text).map_err(|error| format!("must be URLs such as https://search:9200: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err("must begin with http:// or https:// and name a host".to_owned());
     }
@@ -172,10 +173,13 @@ fn certificates(file: &PathBuf) -> Result<Vec<Certificate>, SettingsError> {
     let failed = |problem: String| wrong("ca_file", format!("{}: {problem}", file.display()));
     let size = fs::metadata(file).map_err(|error| failed(format!("can't be read: {error}")))?.len();
     if size > MAX_CA_BYTES {
-        return Err(failed(format!("is larger than {MAX_CA_BYTES} bytes; it must be a PEM file of certificates")));
+        return Err(failed(format!(
+            "is larger than {MAX_CA_BYTES} bytes; it must be a PEM file of certificates"
+        )));
     }
     let text = fs::read(file).map_err(|error| failed(format!("can't be read: {error}")))?;
-    let found = Certificate::from_pem_bundle(&text).map_err(|error| failed(format!("is no PEM file: {error}")))?;
+    let found =
+        Certificate::from_pem_bundle(&text).map_err(|error| failed(format!("is no PEM file: {error}")))?;
     if found.is_empty() {
         return Err(failed("holds no certificate; it must be a PEM file of certificates".to_owned()));
     }
@@ -200,7 +204,9 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_without_secrets() {
         assert!(problem(|s| s.urls.clear()).starts_with("urls must name"));
-        assert!(problem(|s| s.urls = vec!["search:9200".to_owned()]).starts_with("urls must begin with http"));
+        assert!(
+            problem(|s| s.urls = vec!["search:9200".to_owned()]).starts_with("urls must begin with http")
+        );
         let told = problem(|s| s.urls = vec!["http://me:geheim@search:9200".to_owned()]);
         assert!(told.contains("set user and password") && !told.contains("geheim"), "{told}");
         for name in ["", "Orders", "-orders", "a/b", "a,b", "a*", "é"] {
@@ -215,8 +221,7 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         let secret = |text: &str| text.to_owned();
-        let settings =
-            Settings { password: secret("geheim"), api_key: secret("auch geheim"), ..settings() };
+        let settings = Settings { password: secret("geheim"), api_key: secret("auch geheim"), ..settings() };
         let shown = format!("{settings:?}");
         assert!(!shown.contains("geheim") && shown.contains("orders-v1"), "{shown}");
     }
