@@ -1,0 +1,7 @@
+//! One test binary for the adapters: the contract on each of them, what only one of them promises, and both compared.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
+
+mod remote;
+mod remote_server;
+mod remote_troubles;
