@@ -1,6 +1,7 @@
 //! Orders as documents that can be searched: a read model, which can be made anew from the stores at any time.
 //!
 //! * [`elastic`]: an index on a search server.
+//! * [`embedded`]: the port on tantivy, in a directory of this machine.
 //! * [`fields`]: what of a document can be searched.
 //! * [`port`]: what the server needs of an index, whichever it is.
 //! * [`query`]: what can be asked of it.
@@ -8,6 +9,7 @@
 #![deny(missing_docs)]
 
 pub mod elastic;
+pub mod embedded;
 pub mod fields;
 pub mod port;
 pub mod query;

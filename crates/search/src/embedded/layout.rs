@@ -1,0 +1,268 @@
+//! How documents lie in the embedded index: the schema that follows from the fields, and a document in it.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+use tantivy::{
+    TantivyDocument,
+    schema::{
+        Field, IndexRecordOption, NumericOptions, STORED, Schema, TextFieldIndexing, TextOptions,
+    },
+    tokenizer::{TextAnalyzer, TokenizerManager},
+};
+
+use super::words::Words;
+use crate::{
+    fields::{EVERYTHING, FIELDS, IGNORE_ABOVE, Kind, MAX_KEYWORD_BYTES},
+    port::Document,
+    query::{Round, dates, values},
+};
+
+/// Longer ids are refused, as Elasticsearch does.
+const MAX_ID_BYTES: usize = 512;
+
+/// The name under which the index knows how to cut texts into words.
+const WORDS: &str = "words";
+
+/// Where in the index a field of documents lies.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// The index's field.
+    pub(super) field: Field,
+    /// Its name, by which its column is found.
+    pub(super) name: String,
+    /// How it is searched.
+    pub(super) kind: Kind,
+}
+
+/// How documents lie in the index.
+pub(super) struct Layout {
+    pub(super) schema: Schema,
+    /// The document's id.
+    pub(super) id: Field,
+    /// Its version.
+    pub(super) version: Field,
+    /// Its JSON.
+    pub(super) source: Field,
+    /// The paths of those texts that a document has.
+    pub(super) present: Field,
+    places: HashMap<String, Place>,
+}
+
+pub(super) const ID: &str = "_id";
+pub(super) const VERSION: &str = "_version";
+const SOURCE: &str = "_source";
+const PRESENT: &str = "_present";
+
+impl Layout {
+    pub(super) fn new() -> Self {
+        let mut builder = Schema::builder();
+        let id = builder.add_text_field(ID, exact());
+        let version = builder.add_u64_field(VERSION, NumericOptions::default().set_fast());
+        let source = builder.add_bytes_field(SOURCE, STORED);
+        let present = builder.add_text_field(PRESENT, exact_only_searched());
+        let mut places = HashMap::new();
+        let mut add = |path: String, kind: Kind| {
+            // A dot has a meaning of its own in the index's names.
+            let name = path.replace('.', "/");
+            let field = match kind {
+                Kind::Keyword => builder.add_text_field(&name, exact()),
+                Kind::Text => builder.add_text_field(&name, by_words()),
+                Kind::Long | Kind::Date | Kind::Boolean => {
+                    builder.add_i64_field(&name, NumericOptions::default().set_fast())
+                }
+            };
+            places.insert(path, Place { field, name, kind });
+        };
+        for field in FIELDS {
+            add(field.path.to_owned(), field.kind);
+            if field.kind == Kind::Text {
+                add(format!("{}.keyword", field.path), Kind::Keyword);
+            }
+        }
+        add(EVERYTHING.to_owned(), Kind::Text);
+        Self { schema: builder.build(), id, version, source, present, places }
+    }
+
+    /// Where a path of a request leads; `None`: it is not mapped.
+    pub(super) fn place(&self, path: &str) -> Option<&Place> {
+        self.places.get(path)
+    }
+
+    /// The places of what lies within an object, such as `events`.
+    pub(super) fn within(&self, object: &str) -> impl Iterator<Item = &Place> {
+        let inside = move |path: &str| path.strip_prefix(object).is_some_and(|rest| rest.starts_with('.'));
+        FIELDS.iter().filter(move |field| inside(field.path)).filter_map(|field| self.place(field.path))
+    }
+
+    /// A document as it is written, or why it can't be.
+    pub(super) fn document(&self, document: &Document) -> Result<TantivyDocument, String> {
+        if document.id.is_empty() || document.id.len() > MAX_ID_BYTES {
+            return Err(format!("its id must have 1 to {MAX_ID_BYTES} bytes, but has {}", document.id.len()));
+        }
+        let source: Value =
+            serde_json::from_slice(&document.source).map_err(|error| format!("it is not JSON: {error}"))?;
+        if !source.is_object() {
+            return Err("it is not a JSON object".to_owned());
+        }
+        let mut written = TantivyDocument::new();
+        written.add_text(self.id, &document.id);
+        written.add_u64(self.version, document.version);
+        written.add_bytes(self.source, &document.source);
+        let mut filling = Filling { layout: self, written, everything: false };
+        for field in FIELDS {
+            let mut found = Vec::new();
+            collect(&source, field.path, &mut found).map_err(|reason| format!("[{}]: {reason}", field.path))?;
+            for value in &found {
+                filling
+                    .add(field.path, field.kind, field.everywhere, value)
+                    .map_err(|reason| format!("[{}]: {reason}", field.path))?;
+            }
+            if field.kind == Kind::Text && !found.is_empty() {
+                filling.written.add_text(self.present, field.path);
+            }
+        }
+        if filling.everything {
+            filling.written.add_text(self.present, EVERYTHING);
+        }
+        Ok(filling.written)
+    }
+}
+
+/// A document while its fields are written.
+struct Filling<'a> {
+    layout: &'a Layout,
+    written: TantivyDocument,
+    everything: bool,
+}
+
+impl Filling<'_> {
+    fn add(&mut self, path: &str, kind: Kind, everywhere: bool, value: &Value) -> Result<(), String> {
+        let Some(place) = self.layout.place(path) else { return Ok(()) };
+        let text = values::text(value).ok_or_else(|| format!("{} has no object", kind.name()))?;
+        match kind {
+            Kind::Keyword => {
+                bounded(&text)?;
+                self.written.add_text(place.field, &text);
+            }
+            Kind::Text => {
+                self.written.add_text(place.field, &text);
+                let exact = self.layout.place(&format!("{path}.keyword"));
+                if let Some(exact) = exact.filter(|_| utf16_length(&text) <= IGNORE_ABOVE) {
+                    self.written.add_text(exact.field, &text);
+                }
+            }
+            Kind::Long | Kind::Date | Kind::Boolean => {
+                let number = number(kind, value, &text).ok_or_else(|| {
+                    format!("failed to parse field of type [{}]: [{text}] is none", kind.name())
+                })?;
+                self.written.add_i64(place.field, number);
+            }
+        }
+        if everywhere {
+            self.everything = true;
+            if let Some(place) = self.layout.place(EVERYTHING) {
+                self.written.add_text(place.field, &text);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn number(kind: Kind, value: &Value, text: &str) -> Option<i64> {
+    match (kind, value) {
+        (Kind::Long, Value::Number(number)) => values::whole(number),
+        (Kind::Long, Value::String(text)) => values::whole_text(text),
+        (Kind::Date, Value::String(_) | Value::Number(_)) => dates::instant(text, Round::Down),
+        (Kind::Boolean, Value::Bool(_) | Value::String(_)) => values::boolean(text),
+        _ => None,
+    }
+}
+
+fn bounded(text: &str) -> Result<(), String> {
+    if text.len() <= MAX_KEYWORD_BYTES {
+        return Ok(());
+    }
+    Err(format!("a keyword has at most {MAX_KEYWORD_BYTES} bytes, but this one has {}", text.len()))
+}
+
+fn utf16_length(text: &str) -> usize {
+    if text.len() <= IGNORE_ABOVE { text.len() } else { text.encode_utf16().count() }
+}
+
+/// The values under a path, through objects and lists; nulls are none.
+fn collect<'a>(value: &'a Value, path: &str, found: &mut Vec<&'a Value>) -> Result<(), String> {
+    match (value, path.is_empty()) {
+        (Value::Null, _) => {}
+        (Value::Array(items), _) => items.iter().try_for_each(|item| collect(item, path, found))?,
+        (_, true) => found.push(value),
+        (Value::Object(object), false) => {
+            let (key, rest) = path.split_once('.').unwrap_or((path, ""));
+            if let Some(value) = object.get(key) {
+                collect(value, rest, found)?;
+            }
+        }
+        (Value::Bool(_) | Value::Number(_) | Value::String(_), false) => {
+            return Err(format!("there is {value} where an object should be"));
+        }
+    }
+    Ok(())
+}
+
+/// What cuts texts into words in an index.
+pub(super) fn tokenizers() -> TokenizerManager {
+    let tokenizers = TokenizerManager::default();
+    tokenizers.register(WORDS, TextAnalyzer::builder(Words::default()).build());
+    tokenizers
+}
+
+fn exact() -> TextOptions {
+    exact_only_searched().set_fast("raw")
+}
+
+fn exact_only_searched() -> TextOptions {
+    let indexing = TextFieldIndexing::default()
+        .set_tokenizer("raw")
+        .set_index_option(IndexRecordOption::Basic)
+        .set_fieldnorms(false);
+    TextOptions::default().set_indexing_options(indexing)
+}
+
+fn by_words() -> TextOptions {
+    let indexing = TextFieldIndexing::default()
+        .set_tokenizer(WORDS)
+        .set_index_option(IndexRecordOption::WithFreqsAndPositions)
+        .set_fieldnorms(true);
+    TextOptions::default().set_indexing_options(indexing)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn refused(source: Value) -> String {
+        let document = Document { id: "a".into(), version: 1, source: source.to_string().into_bytes() };
+        Layout::new().document(&document).err().unwrap_or_else(|| panic!("{source} is taken"))
+    }
+
+    #[test]
+    fn documents_that_no_field_can_hold_are_refused_with_the_field() {
+        assert!(refused(json!([])).contains("object"));
+        assert!(refused(json!({"total": "many"})).starts_with("[total]: failed to parse field of type [long]"));
+        assert!(refused(json!({"createdAt": "soon"})).starts_with("[createdAt]"));
+        assert!(refused(json!({"onHold": 1})).starts_with("[onHold]"));
+        assert!(refused(json!({"country": {"code": "US"}})).starts_with("[country]"));
+        assert!(refused(json!({"events": "none"})).starts_with("[events.type]"));
+        assert!(refused(json!({"number": "x".repeat(32_767)})).starts_with("[number]"));
+    }
+
+    #[test]
+    fn values_are_found_through_objects_and_lists() {
+        let source = json!({"events": [{"type": "a"}, {"type": ["b", null, "c"]}, {}, null]});
+        let mut found = Vec::new();
+        collect(&source, "events.type", &mut found).unwrap();
+        assert_eq!(found, [&json!("a"), &json!("b"), &json!("c")]);
+    }
+}

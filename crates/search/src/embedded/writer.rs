@@ -1,0 +1,190 @@
+//! Writes documents into one index.
+
+use std::collections::HashMap;
+
+use tantivy::{
+    DocSet, IndexWriter, TERMINATED, TantivyDocument, TantivyError, Term,
+    columnar::Column,
+    index::SegmentReader,
+    indexer::LogMergePolicy,
+    schema::IndexRecordOption,
+};
+
+use super::{
+    failed,
+    layout::{Layout, VERSION},
+    slot::{Shared, note},
+};
+use crate::port::{Document, Error, Progress, Written};
+
+/// How much is gathered in memory before it is written to disk, for each thread.
+const MEMORY: usize = 32 << 20;
+
+/// How many documents are written between two commits; then one is made anyway, so that what is remembered of them has an
+/// end.
+const MAX_UNCOMMITTED: usize = 50_000;
+
+/// A part of the index in which so much is outdated is written anew.
+const MAX_OUTDATED: f32 = 0.3;
+
+/// The one who writes into an index.
+pub(super) struct Writer {
+    slot: Shared,
+    threads: usize,
+    /// Begun anew after an error.
+    writer: Option<IndexWriter>,
+    /// The versions of what is written and not yet committed.
+    uncommitted: HashMap<String, u64>,
+    /// Where the versions of all else are found.
+    committed: Vec<Part>,
+    progress: Option<Progress>,
+}
+
+impl Writer {
+    pub(super) fn new(slot: Shared, threads: usize) -> Result<Self, Error> {
+        let progress = slot.progress().map_err(failed)?;
+        let committed = Vec::new();
+        let mut writer = Self { slot, threads, writer: None, uncommitted: HashMap::new(), committed, progress };
+        // Now, since a second process is to be told at once that this one has the index.
+        writer.begin().map_err(failed)?;
+        Ok(writer)
+    }
+
+    pub(super) fn slot(&self) -> &Shared {
+        &self.slot
+    }
+
+    pub(super) fn progress(&self) -> Option<Progress> {
+        self.progress
+    }
+
+    /// Forgets what was not committed.
+    pub(super) fn give_up(&mut self) {
+        self.writer = None;
+        self.uncommitted.clear();
+        self.committed.clear();
+    }
+
+    pub(super) fn write(&mut self, layout: &Layout, documents: &[Document]) -> Result<Vec<Written>, Error> {
+        let written: Result<_, _> = documents.iter().map(|document| self.write_one(layout, document)).collect();
+        if written.is_err() {
+            self.give_up();
+        }
+        written
+    }
+
+    pub(super) fn commit(&mut self, progress: Option<Progress>) -> Result<(), Error> {
+        let unchanged = progress.is_none() || progress == self.progress;
+        if self.uncommitted.is_empty() && unchanged {
+            return Ok(());
+        }
+        let committed = self.try_commit(progress.or(self.progress));
+        if committed.is_err() {
+            self.give_up();
+        }
+        committed
+    }
+
+    fn write_one(&mut self, layout: &Layout, document: &Document) -> Result<Written, Error> {
+        if self.uncommitted.len() >= MAX_UNCOMMITTED {
+            self.try_commit(self.progress)?;
+        }
+        self.begin().map_err(failed)?;
+        let id = Term::from_field_text(layout.id, &document.id);
+        let known = match self.uncommitted.get(&document.id) {
+            Some(version) => Some(*version),
+            None => newest(&self.committed, layout, &id).map_err(failed)?,
+        };
+        if known.is_some_and(|known| known >= document.version) {
+            return Ok(Written::Older);
+        }
+        let filled = match layout.document(document) {
+            Ok(filled) => filled,
+            Err(reason) => return Ok(Written::Refused(reason)),
+        };
+        let Some(writer) = &self.writer else {
+            return Err(Error::Unavailable("the search index is not open for writing".to_owned()));
+        };
+        if known.is_some() {
+            writer.delete_term(id);
+        }
+        writer.add_document(filled).map_err(failed)?;
+        self.uncommitted.insert(document.id.clone(), document.version);
+        Ok(Written::Stored)
+    }
+
+    fn try_commit(&mut self, progress: Option<Progress>) -> Result<(), Error> {
+        self.begin().map_err(failed)?;
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let mut prepared = writer.prepare_commit().map_err(failed)?;
+        if let Some(progress) = progress {
+            prepared.set_payload(&note(progress)?);
+        }
+        prepared.commit().map_err(failed)?;
+        self.progress = progress;
+        self.uncommitted.clear();
+        self.look().map_err(failed)
+    }
+
+    /// Opens the index for writing, if it is not.
+    fn begin(&mut self) -> Result<(), TantivyError> {
+        if self.writer.is_some() {
+            return Ok(());
+        }
+        let writer: IndexWriter<TantivyDocument> =
+            self.slot.index.writer_with_num_threads(self.threads, self.threads * MEMORY)?;
+        let mut policy = LogMergePolicy::default();
+        policy.set_del_docs_ratio_before_merge(MAX_OUTDATED);
+        writer.set_merge_policy(Box::new(policy));
+        self.writer = Some(writer);
+        self.uncommitted.clear();
+        self.look()
+    }
+
+    /// Has searches, and ourselves, see what is committed.
+    fn look(&mut self) -> Result<(), TantivyError> {
+        self.slot.reader.reload()?;
+        let searcher = self.slot.reader.searcher();
+        self.committed = searcher.segment_readers().iter().map(Part::of).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+}
+
+/// A part of the index that is committed.
+struct Part {
+    reader: SegmentReader,
+    versions: Column<u64>,
+}
+
+impl Part {
+    fn of(reader: &SegmentReader) -> Result<Self, TantivyError> {
+        Ok(Self { reader: reader.clone(), versions: reader.fast_fields().u64(VERSION)? })
+    }
+}
+
+/// The version of the document with this id, if there is one.
+fn newest(parts: &[Part], layout: &Layout, id: &Term) -> Result<Option<u64>, TantivyError> {
+    for part in parts {
+        if let Some(doc) = find(&part.reader, layout, id)? {
+            return Ok(part.versions.first(doc));
+        }
+    }
+    Ok(None)
+}
+
+/// Where in a part of an index the document with this id stands.
+pub(super) fn find(reader: &SegmentReader, layout: &Layout, id: &Term) -> Result<Option<u32>, TantivyError> {
+    let Some(mut postings) =
+        reader.inverted_index(layout.id)?.read_postings(id, IndexRecordOption::Basic)?
+    else {
+        return Ok(None);
+    };
+    let mut doc = postings.doc();
+    while doc != TERMINATED {
+        if !reader.is_deleted(doc) {
+            return Ok(Some(doc));
+        }
+        doc = postings.advance();
+    }
+    Ok(None)
+}
