@@ -6,8 +6,8 @@ use serde_json::Value;
 use tantivy::{
     Term,
     query::{
-        AllQuery, BooleanQuery, ConstScoreQuery, EmptyQuery, ExistsQuery, InvertedIndexRangeQuery, Occur, PhraseQuery,
-        Query as Compiled, RangeQuery, TermQuery, TermSetQuery,
+        AllQuery, BooleanQuery, ConstScoreQuery, EmptyQuery, ExistsQuery, InvertedIndexRangeQuery, Occur,
+        PhraseQuery, Query as Compiled, RangeQuery, TermQuery, TermSetQuery,
     },
     schema::IndexRecordOption,
 };
@@ -87,7 +87,8 @@ impl Compiler<'_> {
         }
         let words = words(&values::text(text).unwrap_or_default());
         if words.len() > MAX_CLAUSES {
-            let reason = format!("a text to match has at most {MAX_CLAUSES} words, but this one has {}", words.len());
+            let reason =
+                format!("a text to match has at most {MAX_CLAUSES} words, but this one has {}", words.len());
             return Err(Wrong::argument(reason));
         }
         let count = words.len();
@@ -210,7 +211,8 @@ impl Compiler<'_> {
             clauses.push((Occur::Should, self.query(query)?));
         }
         let needed_anyway = usize::from(clauses.first().is_some_and(|(occur, _)| *occur == Occur::Should));
-        let needed = together.minimum.map_or(0, |minimum| minimum.of(together.should.len())).max(needed_anyway);
+        let needed =
+            together.minimum.map_or(0, |minimum| minimum.of(together.should.len())).max(needed_anyway);
         if needed > together.should.len() {
             return Ok(nothing());
         }

@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use tantivy::{
     TantivyDocument,
-    schema::{
-        Field, IndexRecordOption, NumericOptions, STORED, Schema, TextFieldIndexing, TextOptions,
-    },
+    schema::{Field, IndexRecordOption, NumericOptions, STORED, Schema, TextFieldIndexing, TextOptions},
     tokenizer::{TextAnalyzer, TokenizerManager},
 };
 
@@ -112,7 +110,8 @@ impl Layout {
         let mut filling = Filling { layout: self, written, everything: false };
         for field in FIELDS {
             let mut found = Vec::new();
-            collect(&source, field.path, &mut found).map_err(|reason| format!("[{}]: {reason}", field.path))?;
+            collect(&source, field.path, &mut found)
+                .map_err(|reason| format!("[{}]: {reason}", field.path))?;
             for value in &found {
                 filling
                     .add(field.path, field.kind, field.everywhere, value)
@@ -250,7 +249,9 @@ mod tests {
     #[test]
     fn documents_that_no_field_can_hold_are_refused_with_the_field() {
         assert!(refused(json!([])).contains("object"));
-        assert!(refused(json!({"total": "many"})).starts_with("[total]: failed to parse field of type [long]"));
+        assert!(
+            refused(json!({"total": "many"})).starts_with("[total]: failed to parse field of type [long]")
+        );
         assert!(refused(json!({"createdAt": "soon"})).starts_with("[createdAt]"));
         assert!(refused(json!({"onHold": 1})).starts_with("[onHold]"));
         assert!(refused(json!({"country": {"code": "US"}})).starts_with("[country]"));

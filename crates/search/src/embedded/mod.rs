@@ -155,7 +155,11 @@ impl Inner {
         self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn with_writer<T>(&self, aim: Aim, work: impl FnOnce(&mut Writer) -> Result<T, Error>) -> Result<T, Error> {
+    fn with_writer<T>(
+        &self,
+        aim: Aim,
+        work: impl FnOnce(&mut Writer) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         match aim {
             Aim::Live => work(&mut self.live_writer()),
             Aim::Next => work(self.next_writer().as_mut().ok_or_else(no_next)?),

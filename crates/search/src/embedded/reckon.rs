@@ -305,11 +305,7 @@ fn merge_all(
     Ok(())
 }
 
-fn answers(
-    aggregations: &[(String, Aggregation)],
-    sums: Vec<Sum>,
-    left: &mut usize,
-) -> Result<Value, Wrong> {
+fn answers(aggregations: &[(String, Aggregation)], sums: Vec<Sum>, left: &mut usize) -> Result<Value, Wrong> {
     let mut all = Map::new();
     for ((name, one), sum) in aggregations.iter().zip(sums) {
         all.insert(name.clone(), answer(one, sum, left)?);
@@ -359,7 +355,9 @@ fn shown(
         if let Key::Number(number) = key {
             match kind {
                 Some(Kind::Date) => drop(shown.insert("key_as_string".to_owned(), json!(iso_text(number)))),
-                Some(Kind::Boolean) => drop(shown.insert("key_as_string".to_owned(), json!((number != 0).to_string()))),
+                Some(Kind::Boolean) => {
+                    drop(shown.insert("key_as_string".to_owned(), json!((number != 0).to_string())))
+                }
                 Some(Kind::Keyword | Kind::Text | Kind::Long) | None => {}
             }
         }

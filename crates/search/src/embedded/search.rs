@@ -29,7 +29,12 @@ pub(super) struct Place {
 }
 
 /// Searches. `now` is in milliseconds.
-pub(super) fn search(layout: &Layout, searcher: &Searcher, request: &Request, now: i64) -> Result<Found, Error> {
+pub(super) fn search(
+    layout: &Layout,
+    searcher: &Searcher,
+    request: &Request,
+    now: i64,
+) -> Result<Found, Error> {
     let query = compile(layout, &request.query, now)?;
     let mut found = Found::default();
     let reckoning = if request.aggregations.is_empty() {

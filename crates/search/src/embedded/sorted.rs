@@ -53,12 +53,16 @@ impl<'a> Sorting<'a> {
 
     /// Begins with a part of the index.
     pub(super) fn part(&self, layout: &Layout, reader: &SegmentReader) -> Result<Part<'a>, TantivyError> {
-        let columns = self.sorts.iter().map(|sort| Values::of(sort, layout, reader)).collect::<Result<Vec<_>, _>>()?;
+        let columns =
+            self.sorts.iter().map(|sort| Values::of(sort, layout, reader)).collect::<Result<Vec<_>, _>>()?;
         let after = match self.after {
             None => None,
             Some(after) => {
                 let keys = self.sorts.iter().zip(&columns).zip(after);
-                Some(keys.map(|((sort, column), value)| column.after(sort, value)).collect::<Result<_, _>>()?)
+                Some(
+                    keys.map(|((sort, column), value)| column.after(sort, value))
+                        .collect::<Result<_, _>>()?,
+                )
             }
         };
         let ids = reader.fast_fields().str(ID)?;

@@ -3,11 +3,8 @@
 use std::collections::HashMap;
 
 use tantivy::{
-    DocSet, IndexWriter, TERMINATED, TantivyDocument, TantivyError, Term,
-    columnar::Column,
-    index::SegmentReader,
-    indexer::LogMergePolicy,
-    schema::IndexRecordOption,
+    DocSet, IndexWriter, TERMINATED, TantivyDocument, TantivyError, Term, columnar::Column,
+    index::SegmentReader, indexer::LogMergePolicy, schema::IndexRecordOption,
 };
 
 use super::{
@@ -44,7 +41,8 @@ impl Writer {
     pub(super) fn new(slot: Shared, threads: usize) -> Result<Self, Error> {
         let progress = slot.progress().map_err(failed)?;
         let committed = Vec::new();
-        let mut writer = Self { slot, threads, writer: None, uncommitted: HashMap::new(), committed, progress };
+        let mut writer =
+            Self { slot, threads, writer: None, uncommitted: HashMap::new(), committed, progress };
         // Now, since a second process is to be told at once that this one has the index.
         writer.begin().map_err(failed)?;
         Ok(writer)
@@ -66,7 +64,8 @@ impl Writer {
     }
 
     pub(super) fn write(&mut self, layout: &Layout, documents: &[Document]) -> Result<Vec<Written>, Error> {
-        let written: Result<_, _> = documents.iter().map(|document| self.write_one(layout, document)).collect();
+        let written: Result<_, _> =
+            documents.iter().map(|document| self.write_one(layout, document)).collect();
         if written.is_err() {
             self.give_up();
         }
@@ -174,8 +173,7 @@ fn newest(parts: &[Part], layout: &Layout, id: &Term) -> Result<Option<u64>, Tan
 
 /// Where in a part of an index the document with this id stands.
 pub(super) fn find(reader: &SegmentReader, layout: &Layout, id: &Term) -> Result<Option<u32>, TantivyError> {
-    let Some(mut postings) =
-        reader.inverted_index(layout.id)?.read_postings(id, IndexRecordOption::Basic)?
+    let Some(mut postings) = reader.inverted_index(layout.id)?.read_postings(id, IndexRecordOption::Basic)?
     else {
         return Ok(None);
     };

@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
+mod contract;
+mod differential;
+mod differential_documents;
+mod differential_requests;
+mod embedded;
 mod remote;
 mod remote_server;
 mod remote_troubles;
