@@ -74,6 +74,10 @@ pub trait Store: Send + Sync {
     /// (numbers count from 1 without gaps).
     async fn history(&self, id: &OrderId, after: u64, limit: usize) -> Result<Vec<Bytes>, StoreError>;
 
+    /// Of each of these orders the newest events that [`history`](Store::history) gives, at most `limit` each, oldest
+    /// first, in the order asked; none for an order that is not there.
+    async fn histories(&self, ids: &[OrderId], limit: usize) -> Result<Vec<Vec<Bytes>>, StoreError>;
+
     /// Takes tasks that are ready at `now`, the longest waiting first, and leases them until `lease_until`.
     async fn claim_tasks(
         &self,

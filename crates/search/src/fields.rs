@@ -94,6 +94,7 @@ pub const FIELDS: &[Field] = &[
     field("correlationId", Kind::Keyword),
     field("createdAt", Kind::Date),
     field("updatedAt", Kind::Date),
+    field("refused", Kind::Keyword),
     field("events.type", Kind::Keyword),
     field("events.at", Kind::Date),
     field("events.id", Kind::Keyword),

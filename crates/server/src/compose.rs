@@ -7,6 +7,7 @@ mod assembly;
 mod listeners;
 mod outside;
 mod roles;
+mod search;
 mod stores;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -41,6 +42,8 @@ pub struct System {
     pub admin: Option<SocketAddr>,
     /// Where older systems are spoken for.
     pub old: Vec<(OldPort, SocketAddr)>,
+    /// The URL of the index that is searched as on a search server.
+    pub search: Option<String>,
     /// What this process does of it.
     pub roles: Roles,
     /// Where the files are.
@@ -143,6 +146,14 @@ pub enum StartError {
     /// How the providers were switched.
     #[error(transparent)]
     Switches(#[from] SwitchError),
+    /// The folder of the search index.
+    #[error(
+        "the search index: {0} (in the folder search of the setting data.dir, which may be removed: it is made anew)"
+    )]
+    Index(#[from] cartwright_search::Error),
+    /// The search server.
+    #[error("the setting search.{0}")]
+    SearchServer(#[from] cartwright_search::elastic::SettingsError),
     /// Another provider than the one that has worked on the open orders.
     #[error(
         "{open_orders} orders are open that {name}.provider = \"{was}\" has worked on; with \"{now}\", what it did for them \
@@ -195,8 +206,7 @@ pub async fn start_with(
     roles.check(config)?;
     let stop_intake = CancellationToken::new();
     let unstarted = stop_intake.clone().drop_guard();
-    let serving =
-        Serving::start(config, Listeners::bind(config, roles.has(Role::Orders)).await?, &stop_intake);
+    let serving = Serving::start(config, Listeners::bind(config, roles).await?, &stop_intake);
     let stores = Stores::open(config, options, &serving).await?;
     let open_orders = stores.orders.stats().await?.open_orders;
     let outside = {
@@ -206,7 +216,8 @@ pub async fn start_with(
     };
     let told = outside.controls.told();
     let held = outside.held.iter().cloned().chain(paused(config, roles)).collect();
-    let mut assembly = Assembly::new(config, roles, outside, stop_intake);
+    let search = search::open(config, roles)?;
+    let mut assembly = Assembly::new(config, roles, outside, search, stop_intake);
     assembly.build(&stores).await?;
     assembly.answer(&serving, &stores, prometheus);
     unstarted.disarm();
@@ -214,6 +225,7 @@ pub async fn start_with(
         address: serving.address,
         admin: serving.admin,
         old: serving.old.clone(),
+        search: serving.search.map(|address| format!("http://{address}/{}", config.search.index)),
         roles: roles.clone(),
         data: config.data.dir.clone(),
         schema: stores.database.map(|database| database.options.schema),

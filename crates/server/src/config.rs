@@ -4,6 +4,7 @@ mod checks;
 mod kafka;
 mod layers;
 mod providers;
+mod search;
 
 use std::{
     collections::HashMap,
@@ -21,6 +22,7 @@ pub use self::{
     kafka::KafkaSettings,
     layers::{Origin, Setting, Wrong, is_secret},
     providers::{Breaker, Provider, ProviderKind, Secret},
+    search::SearchSettings,
 };
 use crate::{
     bus::kafka::Kafka, http::dialects::settings::Settings as Dialects, providers::SimulatedSettings,
@@ -49,6 +51,8 @@ pub struct Config {
     pub admin: Admin,
     /// `[dialects]`
     pub dialects: Dialects,
+    /// `[search]`
+    pub search: SearchSettings,
     /// `[orders]`
     pub orders: OrderLimits,
     /// `[idempotency]`

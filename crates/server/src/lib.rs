@@ -12,5 +12,6 @@ pub mod control;
 pub mod http;
 pub mod providers;
 pub mod redact;
+pub mod search;
 pub mod telemetry;
 pub mod workers;

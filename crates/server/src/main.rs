@@ -6,8 +6,8 @@ mod help_tests;
 use std::process::ExitCode;
 
 use cartwright_server::cli::{
-    EXIT_CODES, backup, completions, config, copy, doctor, events, load, migrate, orders, parked, providers,
-    serve, services, simulate, topics, up, verify, waiting,
+    EXIT_CODES, backup, completions, config, copy, doctor, events, index, load, migrate, orders, parked,
+    providers, serve, services, simulate, topics, up, verify, waiting,
 };
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -54,6 +54,8 @@ enum Command {
     Copy(copy::CopyArgs),
     /// Bring files or database up to what this binary needs, or show what that would change
     Migrate(migrate::MigrateArgs),
+    /// Show how far the search index is, or make it anew
+    Index(index::IndexArgs),
     /// Compare answered orders, stored orders and the providers' ledger
     Verify(verify::VerifyArgs),
     /// Look at everything that a system needs, and say what to do where it is not well
@@ -80,6 +82,7 @@ async fn main() -> ExitCode {
         Command::Restore(args) => backup::restore(&args),
         Command::Copy(args) => copy::run(args).await,
         Command::Migrate(args) => migrate::run(args).await,
+        Command::Index(args) => index::run(args).await,
         Command::Verify(args) => verify::run(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Events(args) => events::run(args).await,

@@ -182,6 +182,15 @@ impl Store for MemoryStore {
         Ok(events.iter().skip(usize::try_from(after).unwrap_or(usize::MAX)).take(limit).cloned().collect())
     }
 
+    async fn histories(&self, ids: &[OrderId], limit: usize) -> Result<Vec<Vec<Bytes>>, StoreError> {
+        let state = self.state();
+        let newest = |id| {
+            let events = state.history.get(id).map(Vec::as_slice).unwrap_or_default();
+            events[events.len().saturating_sub(limit)..].to_vec()
+        };
+        Ok(ids.iter().map(newest).collect())
+    }
+
     async fn claim_tasks(
         &self,
         now: Timestamp,

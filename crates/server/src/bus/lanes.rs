@@ -82,6 +82,36 @@ pub fn shared(
     (Lanes { of: LANES, held }, keep)
 }
 
+/// Does this whenever the one lease of a scope is held here, until told to stop. What is done is dropped where it stands
+/// when the lease goes to another process.
+pub async fn while_held<F: Future<Output = ()>>(
+    store: &PostgresStore,
+    scope: Scope,
+    holder: Uuid,
+    work: impl Fn() -> F,
+    stop: CancellationToken,
+) {
+    let (to, mut held) = watch::channel(false);
+    let hold = |leases: &[Lease]| {
+        to.send_if_modified(|held| std::mem::replace(held, !leases.is_empty()) == leases.is_empty());
+    };
+    let keep = keep(store, scope, holder, 1, hold, stop.clone());
+    let work = async {
+        while held.wait_for(|held| *held).await.is_ok() {
+            tokio::select! {
+                _ = held.wait_for(|held| !held) => {}
+                () = work() => {}
+            }
+        }
+    };
+    tokio::select! {
+        ((), ()) = async { tokio::join!(keep, work) } => {}
+        () = stop.cancelled() => {
+            let _ = timeout(RENEW, store.drop_leases(scope, holder)).await; // else it ends by itself
+        }
+    }
+}
+
 /// Holds its share of so many lanes, and says after each look what is held; gives all up when told to stop.
 pub async fn keep(
     store: &PostgresStore,

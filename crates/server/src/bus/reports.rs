@@ -59,26 +59,7 @@ pub struct Reports {
 impl Reports {
     /// Tells whenever the lease is held here, until told to stop.
     pub async fn run(self, stop: CancellationToken) {
-        let (to, mut held) = watch::channel(false);
-        let hold = |leases: &[cartwright_store::postgres::Lease]| {
-            to.send_if_modified(|held| std::mem::replace(held, !leases.is_empty()) == leases.is_empty());
-        };
-        let keep = lanes::keep(&self.store, Scope::Reports, self.holder, 1, hold, stop.clone());
-        let work = async {
-            while held.wait_for(|held| *held).await.is_ok() {
-                tokio::select! {
-                    _ = held.wait_for(|held| !held) => {}
-                    () = self.tell_for_ever() => {}
-                }
-            }
-        };
-        tokio::select! {
-            ((), ()) = async { tokio::join!(keep, work) } => {}
-            () = stop.cancelled() => {
-                // The next one begins where we noted it; the lease ends by itself.
-                let _ = self.store.drop_leases(Scope::Reports, self.holder).await;
-            }
-        }
+        lanes::while_held(&self.store, Scope::Reports, self.holder, || self.tell_for_ever(), stop).await;
     }
 
     async fn tell_for_ever(&self) {

@@ -12,6 +12,7 @@ pub mod copy;
 pub mod doctor;
 pub mod events;
 mod ids;
+pub mod index;
 pub mod load;
 pub mod migrate;
 mod obstacles;

@@ -22,7 +22,7 @@ use crate::{
     through Kafka, such as CARTWRIGHT__DATABASE__URL=postgres://user:password@host:5432/shop. They may start in any\n\
     order: whoever misses a database or a broker waits for it.")]
 pub struct ServeArgs {
-    /// What this process does: orders, payments, fulfillment, relay
+    /// What this process does: orders, payments, fulfillment, relay, indexer
     #[arg(long = "role", value_name = "ROLES", required = true, value_delimiter = ',')]
     roles: Vec<Role>,
     #[command(flatten)]

@@ -99,7 +99,7 @@ fn welcome(system: &System) {
          \x20 Health     http://{address}/health/ready\n\
          \x20 Metrics    http://{address}/metrics\n\
          {admin}\
-         {}\
+         {}{}\
          \x20 Data       {}\n\
          \x20 {}\n\
          {}{}\
@@ -113,6 +113,7 @@ fn welcome(system: &System) {
          or: cartwright orders place --sample --watch{elsewhere}",
         Paint::stdout().bold("Cartwright"),
         dialects(system),
+        search(system),
         place(system),
         simulated(system.simulated),
         told(&system.told, &undone_at),
@@ -127,6 +128,12 @@ fn dialects(system: &System) -> String {
     }
     let ports: Vec<String> = system.old.iter().map(|(_, address)| address.port().to_string()).collect();
     format!("  Dialects   ports {}: as the older systems of docs/dialects\n", ports.join(", "))
+}
+
+/// Where orders are searched.
+fn search(system: &System) -> String {
+    let line = |url| format!("  Search     {url}/_search?pretty&q=WORDS\n");
+    system.search.as_ref().map(line).unwrap_or_default()
 }
 
 /// Where its data is.

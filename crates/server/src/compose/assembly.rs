@@ -17,7 +17,7 @@ use cartwright_core::{
 use cartwright_store::{
     StoreKind,
     postgres::{
-        PostgresStore,
+        PostgresStore, Scope,
         bell::{Rope, ring},
     },
 };
@@ -46,6 +46,7 @@ use crate::{
         self, About, Api, Component, Serves, Simulated, State,
         dialects::{neighbours::Beside, order_processing, settings::Stays},
     },
+    search::{Search, indexer::Indexer},
     telemetry::{Watched, metrics},
     workers::{
         gauges::Gauges,
@@ -68,6 +69,8 @@ pub struct Assembly {
     config: Config,
     roles: Roles,
     outside: Outside,
+    /// The search index, if this process has to do with it.
+    search: Option<Search>,
     clock: Arc<dyn Clock>,
     /// The halves of old systems that stay, and what is said to them.
     beside: Arc<Beside>,
@@ -114,11 +117,18 @@ struct Started<L: Logic> {
 }
 
 impl Assembly {
-    pub fn new(config: &Config, roles: &Roles, outside: Outside, stop_intake: CancellationToken) -> Self {
+    pub fn new(
+        config: &Config,
+        roles: &Roles,
+        outside: Outside,
+        search: Option<Search>,
+        stop_intake: CancellationToken,
+    ) -> Self {
         Self {
             config: config.clone(),
             roles: roles.clone(),
             outside,
+            search,
             clock: Arc::new(SystemClock::start()),
             beside: Arc::new(Beside::new(config.dialects.clone())),
             holder: Uuid::now_v7(),
@@ -175,6 +185,7 @@ impl Assembly {
             let bus = self.bus(vec![from_orders], database.map(|database| &database.fulfillment));
             self.service(Fulfillment, &stores.fulfillment, bus, heads.fulfillment).await?;
         }
+        self.index(stores, &orders_bell);
         if let (true, Some(database)) = (self.roles.has(Role::Relay), database) {
             self.report(&database.orders, &orders_bell);
             self.relay(events::ORDERS, &database.orders, orders_bell);
@@ -211,6 +222,23 @@ impl Assembly {
             health: self.kafka.clone(),
         };
         self.intake.spawn(vital("relay", relay.run(self.stop_intake.clone())));
+    }
+
+    /// Keeps the search index. One on a search server is kept by one process at a time.
+    fn index(&self, stores: &Stores, head: &watch::Receiver<u64>) {
+        let Some(Search { index, state: Some(state), .. }) = self.search.clone() else { return };
+        let indexer = Indexer::new(stores.orders.clone(), head.clone(), index, state);
+        let (stop, holder) = (self.stop_intake.clone(), self.holder);
+        let shared = stores.database.as_ref().filter(|_| !self.config.search.nodes().is_empty());
+        let shared = shared.map(|database| database.orders.clone());
+        self.intake.spawn(vital("indexer", async move {
+            match shared {
+                Some(store) => {
+                    lanes::while_held(&store, Scope::Index, holder, || indexer.run(), stop).await;
+                }
+                None => until(stop, indexer.run()).await,
+            }
+        }));
     }
 
     /// Tells an old order service that stays how far its orders are.
@@ -403,6 +431,7 @@ impl Assembly {
             controls: self.outside.controls.clone(),
             scenarios: self.outside.scenarios.clone(),
             dialects: self.config.dialects.clone(),
+            search: self.search.clone(),
             metrics: prometheus,
         });
         let admin_here = self.config.admin.enabled && serving.admin.is_none();
@@ -413,7 +442,8 @@ impl Assembly {
             (false, false) => Serves::Health,
         };
         let old = |port| http::old_port(&api, port);
-        serving.answer(http::router(api.clone(), serves), http::router(api.clone(), Serves::Admin), old);
+        let (admin, search) = (http::router(api.clone(), Serves::Admin), http::search_port(&api));
+        serving.answer(http::router(api.clone(), serves), admin, search, old);
     }
 
     /// What health shows.
@@ -442,6 +472,11 @@ impl Assembly {
                 move |trouble| if takes_orders { State::Note(trouble) } else { State::Failing(trouble) };
             let check = move || kafka.trouble().map_or(State::Well, &state);
             components.push(Component { name: http::KAFKA.to_owned(), check: Box::new(check) });
+        }
+        if let Some(state) = self.search.as_ref().and_then(|search| search.state.clone()) {
+            // Nothing but searching needs it.
+            let check = move || state.trouble().map_or(State::Well, State::Note);
+            components.push(Component { name: "search".to_owned(), check: Box::new(check) });
         }
         components.append(&mut self.outside.components);
         components

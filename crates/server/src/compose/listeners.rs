@@ -7,7 +7,10 @@ use futures_util::future::join_all;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::StartError;
+use super::{
+    StartError,
+    roles::{Role, Roles},
+};
 use crate::{
     config::Config,
     http::{
@@ -25,11 +28,14 @@ pub struct Listeners {
     pub api: (TcpListener, SocketAddr),
     pub admin: Option<(TcpListener, SocketAddr)>,
     pub old: Vec<(OldPort, TcpListener, SocketAddr)>,
+    pub search: Option<(TcpListener, SocketAddr)>,
 }
 
 impl Listeners {
-    /// The ports of older systems only where orders are taken; whichever of them can't be had is left out.
-    pub async fn bind(config: &Config, takes_orders: bool) -> Result<Self, StartError> {
+    /// The ports of older systems only where orders are taken, that of a search server where we are one; whichever of them
+    /// can't be had is left out.
+    pub async fn bind(config: &Config, roles: &Roles) -> Result<Self, StartError> {
+        let takes_orders = roles.has(Role::Orders);
         let api = listen("http.listen", ", flag --listen 127.0.0.1:PORT", &config.http.listen).await?;
         let admin = match &*config.admin.listen {
             own if config.admin.enabled && !own.is_empty() => Some(listen("admin.listen", "", own).await?),
@@ -43,16 +49,31 @@ impl Listeners {
             if on.is_empty() {
                 continue;
             }
-            match TcpListener::bind(on).await.and_then(|listener| Ok((listener.local_addr()?, listener))) {
-                Ok((address, listener)) => old.push((*port, listener, address)),
-                Err(error) => tracing::warn!(
-                    "{on} can't be had for {}: {error}. It is left out; the setting {} moves it",
-                    port.dialects().join(", "),
-                    port.setting(),
-                ),
-            }
+            let whose = port.dialects().join(", ");
+            let had = listen_if_possible(on, &whose, port.setting()).await;
+            old.extend(had.map(|(listener, address)| (*port, listener, address)));
         }
-        Ok(Self { api, admin, old })
+        let search = match &*config.search.listen {
+            "" => None,
+            on if roles.has(Role::Indexer) && config.search.nodes().is_empty() => {
+                listen_if_possible(on, "searches", "search.listen").await
+            }
+            _ => None,
+        };
+        Ok(Self { api, admin, old, search })
+    }
+}
+
+/// A port that the system can do without.
+async fn listen_if_possible(on: &str, whose: &str, setting: &str) -> Option<(TcpListener, SocketAddr)> {
+    match TcpListener::bind(on).await.and_then(|listener| Ok((listener.local_addr()?, listener))) {
+        Ok((address, listener)) => Some((listener, address)),
+        Err(error) => {
+            tracing::warn!(
+                "{on} can't be had for {whose}: {error}. It is left out; the setting {setting} moves it"
+            );
+            None
+        }
     }
 }
 
@@ -81,6 +102,9 @@ pub struct Serving {
     /// Where older systems are spoken for.
     pub old: Vec<(OldPort, SocketAddr)>,
     old_routers: Vec<watch::Sender<Router>>,
+    /// Where orders are searched as on a search server.
+    pub search: Option<SocketAddr>,
+    search_router: watch::Sender<Router>,
     /// Ends after it was told to stop.
     pub server: JoinHandle<()>,
 }
@@ -92,39 +116,56 @@ impl Serving {
         let (admin_router, admin_routes) = watch::channel(starting::router(None));
         let (api, address) = listeners.api;
         let (stop, limit) = (stop.clone(), config.http.max_connections);
-        let (mut old, mut old_routers, mut old_served) = (vec![], vec![], vec![]);
+        let (search_router, search_routes) = watch::channel(starting::router(None));
+        let (mut old, mut old_routers, mut beside) = (vec![], vec![], vec![]);
         for (port, listener, address) in listeners.old {
             let (router, routes) = watch::channel(starting::router(None));
             old.push((port, address));
             old_routers.push(router);
-            old_served.push(serve("dialects", listener, routes, limit, Patience::default(), stop.clone()));
+            beside.push(serve("dialects", listener, routes, limit, Patience::default(), stop.clone()));
         }
+        let search = listeners.search.as_ref().map(|(_, address)| *address);
+        beside.extend(listeners.search.map(|(listener, _)| {
+            serve("search", listener, search_routes, limit, Patience::default(), stop.clone())
+        }));
         let main = serve("api", api, routes, limit, Patience::default(), stop.clone());
         let own = listeners.admin.as_ref().map(|(_, address)| *address);
         let admin = listeners.admin.map(|(listener, _)| {
             serve("admin", listener, admin_routes, ADMIN_CONNECTIONS, Patience::default(), stop)
         });
         let server = tokio::spawn(async move {
-            tokio::join!(main, join_all(old_served), async {
+            tokio::join!(main, join_all(beside), async {
                 if let Some(admin) = admin {
                     admin.await;
                 }
             });
         });
-        Self { address, admin: own, api_router, admin_router, old, old_routers, server }
+        Self {
+            address,
+            admin: own,
+            api_router,
+            admin_router,
+            old,
+            old_routers,
+            search,
+            search_router,
+            server,
+        }
     }
 
     /// Says what is waited for.
     pub fn waits_for(&self, what: &str) {
         drop(self.api_router.send_replace(starting::router(Some(what))));
         drop(self.admin_router.send_replace(starting::router(Some(what))));
+        drop(self.search_router.send_replace(starting::router(Some(what))));
         for old in &self.old_routers {
             drop(old.send_replace(starting::router(Some(what))));
         }
     }
 
     /// Answers everything from now on.
-    pub fn answer(&self, api: Router, admin: Router, old: impl Fn(OldPort) -> Router) {
+    pub fn answer(&self, api: Router, admin: Router, search: Router, old: impl Fn(OldPort) -> Router) {
+        drop(self.search_router.send_replace(search));
         for ((port, _), router) in self.old.iter().zip(&self.old_routers) {
             drop(router.send_replace(old(*port)));
         }

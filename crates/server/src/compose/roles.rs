@@ -18,6 +18,8 @@ pub enum Role {
     Fulfillment,
     /// Forwards the journals to Kafka.
     Relay,
+    /// Keeps the search index.
+    Indexer,
 }
 
 /// The roles of a process.
@@ -26,7 +28,7 @@ pub struct Roles(BTreeSet<Role>);
 
 impl Role {
     /// All there are.
-    pub const ALL: [Self; 4] = [Self::Orders, Self::Payments, Self::Fulfillment, Self::Relay];
+    pub const ALL: [Self; 5] = [Self::Orders, Self::Payments, Self::Fulfillment, Self::Relay, Self::Indexer];
 
     /// Its word on the command line.
     pub const fn as_str(self) -> &'static str {
@@ -35,6 +37,7 @@ impl Role {
             Self::Payments => events::PAYMENTS,
             Self::Fulfillment => events::FULFILLMENT,
             Self::Relay => "relay",
+            Self::Indexer => "indexer",
         }
     }
 }
@@ -64,7 +67,11 @@ impl Roles {
 
     /// Everything that a system with these settings has.
     pub fn all(config: &Config) -> Self {
-        Self::new(Role::ALL.into_iter().filter(|role| *role != Role::Relay || config.kafka().is_some()))
+        Self::new(Role::ALL.into_iter().filter(|role| match role {
+            Role::Relay => config.kafka().is_some(),
+            Role::Indexer => config.search.enabled,
+            Role::Orders | Role::Payments | Role::Fulfillment => true,
+        }))
     }
 
     /// Whether this one is among them.
@@ -89,6 +96,14 @@ impl Roles {
                 let why =
                     "without kafka.brokers the services read each other's journals, and nothing is forwarded";
                 Err(StartError::Role { role: Role::Relay, why })
+            }
+            _ if self.has(Role::Indexer) && !config.search.enabled => {
+                Err(StartError::Role { role: Role::Indexer, why: "search.enabled is false" })
+            }
+            _ if self.has(Role::Indexer) && config.search.nodes().is_empty() && !self.has(Role::Orders) => {
+                let why = "without search.url the index is in this process, where nobody could search it: add the role \
+                    orders, or set search.url";
+                Err(StartError::Role { role: Role::Indexer, why })
             }
             _ => Ok(()),
         }

@@ -28,6 +28,7 @@ pub const RANGES: &[(&str, RangeInclusive<i64>)] = &[
     ("http.max_connections", 1..=1_000_000),
     ("dialects.order_tracking.processing_ms", 0..=HOUR_MS),
     ("dialects.order_processing.rate", 0..=1_000_000),
+    ("search.replicas", 0..=100),
     ("orders.max_open", 1..=1_000_000_000),
     ("idempotency.retention_days", 0..=3_650),
     ("sweeper.after_seconds", 1..=30 * 24 * 3_600),
@@ -136,6 +137,7 @@ pub fn check(layers: &mut Layers) {
     }
     check_text(layers, "dialects.topic_prefix", |name| if name.is_empty() { None } else { kafka_name(name) });
     dialects(layers);
+    search(layers);
     check_text(layers, "data.dir", |dir| {
         dir.is_empty().then(|| "must name a directory, not be empty".to_owned())
     });
@@ -208,6 +210,38 @@ fn paused(layers: &mut Layers) {
     if !strange.is_empty() {
         let what = format!("{key} may name payments and fulfillment only, not {}", strange.join(", "));
         layers.complain(key, what);
+    }
+}
+
+/// Where the search server is, by what name the index goes there, and one proof of who we are.
+fn search(layers: &mut Layers) {
+    check_text(layers, "search.listen", |own| if own.is_empty() { None } else { listen(own) });
+    check_text(layers, "search.url", |urls| {
+        let strange = urls.split(',').map(str::trim).find(|url| {
+            let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+            host.is_none_or(|host| host.trim_end_matches('/').is_empty())
+        });
+        let strange = strange.filter(|_| !urls.is_empty())?;
+        Some(format!(
+            "must be addresses such as http://search-1:9200, with commas between them, not {strange:?}"
+        ))
+    });
+    check_text(layers, "search.index", |name| {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
+        let good = name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.len() <= 100
+            && name.chars().all(plain);
+        let rule = "must be a small letter and up to 99 small letters, digits, hyphens, underscores and dots";
+        (!good).then(|| format!("{rule}, not {name:?}"))
+    });
+    check_text(layers, "search.ca_file", |file| {
+        let missing = !file.is_empty() && !std::path::Path::new(file).is_file();
+        missing.then(|| format!("names no file that is there: {file:?}"))
+    });
+    let given = |layers: &Layers, key| !text(layers, key).is_empty();
+    if given(layers, "search.user") && given(layers, "search.api_key") {
+        let what = "search.api_key takes the place of search.user and search.password: give one of both";
+        layers.complain("search.api_key", what.to_owned());
     }
 }
 

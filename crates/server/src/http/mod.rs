@@ -9,6 +9,7 @@ mod hear_out;
 mod json;
 mod layers;
 pub mod problem;
+mod search;
 pub mod serve;
 pub mod starting;
 pub mod v1;
@@ -39,6 +40,7 @@ pub use self::{
 };
 use crate::{
     control::{Controls, Scenarios},
+    search::Search,
     workers::{inbox::Commands, operator::Handle, parked::Retries},
 };
 
@@ -71,6 +73,8 @@ pub struct Api {
     pub scenarios: Scenarios,
     /// How the older systems are spoken for.
     pub dialects: dialect_settings::Settings,
+    /// Where orders are searched, if they are here.
+    pub search: Option<Search>,
     /// Renders the metrics.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -103,12 +107,17 @@ pub fn router(api: Arc<Api>, serves: Serves) -> Router {
     let state = api.clone();
     let (routes, mut openapi) = calls(serves).with_state(api).split_for_parts();
     described::complete(&mut openapi);
+    let search = match serves {
+        Serves::All | Serves::Public => search::routes().with_state(state.clone()),
+        Serves::Admin | Serves::Health => Router::new(),
+    };
     let dialects = match serves {
         Serves::All | Serves::Public => dialects::mounted(&state).with_state(state),
         Serves::Admin | Serves::Health => Router::new(),
     };
     let all = routes
         .merge(dialects)
+        .nest("/search", search)
         .route("/", get(async || Redirect::to("/docs")))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi));
     dialects::in_any_case(surrounded(all))
@@ -119,16 +128,27 @@ pub fn old_port(api: &Arc<Api>, port: dialects::OldPort) -> Router {
     port.in_any_case(surrounded(port.router(api).with_state(api.clone())))
 }
 
-/// What goes around every call.
+/// What listens on the port of a search server, in place of one.
+pub fn search_port(api: &Arc<Api>) -> Router {
+    layered(search::routes().with_state(api.clone()))
+}
+
+/// What goes around every call, with the answer to calls that there are not.
 fn surrounded(router: Router) -> Router {
-    router
+    let router = router
         .fallback(async || {
             Problem::new(StatusCode::NOT_FOUND, "not-found", "there is nothing under this path")
         })
         .method_not_allowed_fallback(async || {
             let detail = "this path does not take this method; the Allow header names those it takes";
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
-        })
+        });
+    layered(router)
+}
+
+/// What goes around every call.
+fn layered(router: Router) -> Router {
+    router
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(hear_out::hear_out))
         .layer(middleware::from_fn(layers::observe))

@@ -23,6 +23,8 @@ pub const UNSENT: &str = "cartwright_unsent_events";
 pub const OLDEST_UNSENT: &str = "cartwright_oldest_unsent_seconds";
 /// News of orders that an older system's front refused for good, by dialect.
 pub const UNTOLD: &str = "cartwright_untold_reports_total";
+/// Orders that the search index did not take.
+pub const UNINDEXED: &str = "cartwright_unindexed_orders_total";
 /// How long the oldest journal row that a reader has not settled has been waiting, by reader and topic.
 pub const OLDEST_UNREAD: &str = "cartwright_oldest_unread_seconds";
 /// Orders that are open, by flow and by the step that is next for them.
@@ -82,6 +84,10 @@ pub fn start() -> Option<PrometheusHandle> {
     describe_gauge!(UNSENT, "Journal rows that Kafka has not acknowledged yet, by topic.");
     describe_gauge!(OLDEST_UNSENT, Unit::Seconds, "How long the oldest event that was not sent has waited.");
     describe_counter!(UNTOLD, "News of orders that an older system's front refused for good, by dialect.");
+    describe_counter!(
+        UNINDEXED,
+        "Orders that the search index holds by their ids only, since it did not take them."
+    );
     describe_gauge!(OPEN_ORDERS, "Orders that are open.");
     describe_gauge!(PARKED, "Events that are parked, by service.");
     describe_gauge!(TASKS, "Tasks in the table, by service.");
@@ -177,6 +183,11 @@ pub fn unsent(topic: &'static str, rows: u64, oldest: Duration) {
 /// Counts news of an order that an older system's front refused for good.
 pub fn left_untold(dialect: &'static str) {
     counter!(UNTOLD, "dialect" => dialect).increment(1);
+}
+
+/// Counts an order that the search index did not take.
+pub fn unindexed() {
+    counter!(UNINDEXED).increment(1);
 }
 
 /// Sets how long the event that a reader reads next has been waiting.

@@ -17,6 +17,8 @@ pub enum Scope {
     Relay,
     /// Telling others over HTTP what is in this service's journal.
     Reports,
+    /// Keeping the search index.
+    Index,
 }
 
 impl Scope {
@@ -25,6 +27,7 @@ impl Scope {
             Self::Bus => "bus",
             Self::Relay => "relay",
             Self::Reports => "reports",
+            Self::Index => "index",
         }
     }
 }

@@ -246,6 +246,11 @@ impl Store for PostgresStore {
         history.map_err(StoreError::Corrupt)
     }
 
+    async fn histories(&self, ids: &[OrderId], limit: usize) -> Result<Vec<Vec<Bytes>>, StoreError> {
+        let histories = self.list(async |client| reads::histories(&client, ids, limit).await).await?;
+        histories.map_err(StoreError::Corrupt)
+    }
+
     async fn claim_tasks(
         &self,
         now: Timestamp,

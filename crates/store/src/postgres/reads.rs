@@ -111,11 +111,43 @@ pub(super) async fn history(
     let rows = client.query(&select, &[&id.as_str(), &integer(after), &sql_limit(limit)]).await?;
     let read = |row: &Row| Ok((row.try_get::<_, Option<Vec<u8>>>(0)?, row.try_get::<_, Option<i64>>(1)?));
     let rows = page(&rows, read, |(value, _)| value.as_ref().map_or(0, Vec::len))?;
-    let found = rows.into_iter().map(|(value, position)| {
-        let gone = || format!("the history of order {id} names journal row {position:?}, which is gone");
-        value.map(Bytes::from).ok_or_else(gone)
-    });
+    let found = rows
+        .into_iter()
+        .map(|(value, position)| value.map(Bytes::from).ok_or_else(|| names_what_is_gone(id, position)));
     Ok(found.collect())
+}
+
+/// The newest events of each of these orders, oldest first; errors as with [`history`].
+pub(super) async fn histories(
+    client: &Client,
+    ids: &[OrderId],
+    limit: usize,
+) -> Result<Result<Vec<Vec<Bytes>>, String>, Error> {
+    let select = client
+        .prepare_cached(
+            "SELECT u.i, e.value, e.position FROM unnest($1::text[]) WITH ORDINALITY u(id, i)
+             JOIN record r ON r.id = u.id CROSS JOIN LATERAL (
+                SELECT h.n, coalesce(h.value, j.value) AS value, h.position
+                FROM history h LEFT JOIN journal j ON j.position = h.position
+                WHERE h.record = r.key ORDER BY h.n DESC LIMIT $2) e
+             ORDER BY u.i, e.n",
+        )
+        .await?;
+    let names: Vec<&str> = ids.iter().map(OrderId::as_str).collect();
+    let mut histories = vec![Vec::new(); ids.len()];
+    for row in client.query(&select, &[&names, &sql_limit(limit)]).await? {
+        let place = usize::try_from(row.try_get::<_, i64>(0)? - 1).unwrap_or(usize::MAX);
+        let (Some(history), Some(id)) = (histories.get_mut(place), ids.get(place)) else { continue };
+        match row.try_get::<_, Option<Vec<u8>>>(1)? {
+            Some(value) => history.push(Bytes::from(value)),
+            None => return Ok(Err(names_what_is_gone(id, row.try_get(2)?))),
+        }
+    }
+    Ok(Ok(histories))
+}
+
+fn names_what_is_gone(id: &OrderId, position: Option<i64>) -> String {
+    format!("the history of order {id} names journal row {position:?}, which is gone")
 }
 
 pub(super) async fn answers(client: &Client, keys: &[AnswerKey]) -> Result<Vec<Option<SavedAnswer>>, Error> {

@@ -211,6 +211,13 @@ impl Store for SqliteStore {
         self.readers.read_long(move |conn| reader::history(conn, &id, after, limit)).await
     }
 
+    async fn histories(&self, ids: &[OrderId], limit: usize) -> Result<Vec<Vec<Bytes>>, StoreError> {
+        let ids = ids.to_vec();
+        let all =
+            move |conn: &rusqlite::Connection| ids.iter().map(|id| reader::newest(conn, id, limit)).collect();
+        self.readers.read_long(all).await
+    }
+
     async fn claim_tasks(
         &self,
         now: Timestamp,

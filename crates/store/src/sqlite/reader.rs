@@ -279,13 +279,28 @@ pub(super) fn history(
          FROM history h WHERE h.record = (SELECT key FROM record WHERE id = ?1) AND h.n > ?2
          ORDER BY h.n LIMIT ?3",
     )?;
-    let events = select.query_and_then(params![id.as_str(), integer(after), sql_limit(limit)], |row| {
-        row.get::<_, Option<Vec<u8>>>(0)?.map(Bytes::from).ok_or_else(|| {
-            let position: Option<i64> = row.get(1).unwrap_or_default();
-            unreadable(format!("the history of order {id} names journal row {position:?}, which is gone"))
-        })
-    })?;
+    let events = select
+        .query_and_then(params![id.as_str(), integer(after), sql_limit(limit)], |row| historic(id, row))?;
     page(events, Bytes::len)
+}
+
+/// The newest events of an order, oldest first.
+pub(super) fn newest(conn: &Connection, id: &OrderId, limit: usize) -> rusqlite::Result<Vec<Bytes>> {
+    let mut select = conn.prepare_cached(
+        "SELECT coalesce(h.value, (SELECT value FROM journal j WHERE j.position = h.position)), h.position
+         FROM history h WHERE h.record = (SELECT key FROM record WHERE id = ?1) ORDER BY h.n DESC LIMIT ?2",
+    )?;
+    let events = select.query_and_then(params![id.as_str(), sql_limit(limit)], |row| historic(id, row))?;
+    let mut events = events.collect::<rusqlite::Result<Vec<_>>>()?;
+    events.reverse();
+    Ok(events)
+}
+
+fn historic(id: &OrderId, row: &Row<'_>) -> rusqlite::Result<Bytes> {
+    row.get::<_, Option<Vec<u8>>>(0)?.map(Bytes::from).ok_or_else(|| {
+        let position: Option<i64> = row.get(1).unwrap_or_default();
+        unreadable(format!("the history of order {id} names journal row {position:?}, which is gone"))
+    })
 }
 
 pub(super) fn answers(conn: &Connection, keys: &[AnswerKey]) -> rusqlite::Result<Vec<Option<SavedAnswer>>> {

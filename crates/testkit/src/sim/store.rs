@@ -132,6 +132,10 @@ impl Store for SimStore {
         self.inner.history(id, after, limit).await
     }
 
+    async fn histories(&self, ids: &[OrderId], limit: usize) -> Result<Vec<Vec<Bytes>>, StoreError> {
+        self.inner.histories(ids, limit).await
+    }
+
     async fn claim_tasks(
         &self,
         now: Timestamp,

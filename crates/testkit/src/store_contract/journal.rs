@@ -144,3 +144,19 @@ pub async fn history_is_read_in_pages(fixture: Fixture) {
     assert_eq!(store.history(&id("a"), 8, 9).await.expect("a history"), [vec![8]]);
     assert!(store.history(&id("a"), 9, 9).await.expect("a history").is_empty());
 }
+
+/// Of several orders the newest events come, oldest first, each order's at its place.
+pub async fn the_newest_of_several_histories_are_read_at_once(fixture: Fixture) {
+    let store = fixture.store();
+    for n in 0..4_u8 {
+        let entry = HistoryEntry::Foreign(vec![n].into());
+        let history = if n == 2 { vec![HistoryEntry::Own(0)] } else { vec![entry] };
+        let entry = if n == 2 { noted("a", &["own"]) } else { commit("a") };
+        stands(store, over(store, Commit { history, ..entry }).await).await;
+    }
+    stands(store, Commit { history: vec![HistoryEntry::Foreign(vec![9].into())], ..commit("b") }).await;
+    let ids = ["b", "unknown", "a"].map(id);
+    let histories = store.histories(&ids, 3).await.expect("histories");
+    assert_eq!(histories, [vec![&[9][..]], vec![], vec![&[1][..], b"own", &[3]]]);
+    assert!(store.histories(&[], 3).await.expect("histories").is_empty());
+}

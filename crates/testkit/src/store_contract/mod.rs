@@ -61,6 +61,7 @@ macro_rules! store_contract {
             messages_come_back_as_they_were,
             history_keeps_its_order_across_commits,
             history_is_read_in_pages,
+            the_newest_of_several_histories_are_read_at_once,
             tasks_come_back_as_they_were,
             a_claimed_task_is_leased_until_the_lease_ends,
             a_task_that_is_written_with_a_lease_waits_for_its_end,

@@ -6,6 +6,7 @@ mod find;
 mod get;
 mod list;
 mod place;
+mod search;
 mod show;
 mod watch;
 
@@ -46,6 +47,8 @@ pub enum OrdersCommand {
     Get(get::GetArgs),
     /// List orders, newest first
     List(list::ListArgs),
+    /// Search orders by words, newest first
+    Search(search::SearchArgs),
     /// Watch an order until it is final, across restarts of the server
     Watch(watch::WatchArgs),
     /// Say what an order waits for and what may be done, or why it ended as it did
@@ -74,6 +77,7 @@ pub async fn run(args: OrdersArgs) -> ExitCode {
             OrdersCommand::Place(args) => place::run(&api, args, json).await,
             OrdersCommand::Get(args) => get::run(&api, &args, json).await,
             OrdersCommand::List(args) => list::run(&api, args, json).await,
+            OrdersCommand::Search(args) => search::run(&api, args, json).await,
             OrdersCommand::Watch(args) => watch::run(&api, &args, json).await,
             OrdersCommand::Explain(args) => explain::run(&api, &args, json).await,
             OrdersCommand::Cancel(args) => change::cancel(&api, &args, json).await,

@@ -98,6 +98,12 @@ pub enum ProblemKind {
     UnknownOrder,
     /// The server has them, but their records can't be read: nobody works on them.
     Unreadable,
+    /// The search index does not have them.
+    NotFound,
+    /// The search index says something else of them.
+    FoundOtherwise,
+    /// The search index has them, and the server does not.
+    FoundOnly,
 }
 
 /// Orders with one problem.
@@ -136,6 +142,9 @@ pub struct VerifyReport {
     pub manual: u64,
     /// Whether the providers' ledger was read.
     pub ledger: bool,
+    /// Orders that were compared with their documents in the search index, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub searched: Option<u64>,
     /// What is wrong; a problem that nobody has is not there.
     pub problems: BTreeMap<ProblemKind, Finding>,
 }
@@ -259,7 +268,7 @@ impl Flow {
 
 impl ProblemKind {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Lost,
         Self::ChargedTwice,
         Self::ShippedTwice,
@@ -269,6 +278,9 @@ impl ProblemKind {
         Self::StillShipped,
         Self::UnknownOrder,
         Self::Unreadable,
+        Self::NotFound,
+        Self::FoundOtherwise,
+        Self::FoundOnly,
     ];
 
     /// For people.
@@ -283,12 +295,20 @@ impl ProblemKind {
             Self::StillShipped => "failed or cancelled, but shipped",
             Self::UnknownOrder => "charged or shipped, but unknown",
             Self::Unreadable => "stored, but can't be read",
+            Self::NotFound => "stored, but not in the search index",
+            Self::FoundOtherwise => "otherwise in the search index",
+            Self::FoundOnly => "in the search index, but not stored",
         }
     }
 
     /// Whether it takes the providers' ledger to see it.
     pub const fn needs_ledger(self) -> bool {
-        !matches!(self, Self::Lost | Self::Unreadable)
+        !matches!(self, Self::Lost | Self::Unreadable) && !self.needs_search()
+    }
+
+    /// Whether it takes the search index to see it.
+    pub const fn needs_search(self) -> bool {
+        matches!(self, Self::NotFound | Self::FoundOtherwise | Self::FoundOnly)
     }
 }
 

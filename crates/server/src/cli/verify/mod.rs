@@ -4,6 +4,7 @@
 mod gather;
 mod judge;
 mod outside;
+mod search;
 
 use std::{
     path::{Path, PathBuf},
@@ -32,7 +33,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 #[derive(Args, Clone, Debug)]
 #[command(
     after_help = "Orders of the flow manual end only when their client says so: while open, they have a row of \
-    their own and are no finding.\n\nExamples:\n  cartwright verify --wait\n  \
+    their own and are no finding.\n\nExamples:\n  cartwright verify --wait --search\n  \
     cartwright verify --data ./shop --answered ./monday.answered --server http://127.0.0.1:9000 --json"
 )]
 pub struct VerifyArgs {
@@ -51,6 +52,9 @@ pub struct VerifyArgs {
     /// Don't look at the providers' ledger: they are not simulated, or not on this machine
     #[arg(long)]
     no_ledger: bool,
+    /// Compare every order with its document in the search index, too
+    #[arg(long)]
+    search: bool,
     /// Print JSON, for machines
     #[arg(long)]
     json: bool,
@@ -139,7 +143,14 @@ async fn verify(args: &VerifyArgs) -> Result<VerifyReport, Failure> {
     }
     gather::recheck_missing(&api, &mut facts).await?;
     let judged = real.judge(facts.judge(with_ledger));
-    Ok(VerifyReport { answered_files: files.len() as u64, ..judged })
+    let mut report = VerifyReport { answered_files: files.len() as u64, ..judged };
+    if args.search {
+        let compared = search::compare(&api).await?;
+        report.searched = Some(compared.orders);
+        report.ok &= compared.problems.is_empty();
+        report.problems.extend(compared.problems);
+    }
+    Ok(report)
 }
 
 /// What does not name its system is taken: it may be of an older version.
@@ -205,7 +216,13 @@ fn show(report: &VerifyReport, paint: &Paint) -> String {
         row(&format!("  {what}"), *number);
     }
     row("manual, still open", report.manual);
-    for problem in ProblemKind::ALL.into_iter().filter(|problem| report.ledger || !problem.needs_ledger()) {
+    if let Some(searched) = report.searched {
+        row("compared with the search index", searched);
+    }
+    let looked_for = |problem: &ProblemKind| {
+        (report.ledger || !problem.needs_ledger()) && (report.searched.is_some() || !problem.needs_search())
+    };
+    for problem in ProblemKind::ALL.into_iter().filter(looked_for) {
         let found = report.problems.get(&problem).map_or(0, |finding| finding.count);
         if found > 0 || problem != ProblemKind::Unreadable {
             row(problem.title(), found); // what hardly ever happens has no row until it does

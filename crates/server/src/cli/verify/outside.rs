@@ -62,7 +62,10 @@ impl Real {
             | ProblemKind::StillCharged
             | ProblemKind::StillShipped
             | ProblemKind::UnknownOrder
-            | ProblemKind::Unreadable => true,
+            | ProblemKind::Unreadable
+            | ProblemKind::NotFound
+            | ProblemKind::FoundOtherwise
+            | ProblemKind::FoundOnly => true,
         });
         report.ok = report.problems.is_empty() && report.waiting == 0;
         report

@@ -4,6 +4,7 @@
 //! `pub fn routes()`; [`routes`] names them all.
 
 mod about;
+mod index;
 mod named;
 mod parked;
 mod providers;
@@ -24,6 +25,7 @@ use super::Api;
 pub fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
         .merge(about::routes())
+        .merge(index::routes())
         .merge(parked::routes())
         .merge(providers::routes())
         .merge(services::routes())

@@ -59,6 +59,7 @@ pub const DIALECT: Dialect = Dialect {
         "swagger.json",
     ],
     kafka: kafka::cart_dotnet::FORM,
+    word: carts::status,
 };
 
 const CALLS: [Call; 5] = [

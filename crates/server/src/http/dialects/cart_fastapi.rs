@@ -51,7 +51,8 @@ const ORDER_ID: [&str; 2] = ["orderId", "order_id"];
 const ITEMS: [&str; 2] = ["numberOfItems", "number_of_items"];
 
 /// What it is called, and what it answers.
-pub const DIALECT: Dialect = Dialect { name: NAME, routes, any_case: &[], kafka: kafka::cart_fastapi::FORM };
+pub const DIALECT: Dialect =
+    Dialect { name: NAME, routes, any_case: &[], kafka: kafka::cart_fastapi::FORM, word: carts::status };
 
 const CALLS: [Call; 4] = [
     (HttpMethod::Post, "/create-order", "Make up an order", &[200, 409, 422, 503]),

@@ -37,9 +37,10 @@ use axum::{
     Router,
     response::{IntoResponse, Response},
 };
+use cartwright_core::domain::order::Order;
 
-pub use self::ports::OldPort;
 use self::{aspnet::Refusal, orders::NotDone, paths::AnyCase};
+pub use self::{order_fulfilment::SCENARIO as PAYMENT_SCENARIO, ports::OldPort};
 use super::Api;
 
 /// A system that is spoken for.
@@ -53,6 +54,8 @@ pub struct Dialect {
     any_case: &'static [&'static str],
     /// What it says and hears on Kafka.
     kafka: kafka::Form,
+    /// Its word for where an order is.
+    word: fn(&Order) -> &str,
 }
 
 /// All of them.
@@ -68,6 +71,13 @@ impl Dialect {
     fn prefix(&self) -> String {
         format!("/dialects/{}", self.name)
     }
+}
+
+/// How an order stands, in the word of the dialect by which it came; in ours, if it came by none.
+pub fn word(order: &Order) -> &str {
+    let name = order.placed.dialect.as_deref();
+    let dialect = DIALECTS.iter().find(|dialect| Some(dialect.name) == name);
+    dialect.map_or(order.status.as_str(), |dialect| (dialect.word)(order))
 }
 
 /// Every dialect that is served, under `/dialects/<name>`.

@@ -38,7 +38,7 @@ use crate::http::Api;
 /// Its name.
 pub const NAME: &str = "order-fulfilment";
 /// The note in which an order keeps the scenario that its client asked for.
-pub(super) const SCENARIO: &str = "paymentScenario";
+pub const SCENARIO: &str = "paymentScenario";
 /// Characters of an address (RFC 5321 has room for no more), at most.
 const MAX_EMAIL: usize = 254;
 /// Characters of other texts, at most: the old system kept whatever came, but an order has its limits.
@@ -52,6 +52,7 @@ pub const DIALECT: Dialect = Dialect {
     routes,
     any_case: &["orders", "swagger", "v1", "swagger.json"],
     kafka: kafka::order_fulfilment::FORM,
+    word: |order| stands(order),
 };
 
 const CALLS: [Call; 2] = [

@@ -58,6 +58,7 @@ pub const DIALECT: Dialect = Dialect {
     routes,
     any_case: &["api", "v1", "orders", "status", "health", "swagger", "swagger.json"],
     kafka: kafka::order_processing::FORM,
+    word: |order| view(order, true).status,
 };
 
 const CALLS: [Call; 7] = [

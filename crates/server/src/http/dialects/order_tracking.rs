@@ -51,6 +51,7 @@ pub const DIALECT: Dialect = Dialect {
     routes,
     any_case: &["api", "orders", "user", "status", "swagger", "v1", "swagger.json"],
     kafka: kafka::order_tracking::FORM,
+    word: |order| stands(order).0,
 };
 
 const CALLS: [Call; 5] = [

@@ -22,6 +22,7 @@ use cartwright_core::{
 use super::{
     docs,
     headers::{self, PathId},
+    search::{self, Place},
     view::OrderView,
 };
 use crate::http::{
@@ -33,9 +34,11 @@ use crate::http::{
 const PAGE: usize = 50;
 /// Orders per page, at most.
 const MAX_PAGE: usize = 500;
+/// Characters of what is searched for, at most.
+const MAX_WORDS: usize = 1_000;
 
 /// Parameters of a list that are no filters by value: given twice, one would count and one would not.
-const ONCE: [&str; 6] = ["createdAfter", "createdBefore", "updatedAfter", "sort", "limit", "cursor"];
+const ONCE: [&str; 7] = ["q", "createdAfter", "createdBefore", "updatedAfter", "sort", "limit", "cursor"];
 
 /// One order as it stands.
 #[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders",
@@ -51,9 +54,12 @@ pub async fn get(State(api): State<Arc<Api>>, id: PathId, headers: HeaderMap) ->
     Ok(([(header::ETAG, tag), (header::CONTENT_TYPE, kind)], OrderView::json(&order)).into_response())
 }
 
-/// Orders, newest first, page by page. Filters may repeat; then any of their values matches.
+/// Orders, newest first, page by page. Filters may repeat; then any of their values matches. With `q`, only orders that
+/// hold all its words: in id, number, customer, e-mail, product, tracking number or status, or in one field as in
+/// `status:shipped`. What has just changed is found within a second.
 #[utoipa::path(get, path = "/v1/orders", tag = "orders",
-    params(("status" = Option<Vec<OrderStatus>>, Query, description = "where they stand; several: any of them"),
+    params(("q" = Option<String>, Query, description = "words that they hold, such as `ada chair` or `skus:A-1`"),
+        ("status" = Option<Vec<OrderStatus>>, Query, description = "where they stand; several: any of them"),
         ("milestone" = Option<Vec<Milestone>>, Query, description = "what they have reached; several: any of them"),
         ("customer" = Option<Vec<String>>, Query, description = "of these customers: their ids"),
         ("flow" = Option<Vec<String>>, Query, description = "of these flows"),
@@ -66,7 +72,11 @@ pub async fn get(State(api): State<Arc<Api>>, id: PathId, headers: HeaderMap) ->
         ("limit" = Option<u32>, Query, maximum = 500), ("cursor" = Option<String>, Query)),
     responses((status = 200, body = docs::OrderList), (status = 400, body = Problem)))]
 pub async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let mut query = read_query(query.as_deref().unwrap_or_default())?;
+    let (mut query, words) = read_query(query.as_deref().unwrap_or_default())?;
+    if let Some(Words { text, after }) = words {
+        let (found, next) = search::find(&api, &text, &query, after).await?;
+        return Ok(page(found.iter(), next.map(|place| place.text())));
+    }
     let limit = query.limit;
     query.limit += 1; // one more tells whether there is a next page
     let mut found = api.store.orders(&query).await?;
@@ -74,8 +84,14 @@ pub async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Res
     let more = found.len() > limit || bytes >= PAGE_BYTES;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|last| write_cursor(query.sort, last.place));
-    let orders: Vec<Order> = found.iter().filter_map(|listed| parse(&listed.stored).ok()).collect();
-    let unreadable = found.len() - orders.len();
+    Ok(page(found.iter().map(|listed| &listed.stored), next))
+}
+
+/// A page of orders as the API shows it.
+fn page<'a>(found: impl ExactSizeIterator<Item = &'a Stored>, next: Option<String>) -> Response {
+    let count = found.len();
+    let orders: Vec<Order> = found.filter_map(|stored| parse(stored).ok()).collect();
+    let unreadable = count - orders.len();
     let mut body = Vec::with_capacity(2048 * orders.len() + 64);
     body.extend_from_slice(b"{\"orders\":[");
     for (i, order) in orders.iter().enumerate() {
@@ -90,7 +106,7 @@ pub async fn list(State(api): State<Arc<Api>>, RawQuery(query): RawQuery) -> Res
         body.extend_from_slice(format!(",\"unreadable\":{unreadable}").as_bytes());
     }
     body.push(b'}');
-    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response())
+    ([(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response()
 }
 
 /// The record of an order.
@@ -112,10 +128,16 @@ fn parse(stored: &Stored) -> Result<Order, serde_json::Error> {
     serde_json::from_slice(stored.record.as_deref().unwrap_or_default())
 }
 
-fn read_query(text: &str) -> Result<OrderQuery, Problem> {
+/// What is searched for, and from where on.
+struct Words {
+    text: String,
+    after: Option<Place>,
+}
+
+fn read_query(text: &str) -> Result<(OrderQuery, Option<Words>), Problem> {
     let mut query = OrderQuery { limit: PAGE, ..OrderQuery::default() };
     let mut errors = Vec::new();
-    let mut cursor = None;
+    let (mut cursor, mut words) = (None, None);
     let mut given = Vec::with_capacity(ONCE.len());
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {
         let again = given.contains(&name);
@@ -124,6 +146,7 @@ fn read_query(text: &str) -> Result<OrderQuery, Problem> {
         }
         let bad = match &*name {
             _ if again => Some("given once"),
+            "q" => set(&mut words, text_of(&value, MAX_WORDS), "text of 1 to 1,000 characters"),
             "status" => {
                 push(&mut query.status, OrderStatus::parse(&value), "open, completed, failed or cancelled")
             }
@@ -173,14 +196,27 @@ fn read_query(text: &str) -> Result<OrderQuery, Problem> {
             errors.push(FieldError { field: name.to_string(), message: format!("must be {must}") });
         }
     }
+    let mut after = None;
     if let Some(cursor) = cursor {
-        query.after = read_cursor(query.sort, &cursor);
-        if query.after.is_none() {
+        let read = match &words {
+            Some(_) => {
+                after = Place::read(&cursor);
+                after.is_some()
+            }
+            None => {
+                query.after = read_cursor(query.sort, &cursor);
+                query.after.is_some()
+            }
+        };
+        if !read {
             let message = "must be the next of an earlier page of the same list".to_owned();
             errors.push(FieldError { field: "cursor".to_owned(), message });
         }
     }
-    if errors.is_empty() { Ok(query) } else { Err(Problem::fields(errors)) }
+    if !errors.is_empty() {
+        return Err(Problem::fields(errors));
+    }
+    Ok((query, words.map(|text| Words { text, after })))
 }
 
 fn push<T>(list: &mut Vec<T>, value: Option<T>, must: &'static str) -> Option<&'static str> {

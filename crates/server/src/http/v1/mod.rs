@@ -6,6 +6,7 @@ mod events;
 pub mod headers;
 mod lists;
 mod place;
+mod search;
 mod view;
 
 use std::sync::Arc;

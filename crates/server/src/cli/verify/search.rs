@@ -1,0 +1,203 @@
+//! `verify --search`: every order against its document in the search index.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    super::api::{Api, ApiError, path_part},
+    judge::{Finding, NAMED, ProblemKind},
+};
+
+/// Orders compared at once.
+const PAGE: usize = 200;
+/// How long a document may take to become what its order is.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Orders that are looked at again, at most: with more of them, something is wrong in any case.
+const MAX_RECHECKS: usize = 1_000;
+
+/// Where an order and its document say the same, as JSON pointers into the order and names of the document.
+const SAME: &[(&str, &str)] = &[
+    ("/number", "number"),
+    ("/externalId", "externalId"),
+    ("/dialect", "dialect"),
+    ("/channel", "channel"),
+    ("/version", "version"),
+    ("/flow", "flow"),
+    ("/status", "orderStatus"),
+    ("/milestone", "milestone"),
+    ("/onHold", "onHold"),
+    ("/paymentStatus", "paymentStatus"),
+    ("/fulfillmentStatus", "fulfillmentStatus"),
+    ("/customer/id", "customerId"),
+    ("/customer/email", "customerEmail"),
+    ("/customer/name", "customerName"),
+    ("/currency", "currency"),
+    ("/totals/total", "total"),
+    ("/correlationId", "correlationId"),
+    ("/createdAt", "createdAt"),
+    ("/updatedAt", "updatedAt"),
+];
+
+/// What came of the comparison.
+#[derive(Default)]
+pub struct Compared {
+    /// Orders that were compared.
+    pub orders: u64,
+    /// What is wrong.
+    pub problems: BTreeMap<ProblemKind, Finding>,
+}
+
+impl Compared {
+    fn found(&mut self, problem: ProblemKind, id: &str) {
+        let finding = self.problems.entry(problem).or_default();
+        finding.count += 1;
+        if finding.ids.len() < NAMED {
+            finding.ids.push(id.to_owned());
+        }
+    }
+}
+
+/// Compares every order with its document. What differs is given time: the index follows the orders.
+pub async fn compare(api: &Api) -> Result<Compared, ApiError> {
+    let (mut compared, mut seen, mut suspects) = (Compared::default(), BTreeSet::new(), vec![]);
+    let mut cursor = None;
+    loop {
+        let mut query = vec![("limit", PAGE.to_string())];
+        query.extend(cursor.map(|cursor| ("cursor", cursor)));
+        let page: Value = api.get("/v1/orders", &query).await?;
+        let orders = page["orders"].as_array().cloned().unwrap_or_default();
+        let documents = documents(api, orders.iter().filter_map(|order| order["id"].as_str())).await?;
+        for order in &orders {
+            let Some(id) = order["id"].as_str() else { continue };
+            compared.orders += u64::from(seen.insert(id.to_owned()));
+            if problem(order, documents.get(id)).is_some() {
+                suspects.push(id.to_owned());
+            }
+        }
+        cursor = page["next"].as_str().map(str::to_owned);
+        if cursor.is_none() {
+            break;
+        }
+    }
+    recheck(api, suspects, &mut compared).await?;
+    for id in strangers(api, &seen).await? {
+        compared.found(ProblemKind::FoundOnly, &id);
+    }
+    Ok(compared)
+}
+
+async fn recheck(api: &Api, mut suspects: Vec<String>, compared: &mut Compared) -> Result<(), ApiError> {
+    let begun = Instant::now();
+    let rest = suspects.split_off(suspects.len().min(MAX_RECHECKS));
+    rest.iter().for_each(|id| compared.found(ProblemKind::FoundOtherwise, id));
+    while !suspects.is_empty() {
+        let late = begun.elapsed() > PATIENCE;
+        let mut still = vec![];
+        for id in suspects {
+            let order: Value = api.get(&format!("/v1/orders/{}", path_part(&id)), &[]).await?;
+            let documents = documents(api, [&*id].into_iter()).await?;
+            match problem(&order, documents.get(&id)) {
+                Some(problem) if late => compared.found(problem, &id),
+                Some(_) => still.push(id),
+                None => {}
+            }
+        }
+        suspects = still;
+        if !suspects.is_empty() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+    Ok(())
+}
+
+async fn documents<'a>(
+    api: &Api,
+    ids: impl Iterator<Item = &'a str>,
+) -> Result<BTreeMap<String, Value>, ApiError> {
+    let ids: Vec<&str> = ids.collect();
+    let body = json!({"query": {"ids": {"values": ids}}, "size": PAGE,
+        "_source": {"excludes": ["events", "metadata"]}});
+    let found: Value = api.post("/search/_search", &body, None).await?.body;
+    let hits = found["hits"]["hits"].as_array().cloned().unwrap_or_default();
+    let named = |mut hit: Value| Some((hit["_id"].as_str()?.to_owned(), hit["_source"].take()));
+    Ok(hits.into_iter().filter_map(named).collect())
+}
+
+fn problem(order: &Value, document: Option<&Value>) -> Option<ProblemKind> {
+    let Some(document) = document else { return Some(ProblemKind::NotFound) };
+    let same = SAME.iter().all(|(in_order, name)| {
+        let there = order.pointer(in_order).unwrap_or(&Value::Null);
+        there == &document[*name]
+    });
+    let lines = |name: &str| {
+        let lines = order["lines"].as_array().into_iter().flatten();
+        lines.filter_map(|line| line[name].as_str()).collect::<BTreeSet<_>>()
+    };
+    let all = |name: &str| {
+        let values = document[name].as_array().into_iter().flatten();
+        values.filter_map(Value::as_str).collect::<BTreeSet<_>>()
+    };
+    let same = same && lines("sku") == all("skus") && lines("name") == all("products");
+    (!same).then_some(ProblemKind::FoundOtherwise)
+}
+
+/// Documents of orders that there are not, the first few of them.
+async fn strangers(api: &Api, seen: &BTreeSet<String>) -> Result<Vec<String>, ApiError> {
+    let count: Value = api.post("/search/_count", &json!({}), None).await?.body;
+    if count["count"].as_u64().is_some_and(|count| count <= seen.len() as u64) {
+        return Ok(vec![]);
+    }
+    let mut strangers = vec![];
+    let mut after: Option<Value> = None;
+    while strangers.len() < NAMED {
+        let mut body = json!({"sort": [{"id": "asc"}], "size": PAGE, "_source": false});
+        if let Some(after) = after.take() {
+            body["search_after"] = after;
+        }
+        let found: Value = api.post("/search/_search", &body, None).await?.body;
+        let hits = found["hits"]["hits"].as_array().cloned().unwrap_or_default();
+        let Some(last) = hits.last() else { break };
+        after = Some(last["sort"].clone());
+        for id in hits.iter().filter_map(|hit| hit["_id"].as_str()).filter(|id| !seen.contains(*id)) {
+            // It may be younger than our reading of the list.
+            match api.get_bytes(&format!("/v1/orders/{}", path_part(id)), &[]).await {
+                Err(error) if error.status() == Some(404) => strangers.push(id.to_owned()),
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            }
+        }
+    }
+    Ok(strangers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order() -> Value {
+        json!({"id": "a", "number": "1001", "externalId": null, "version": 3, "status": "open", "totals": {"total": 5},
+            "customer": {"id": "c"}, "lines": [{"sku": "s", "name": null}, {"sku": "s", "name": "Chair"}]})
+    }
+
+    fn document() -> Value {
+        json!({"id": "a", "number": "1001", "version": 3, "status": "Created", "orderStatus": "open", "total": 5,
+            "customerId": "c", "skus": ["s"], "products": ["Chair"]})
+    }
+
+    #[test]
+    fn an_order_and_its_document_say_the_same() {
+        assert_eq!(problem(&order(), Some(&document())), None);
+        assert_eq!(problem(&order(), None), Some(ProblemKind::NotFound));
+        for (name, value) in [("version", json!(2)), ("orderStatus", json!("failed")), ("skus", json!([]))] {
+            let mut document = document();
+            document[name] = value;
+            assert_eq!(problem(&order(), Some(&document)), Some(ProblemKind::FoundOtherwise), "{name}");
+        }
+    }
+}
