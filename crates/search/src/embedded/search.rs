@@ -192,10 +192,10 @@ fn hit(
 ) -> Result<Hit, TantivyError> {
     let reader = searcher.segment_reader(place.address.segment_ord);
     let mut id = String::new();
-    if let Some(ids) = reader.fast_fields().str(ID)? {
-        if let Some(ordinal) = ids.ords().first(place.address.doc_id) {
-            ids.ord_to_str(ordinal, &mut id)?;
-        }
+    if let Some(ids) = reader.fast_fields().str(ID)?
+        && let Some(ordinal) = ids.ords().first(place.address.doc_id)
+    {
+        ids.ord_to_str(ordinal, &mut id)?;
     }
     let shown = match filter {
         SourceFilter::Nothing => None,

@@ -283,10 +283,10 @@ impl Part<'_> {
         for (sort, column) in self.sorts.iter().zip(&self.columns) {
             let key = column.key(sort, doc, score);
             // Most documents go here: they are further back than all that are kept.
-            if let (true, Some(worst)) = (self.keys.is_empty(), worst) {
-                if worst.keys.first().is_some_and(|first| key > *first) {
-                    return;
-                }
+            if let (true, Some(worst)) = (self.keys.is_empty(), worst)
+                && worst.keys.first().is_some_and(|first| key > *first)
+            {
+                return;
             }
             self.keys.push(key);
         }
