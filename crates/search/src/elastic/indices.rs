@@ -1,6 +1,6 @@
 //! The indices behind the alias: made, exchanged, thrown away.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
@@ -18,6 +18,9 @@ use crate::{
 
 /// What is written is searched after each commit, which says so; this is for what others write.
 const REFRESH_INTERVAL: &str = "30s";
+
+/// How long an index is kept for searches that began before another took its place.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Higher than the templates that servers bring along.
 const TEMPLATE_PRIORITY: u32 = 200;
@@ -104,11 +107,13 @@ impl Indices {
             json!({"remove": {"index": new, "alias": next}}),
         ];
         if let Some(old) = &old {
-            actions.push(json!({"remove_index": {"index": old}}));
+            actions.push(json!({"remove": {"index": old, "alias": self.alias}}));
         }
         self.done(Method::POST, "_aliases", &json!({"actions": actions})).await?;
         if let Some(old) = old {
-            self.forget(&old).await;
+            // Who searches there already may finish. If we don't get to it, the next rebuild drops it.
+            tokio::time::sleep(GRACE).await;
+            self.drop_index(&old).await?;
         }
         Ok(new)
     }

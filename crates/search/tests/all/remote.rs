@@ -11,6 +11,16 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::contract::{Fresh, contract};
+
+contract!(Remote::new);
+
+impl Fresh for Remote {
+    fn index(&self) -> &dyn SearchIndex {
+        &self.index
+    }
+}
+
 /// A server that is not there is a failure of the test.
 pub fn url() -> String {
     std::env::var("CARTWRIGHT_TEST_SEARCH").expect(
