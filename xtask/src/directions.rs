@@ -56,7 +56,11 @@ const SEE_PORTS_ONLY: &[&str] = &["http", "workers"];
 
 /// What those modules must not name: top-level modules of the server, and crates.
 const ADAPTER_MODULES: &[&str] = &["compose", "providers"];
-const ADAPTER_CRATES: &[&str] = &["cartwright_store", "rusqlite"];
+const ADAPTER_CRATES: &[&str] = &["cartwright_store", "rusqlite", "tantivy"];
+
+/// A crate that holds a port beside its adapters, and the modules of these.
+const PORT_CRATE: &str = "cartwright_search";
+const PORT_CRATE_ADAPTERS: &[&str] = &["elastic", "embedded"];
 
 /// Everything that points the wrong way, in words.
 ///
@@ -185,6 +189,12 @@ fn adapters_in(source: &str) -> Vec<String> {
     for (i, word) in words.iter().enumerate() {
         if ADAPTER_CRATES.contains(&word.as_str()) {
             found.push(word.clone());
+        }
+        if word == PORT_CRATE && words.get(i + 1).is_some_and(|next| next == "::") {
+            let adapters = heads(&words[i + 2..])
+                .into_iter()
+                .filter(|module| PORT_CRATE_ADAPTERS.contains(&module.as_str()));
+            found.extend(adapters.map(|module| format!("{PORT_CRATE}::{module}")));
         }
         // `super` may lead to the root as well as `crate`; no module in between has such a name.
         if matches!(word.as_str(), "crate" | "super") && words.get(i + 1).is_some_and(|next| next == "::") {
@@ -376,6 +386,7 @@ mod tests {
         "cartwright-store -> cartwright-core",
         "cartwright-store -> rusqlite",
         "cartwright-store -dev-> cartwright-testkit",
+        "cartwright -> cartwright-search",
         "cartwright-testkit -> cartwright-core",
         "cartwright-core -dev-> cartwright-testkit",
         "cartwright-core -> serde",
@@ -413,6 +424,10 @@ mod tests {
                 "cartwright-testkit must not depend on cartwright-store",
             ),
             ("cartwright-store -dev-> cartwright", "cartwright-store must not depend on cartwright"),
+            (
+                "cartwright-search -> cartwright-store",
+                "cartwright-search must not depend on cartwright-store",
+            ),
             ("xtask -> cartwright", "xtask must not depend on cartwright"),
             ("new -> cartwright-core", "new is new: say in xtask/src/directions.rs what it may depend on"),
         ];
@@ -440,6 +455,8 @@ mod tests {
             ("use super::super::providers::Ledger;", "crate::providers"),
             ("fn f() { crate::compose::start() }", "crate::compose"),
             ("fn f(c: char) -> rusqlite::Result<()> { c == '\"'; }", "rusqlite"),
+            ("use cartwright_search::{Aim, embedded::Embedded};", "cartwright_search::embedded"),
+            ("fn f(index: cartwright_search::elastic::Elastic) {}", "cartwright_search::elastic"),
             ("const T: &str = r#\"a \" b\"#; use crate::compose::System;", "crate::compose"),
         ];
         for (source, adapter) in planted {
@@ -454,6 +471,7 @@ mod tests {
             /* use crate::providers; /* rusqlite */ */
             use crate::{bus::journal::Read, http::{problem::Problem, form::compose}, telemetry::metrics};
             use cartwright_core::services::Providers;
+            use cartwright_search::{SearchIndex, query::{Request, elastic}};
             fn f<'a>(providers: &'a str) -> String { format!("crate::compose \" rusqlite {providers}") }
         "#;
         assert_eq!(adapters_in(source), Vec::<String>::new());

@@ -4,6 +4,7 @@
 //! their ids. Every count is exact.
 
 mod compile;
+mod counted;
 mod layout;
 mod reckon;
 mod search;

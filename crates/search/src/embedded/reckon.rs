@@ -11,7 +11,11 @@ use tantivy::{
     index::SegmentReader,
 };
 
-use super::layout::Layout;
+use super::{
+    counted::{Counted, each},
+    failed,
+    layout::Layout,
+};
 use crate::{
     fields::{Kind, Searched, find},
     port::Error,
@@ -36,6 +40,7 @@ pub(super) struct Reckoning<'a> {
 /// What is reckoned so far for one aggregation.
 enum Sum {
     Buckets(HashMap<Key, Bucket>),
+    Counted(Vec<Counted>),
     Numbers(Numbers),
 }
 
@@ -89,7 +94,15 @@ impl<'a> Reckoning<'a> {
     /// Begins with a part of the index.
     pub(super) fn part(&self, layout: &Layout, reader: &SegmentReader) -> Result<Part, TantivyError> {
         let plans = plans_of(self.aggregations, layout, reader)?;
-        let states = states_of(&plans);
+        let mut states = states_of(&plans);
+        for ((plan, state), (_, one)) in plans.iter().zip(&mut states).zip(self.aggregations) {
+            // Without others in its buckets there is no need to keep one for each text.
+            if let (Values::Texts(column), None, false, true) =
+                (&plan.values, plan.interval, plan.is_metric, one.within.is_empty())
+            {
+                *state = State::Counted(Counted::new(column.clone()));
+            }
+        }
         Ok(Part { plans, states, total: 0, kept: 0 })
     }
 
@@ -100,7 +113,7 @@ impl<'a> Reckoning<'a> {
         }
         self.total += part.total;
         let mut kept = 0;
-        merge_all(&mut self.sums, &part.plans, part.states, &mut kept).map_err(super::failed)?;
+        merge_all(&mut self.sums, &part.plans, part.states, &mut kept).map_err(failed)?;
         if kept > MAX_KEPT {
             return Err(too_many("different values").into());
         }
@@ -108,7 +121,7 @@ impl<'a> Reckoning<'a> {
     }
 
     /// The aggregations as Elasticsearch answers them.
-    pub(super) fn answer(self) -> Result<Value, Wrong> {
+    pub(super) fn answer(self) -> Result<Value, Error> {
         let mut left = MAX_BUCKETS;
         answers(self.aggregations, self.sums, &mut left)
     }
@@ -168,6 +181,7 @@ enum Values {
 }
 
 enum State {
+    Counted(Counted),
     /// Texts by their place in the part's dictionary.
     Buckets(HashMap<i64, (u64, Vec<State>)>),
     Numbers(Numbers),
@@ -211,6 +225,7 @@ fn take_all(plans: &mut [Plan], states: &mut [State], doc: DocId, kept: &mut usi
     for (plan, state) in plans.iter_mut().zip(states) {
         match state {
             State::Numbers(numbers) => plan.each_value(doc, |value| numbers.take(value)),
+            State::Counted(counted) => counted.take(doc),
             State::Buckets(buckets) => {
                 for key in plan.keys(doc) {
                     let bucket = buckets.entry(key).or_insert_with(|| {
@@ -285,6 +300,7 @@ fn merge_all(
     if sums.is_empty() {
         sums.extend(states.iter().map(|state| match state {
             State::Buckets(_) => Sum::Buckets(HashMap::new()),
+            State::Counted(_) => Sum::Counted(Vec::new()),
             State::Numbers(_) => Sum::Numbers(Numbers::default()),
         }));
     }
@@ -299,13 +315,19 @@ fn merge_all(
                 }
                 *kept += sum.len();
             }
-            (Sum::Numbers(_), State::Buckets(_)) | (Sum::Buckets(_), State::Numbers(_)) => {}
+            (sum, State::Counted(counted)) => match sum {
+                Sum::Counted(parts) => parts.push(counted),
+                // The field had no texts in the parts before.
+                Sum::Buckets(_) | Sum::Numbers(_) => *sum = Sum::Counted(vec![counted]),
+            },
+            (Sum::Counted(_) | Sum::Numbers(_), State::Buckets(_))
+            | (Sum::Counted(_) | Sum::Buckets(_), State::Numbers(_)) => {}
         }
     }
     Ok(())
 }
 
-fn answers(aggregations: &[(String, Aggregation)], sums: Vec<Sum>, left: &mut usize) -> Result<Value, Wrong> {
+fn answers(aggregations: &[(String, Aggregation)], sums: Vec<Sum>, left: &mut usize) -> Result<Value, Error> {
     let mut all = Map::new();
     for ((name, one), sum) in aggregations.iter().zip(sums) {
         all.insert(name.clone(), answer(one, sum, left)?);
@@ -313,17 +335,26 @@ fn answers(aggregations: &[(String, Aggregation)], sums: Vec<Sum>, left: &mut us
     Ok(Value::Object(all))
 }
 
-fn answer(one: &Aggregation, sum: Sum, left: &mut usize) -> Result<Value, Wrong> {
+fn answer(one: &Aggregation, sum: Sum, left: &mut usize) -> Result<Value, Error> {
     match (&one.calculation, sum) {
         (Calculation::Metric { metric, field }, Sum::Numbers(numbers)) => Ok(number(*metric, field, numbers)),
-        (Calculation::Terms { field, size, order, min_doc_count }, Sum::Buckets(buckets)) => {
-            let mut buckets: Vec<_> =
-                buckets.into_iter().filter(|(_, bucket)| bucket.count >= *min_doc_count).collect();
-            buckets.sort_by(|one, other| by_terms(order, one, other));
-            let others = buckets.iter().skip(*size).map(|(_, bucket)| bucket.count).sum::<u64>();
-            buckets.truncate(*size);
-            let kind = find(field).map(Searched::kind);
-            let shown = shown(one, buckets, kind, left)?;
+        (Calculation::Terms { field, size, order, min_doc_count }, sum) => {
+            let mut first = First { order, size: *size, buckets: Vec::new(), count: 0 };
+            match sum {
+                Sum::Buckets(buckets) => {
+                    let enough = buckets.into_iter().filter(|(_, bucket)| bucket.count >= *min_doc_count);
+                    enough.for_each(|(key, bucket)| first.take(key, bucket));
+                }
+                Sum::Counted(parts) => each(&parts, |text, count| {
+                    if count >= *min_doc_count {
+                        first.take(Key::Text(text.to_owned()), Bucket { count, within: Vec::new() });
+                    }
+                })
+                .map_err(failed)?,
+                Sum::Numbers(_) => {}
+            }
+            let (buckets, others) = first.end();
+            let shown = shown(one, buckets, find(field).map(Searched::kind), left)?;
             Ok(json!({"doc_count_error_upper_bound": 0, "sum_other_doc_count": others, "buckets": shown}))
         }
         (Calculation::DateHistogram { interval, min_doc_count, order, .. }, Sum::Buckets(buckets)) => {
@@ -339,7 +370,40 @@ fn answer(one: &Aggregation, sum: Sum, left: &mut usize) -> Result<Value, Wrong>
             Ok(json!({"buckets": shown(one, buckets, Some(Kind::Date), left)?}))
         }
         // Each sum was made for its calculation.
-        (Calculation::Metric { .. }, Sum::Buckets(_)) | (_, Sum::Numbers(_)) => Ok(Value::Null),
+        (Calculation::Metric { .. }, Sum::Buckets(_)) | (_, Sum::Counted(_) | Sum::Numbers(_)) => {
+            Ok(Value::Null)
+        }
+    }
+}
+
+/// The first buckets of many; the others are only counted.
+struct First<'a> {
+    order: &'a [(TermsKey, Order)],
+    size: usize,
+    buckets: Vec<(Key, Bucket)>,
+    /// How many documents all buckets hold.
+    count: u64,
+}
+
+impl First<'_> {
+    fn take(&mut self, key: Key, bucket: Bucket) {
+        self.count += bucket.count;
+        self.buckets.push((key, bucket));
+        if self.buckets.len() >= self.size.saturating_mul(2).max(1_024) {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        self.buckets.sort_by(|one, other| by_terms(self.order, one, other));
+        self.buckets.truncate(self.size);
+    }
+
+    /// They, and how many documents the others hold.
+    fn end(mut self) -> (Vec<(Key, Bucket)>, u64) {
+        self.cut();
+        let given = self.buckets.iter().map(|(_, bucket)| bucket.count).sum::<u64>();
+        (self.buckets, self.count - given)
     }
 }
 
@@ -348,7 +412,7 @@ fn shown(
     buckets: Vec<(Key, Bucket)>,
     kind: Option<Kind>,
     left: &mut usize,
-) -> Result<Vec<Value>, Wrong> {
+) -> Result<Vec<Value>, Error> {
     *left = left.checked_sub(buckets.len()).ok_or_else(|| too_many("buckets"))?;
     let show = |(key, bucket): (Key, Bucket)| {
         let mut shown = Map::new();

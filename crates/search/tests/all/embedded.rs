@@ -89,10 +89,12 @@ async fn a_swap_is_there_after_a_restart() {
     assert_eq!(fresh.index.progress().await.unwrap(), Some(progress(9)));
 }
 
+type Damage<'a> = &'a dyn Fn(&Path);
+
 #[tokio::test]
 async fn a_damaged_index_is_made_anew() {
     let pointer = |dir: &Path| dir.join("current.json");
-    let damages: [(&str, &dyn Fn(&Path)); 6] = [
+    let damages: [(&str, Damage<'_>); 6] = [
         ("the pointer is cut off", &|dir| fs::write(pointer(dir), b"{\"form").unwrap()),
         ("the pointer is of another format", &|dir| {
             let text = fs::read_to_string(pointer(dir)).unwrap().replace("\"format\":1", "\"format\":99");

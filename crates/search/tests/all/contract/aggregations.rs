@@ -46,6 +46,32 @@ pub async fn values_are_counted(index: &dyn SearchIndex) {
     assert_eq!(counts(&found["unknown"]), []);
 }
 
+pub async fn values_are_counted_over_many_commits(index: &dyn SearchIndex) {
+    for round in 0..6 {
+        let source =
+            |i: usize| json!({"carrier": [format!("c{i}"), "all"], "skus": [format!("{round}-{i}"), ""]});
+        let ids: Vec<_> = (0..=round).map(|i| format!("{round}-{i}")).collect();
+        let sources: Vec<_> = ids.iter().enumerate().map(|(i, id)| (id.as_str(), source(i))).collect();
+        filled(index, &sources).await;
+    }
+    filled(index, &[("none", json!({"country": "DE"}))]).await;
+    let aggs = json!({
+        "often": {"terms": {"field": "carrier", "size": 3}},
+        "skus": {"terms": {"field": "skus", "size": 2, "order": {"_key": "asc"}}},
+        "seldom": {"terms": {"field": "carrier", "size": 2, "order": [{"_count": "asc"}, {"_key": "desc"}]}},
+        "enough": {"terms": {"field": "carrier", "min_doc_count": 5, "order": {"_key": "asc"}}},
+        "within": {"terms": {"field": "carrier", "size": 2}, "aggs": {"count": {"value_count": {"field": "skus"}}}},
+    });
+    let found = reckoned(index, all(), aggs).await;
+    assert_eq!(counts(&found["often"]), [(json!("all"), 21), (json!("c0"), 6), (json!("c1"), 5)]);
+    assert_eq!(found["often"]["sum_other_doc_count"], 4 + 3 + 2 + 1);
+    assert_eq!(counts(&found["skus"]), [(json!(""), 21), (json!("0-0"), 1)]);
+    assert_eq!(counts(&found["seldom"]), [(json!("c5"), 1), (json!("c4"), 2)]);
+    assert_eq!(counts(&found["enough"]), [(json!("all"), 21), (json!("c0"), 6), (json!("c1"), 5)]);
+    assert_eq!(counts(&found["within"]), [(json!("all"), 21), (json!("c0"), 6)]);
+    assert_eq!(found["within"]["buckets"][0]["count"]["value"], 42);
+}
+
 pub async fn times_are_counted_by_the_calendar(index: &dyn SearchIndex) {
     filled(index, &orders()).await;
     let histogram = |interval: &str, rest: Value| {

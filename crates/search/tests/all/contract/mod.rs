@@ -53,6 +53,7 @@ macro_rules! contract {
         );
         $crate::contract::contract!(@ $fresh, aggregations:
             values_are_counted
+            values_are_counted_over_many_commits
             times_are_counted_by_the_calendar
             times_are_counted_by_fixed_spans
             numbers_are_reckoned_in_buckets
