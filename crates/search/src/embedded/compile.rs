@@ -14,6 +14,7 @@ use tantivy::{
 
 use super::{
     layout::{Layout, Place},
+    steady::steady,
     words::words,
 };
 use crate::{
@@ -117,7 +118,7 @@ impl Compiler<'_> {
             [word] => scored(place, word),
             words => {
                 let terms = words.iter().map(|word| Term::from_field_text(place.field, word));
-                Box::new(PhraseQuery::new(terms.collect()))
+                steady(PhraseQuery::new(terms.collect()))
             }
         })
     }
@@ -246,14 +247,14 @@ fn scored(place: &Place, text: &str) -> Boxed {
 
 fn numbers(place: &Place, first: i64, last: i64) -> Boxed {
     let term = |number| Term::from_field_i64(place.field, number);
-    Box::new(RangeQuery::new(Bound::Included(term(first)), Bound::Included(term(last))))
+    steady(RangeQuery::new(Bound::Included(term(first)), Bound::Included(term(last))))
 }
 
 /// Exact values have a column to look through; words only their dictionary.
 fn texts(place: &Place, from: Bound<Term>, to: Bound<Term>) -> Boxed {
     match place.kind {
         Kind::Text => Box::new(InvertedIndexRangeQuery::new(from, to)),
-        Kind::Keyword | Kind::Long | Kind::Date | Kind::Boolean => Box::new(RangeQuery::new(from, to)),
+        Kind::Keyword | Kind::Long | Kind::Date | Kind::Boolean => steady(RangeQuery::new(from, to)),
     }
 }
 

@@ -10,6 +10,7 @@ mod reckon;
 mod search;
 mod slot;
 mod sorted;
+mod steady;
 mod words;
 mod writer;
 

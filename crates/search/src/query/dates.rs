@@ -4,7 +4,8 @@ use jiff::{Span, Timestamp, civil, tz::TimeZone};
 
 use super::Unit;
 
-/// Which end of what a date names is meant: `2026-03` is a whole month.
+/// Which end of what a date names is meant. Months and days that it leaves out are the first ones, as in Elasticsearch: both
+/// `2026-03` and `2026-03-01` are that day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Round {
     /// Its first millisecond.
@@ -154,13 +155,8 @@ fn iso(text: &str, round: Round) -> Option<i64> {
     let (month, day) = (month.flatten(), day.flatten());
     let year = i16::try_from(year).ok()?;
     let up = round == Round::Up;
-    let month = month.map_or(Some(if up { 12 } else { 1 }), |month| i8::try_from(month).ok())?;
-    let first = civil::Date::new(year, month, 1).ok()?;
-    let date = match day {
-        Some(day) => civil::Date::new(year, month, i8::try_from(day).ok()?).ok()?,
-        None if up => first.last_of_month(),
-        None => first,
-    };
+    let [month, day] = [month, day].map(|part| part.map_or(Some(1), |part| i8::try_from(part).ok()));
+    let date = civil::Date::new(year, month?, day?).ok()?;
     let (within, offset) =
         clock.map_or(Some((if up { 86_399_999 } else { 0 }, 0)), |clock| time(clock, up))?;
     millis_of(midnight(date))?.checked_add(within)?.checked_sub(offset)
@@ -237,8 +233,8 @@ mod tests {
     #[test]
     fn a_date_is_a_span_of_which_either_end_may_be_meant() {
         let cases = [
-            ("2026", "2026-01-01T00:00:00Z", "2026-12-31T23:59:59.999Z"),
-            ("2024-02", "2024-02-01T00:00:00Z", "2024-02-29T23:59:59.999Z"),
+            ("2026", "2026-01-01T00:00:00Z", "2026-01-01T23:59:59.999Z"),
+            ("2024-02", "2024-02-01T00:00:00Z", "2024-02-01T23:59:59.999Z"),
             ("2026-03-01", "2026-03-01T00:00:00Z", "2026-03-01T23:59:59.999Z"),
             ("2026-03-01T10", "2026-03-01T10:00:00Z", "2026-03-01T10:59:59.999Z"),
             ("2026-03-01T10:30Z", "2026-03-01T10:30:00Z", "2026-03-01T10:30:59.999Z"),

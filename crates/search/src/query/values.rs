@@ -38,7 +38,7 @@ pub(crate) fn between(kind: Kind, from: &Edge, to: &Edge, now: i64) -> Result<Sp
     Ok(first.zip(last).filter(|(first, last)| first <= last))
 }
 
-/// A value between the whole numbers that stand around it, or what it covers: `2026-03` is a month, 1.5 covers nothing.
+/// A value between the whole numbers that stand around it, or what it covers: `2026-03-01` is a day, 1.5 covers nothing.
 struct Point {
     /// The first whole number that is not below it.
     first: i128,

@@ -37,7 +37,8 @@ struct Both {
 impl Both {
     async fn filled(dice: &mut Dice) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let both = Self { embedded: Embedded::open(dir.path()).unwrap(), remote: Remote::new().await, _dir: dir };
+        let both =
+            Self { embedded: Embedded::open(dir.path()).unwrap(), remote: Remote::new().await, _dir: dir };
         let documents = documents(dice, DOCUMENTS);
         let indices: [&dyn SearchIndex; 2] = [&both.embedded, &both.remote.index];
         let mut outcomes = Vec::new();
@@ -89,8 +90,10 @@ impl Both {
             ..Request::of(Query::MatchAll)
         };
         match parameters.apply(request) {
-            Ok(request) => compare(self.embedded.search(&request).await.map(|found| shown(&found)), &theirs, false)
-                .map(|difference| format!("{difference}\n  read as {}", request.to_json()["query"])),
+            Ok(request) => {
+                compare(self.embedded.search(&request).await.map(|found| shown(&found)), &theirs, false)
+                    .map(|difference| format!("{difference}\n  read as {}", request.to_json()["query"]))
+            }
             Err(_) if theirs["error"].is_object() => None,
             Err(wrong) => Some(format!("embedded refuses: {wrong}; the server does not")),
         }
@@ -168,7 +171,11 @@ fn chosen() -> (u64, usize) {
 fn tell(seed: u64, count: usize, different: &[String]) {
     let told: Vec<_> = different.iter().take(TOLD).map(String::as_str).collect();
     let number = different.len();
-    assert!(different.is_empty(), "CARTWRIGHT_SEED={seed}: {number} of {count} differ:\n{}", told.join("\n\n"));
+    assert!(
+        different.is_empty(),
+        "CARTWRIGHT_SEED={seed}: {number} of {count} differ:\n{}",
+        told.join("\n\n")
+    );
 }
 
 /// Elasticsearch stops counting at 10,000 unless it is told not to; we never do.
@@ -214,9 +221,13 @@ fn compare(ours: Result<Value, Error>, theirs: &Value, unsorted: bool) -> Option
     if total(&ours) != total(theirs) {
         let (ours_only, theirs_only) = (ids_beside(&ours, theirs), ids_beside(theirs, &ours));
         let (ours, theirs) = (total(&ours), total(theirs));
-        return Some(format!("found {ours}, server {theirs}; only here {ours_only}, only there {theirs_only}"));
+        return Some(format!(
+            "found {ours}, server {theirs}; only here {ours_only}, only there {theirs_only}"
+        ));
     }
     let (mine, other) = (hits(&ours, unsorted), hits(theirs, unsorted));
+    let other: Vec<_> = other.into_iter().map(missing).collect();
+    let mine: Vec<_> = mine.into_iter().map(missing).collect();
     if let Some((mine, other)) = mine.iter().zip(&other).find(|(mine, other)| mine != other) {
         return Some(format!("hit {mine}\n  server {other}"));
     }
@@ -229,12 +240,25 @@ fn compare(ours: Result<Value, Error>, theirs: &Value, unsorted: bool) -> Option
 /// Where only their scores sort them, by id: those of equal scores come in any order.
 fn hits(of: &Value, unsorted: bool) -> Vec<Value> {
     let hits = of["hits"]["hits"].as_array().cloned().unwrap_or_default().into_iter();
-    let mut hits: Vec<_> =
-        hits.map(|hit| json!({"_id": hit["_id"], "_source": hit.get("_source"), "sort": hit.get("sort")})).collect();
+    let mut hits: Vec<_> = hits
+        .map(|hit| json!({"_id": hit["_id"], "_source": hit.get("_source"), "sort": hit.get("sort")}))
+        .collect();
     if unsorted {
         hits.sort_by_key(|hit| hit["_id"].to_string());
     }
     hits
+}
+
+/// OpenSearch shows a missing yes or no as the largest or smallest number of 32 bits, Elasticsearch 8 and we of 64.
+fn missing(mut hit: Value) -> Value {
+    for value in hit["sort"].as_array_mut().into_iter().flatten() {
+        *value = match value.as_i64() {
+            Some(i64::MAX) => json!(i32::MAX),
+            Some(i64::MIN) => json!(i32::MIN),
+            _ => continue,
+        };
+    }
+    hit
 }
 
 fn ids_beside(of: &Value, other: &Value) -> String {
@@ -246,7 +270,8 @@ fn different(path: &str, ours: Option<&Value>, theirs: Option<&Value>) -> Option
     match (ours, theirs) {
         (Some(Value::Object(ours)), Some(Value::Object(theirs))) => {
             let keys: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
-            keys.into_iter().find_map(|key| different(&format!("{path}.{key}"), ours.get(key), theirs.get(key)))
+            keys.into_iter()
+                .find_map(|key| different(&format!("{path}.{key}"), ours.get(key), theirs.get(key)))
         }
         (Some(Value::Array(ours)), Some(Value::Array(theirs))) if ours.len() == theirs.len() => {
             let pairs = ours.iter().zip(theirs).enumerate();

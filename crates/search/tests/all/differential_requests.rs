@@ -61,7 +61,14 @@ fn clause(dice: &mut Dice, depth: usize) -> String {
         }
         2 => format!("{}*", escaped(&single(dice).chars().take(3).collect::<String>())),
         3 => return format!("{sign}_exists_:{}", dice.one(KEYWORDS)),
-        4 => return format!("{sign}{}:{}{}", dice.one(NUMBERS), dice.one(&["", ">", "<", ">=", "<="]), dice.below(12)),
+        4 => {
+            return format!(
+                "{sign}{}:{}{}",
+                dice.one(NUMBERS),
+                dice.one(&["", ">", "<", ">=", "<="]),
+                dice.below(12)
+            );
+        }
         5 => return format!("{sign}{}:>={}", dice.one(DATES), "2026-03-10"),
         6 => return format!("{sign}onHold:true"),
         _ => escaped(&single(dice)),
@@ -121,7 +128,9 @@ fn matching(dice: &mut Dice) -> Value {
 
 fn odd_term(dice: &mut Dice) -> Value {
     match dice.below(6) {
-        0 => json!({"term": {(*dice.one(NUMBERS)): {"value": dice.one(&[json!(7), json!("7"), json!(1.5), json!(-3)])}}}),
+        0 => {
+            json!({"term": {(*dice.one(NUMBERS)): {"value": dice.one(&[json!(7), json!("7"), json!(1.5), json!(-3)])}}})
+        }
         1 => json!({"term": {"onHold": dice.one(&[json!(true), json!("false")])}}),
         2 => json!({"term": {(*dice.one(DATES)): moment(dice)}}),
         3 => json!({"term": {text_field(dice): single(dice).to_lowercase()}}),
@@ -142,12 +151,15 @@ fn prefix(dice: &mut Dice) -> Value {
 
 fn range(dice: &mut Dice) -> Value {
     let (field, mut edge): (_, Box<dyn FnMut(&mut Dice) -> Value>) = match dice.below(5) {
-        0 | 1 => (*dice.one(NUMBERS), Box::new(|dice| match dice.below(8) {
-            0 => json!(2.5),
-            1 => json!("4"),
-            2 => json!(1e19),
-            _ => json!(dice.below(14)),
-        })),
+        0 | 1 => (
+            *dice.one(NUMBERS),
+            Box::new(|dice| match dice.below(8) {
+                0 => json!(2.5),
+                1 => json!("4"),
+                2 => json!(1e19),
+                _ => json!(dice.below(14)),
+            }),
+        ),
         2 => (*dice.one(KEYWORDS), Box::new(|dice| json!(dice.one(WORDS)))),
         _ => (*dice.one(DATES), Box::new(moment)),
     };
@@ -192,7 +204,8 @@ fn bool(dice: &mut Dice, depth: usize) -> Value {
 }
 
 fn minimum(dice: &mut Dice) -> Value {
-    dice.one(&[json!(1), json!(2), json!(0), json!(5), json!(-1), json!("50%"), json!("-30%"), json!("75%")]).clone()
+    dice.one(&[json!(1), json!(2), json!(0), json!(5), json!(-1), json!("50%"), json!("-30%"), json!("75%")])
+        .clone()
 }
 
 fn any_field(dice: &mut Dice) -> String {
@@ -200,7 +213,8 @@ fn any_field(dice: &mut Dice) -> String {
         0 => (*dice.one(NUMBERS)).to_owned(),
         1 => (*dice.one(DATES)).to_owned(),
         2 => text_field(dice),
-        3 => (*dice.one(&["events", "onHold", "metadata", "unknown", "status.keyword", "everything"])).to_owned(),
+        3 => (*dice.one(&["events", "onHold", "metadata", "unknown", "status.keyword", "everything"]))
+            .to_owned(),
         _ => (*dice.one(KEYWORDS)).to_owned(),
     }
 }
@@ -252,7 +266,11 @@ fn aggregation(dice: &mut Dice, depth: usize) -> Value {
         4..7 => json!({"date_histogram": date_histogram(dice)}),
         _ => {
             let metric = *dice.one(&["sum", "avg", "min", "max", "value_count"]);
-            let field = if metric == "value_count" { any_exact(dice) } else { counted(dice) };
+            let field = match metric {
+                "value_count" => any_exact(dice),
+                "sum" => "quantity".to_owned(), // no sense in that of dates
+                _ => counted(dice),
+            };
             return json!({metric: {"field": field}});
         }
     };
@@ -303,9 +321,8 @@ fn any_exact(dice: &mut Dice) -> String {
     }
 }
 
-/// Sums of the largest numbers differ in their last digits, which is nobody's fault.
 fn counted(dice: &mut Dice) -> String {
-    (*dice.one(&["quantity", "total", "createdAt", "events.at", "onHold"])).to_owned()
+    (*dice.one(&["quantity", "quantity", "createdAt", "events.at", "onHold"])).to_owned()
 }
 
 fn source(dice: &mut Dice) -> Value {
