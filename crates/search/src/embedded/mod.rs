@@ -150,6 +150,7 @@ impl Inner {
         let slot = old.slot().clone();
         drop(old);
         slot.remove(&self.dir);
+        live.set_threads(LIVE_THREADS);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! One index on disk, and the small file that says which one is searched.
 //!
 //! ```text
-//! <dir>/current.json      {"format": 1, "index": "index-…"}, put in place by a rename
+//! <dir>/current.json      {"format": 2, "index": "index-…"}, put in place by a rename
 //! <dir>/index-…/          the index that is searched, and during a rebuild the next one beside it
 //! ```
 //! Whatever else lies there is left from an attempt that was broken off, and goes at the next start.
@@ -24,7 +24,7 @@ use super::{
 use crate::port::{Error, Progress};
 
 /// Raised when documents are written in another way that their schema does not show; older indexes are then made anew.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// How many unpacked blocks of documents each part of an index keeps at hand.
 const CACHED_BLOCKS: usize = 10;

@@ -56,6 +56,15 @@ impl Writer {
         self.progress
     }
 
+    /// Goes on with so many threads. What is not committed is forgotten.
+    pub(super) fn set_threads(&mut self, threads: usize) {
+        self.give_up();
+        self.threads = threads;
+        if let Err(error) = self.begin() {
+            tracing::warn!(%error, "the search index is opened for writing at the next write");
+        }
+    }
+
     /// Forgets what was not committed.
     pub(super) fn give_up(&mut self) {
         self.writer = None;

@@ -97,7 +97,7 @@ async fn a_damaged_index_is_made_anew() {
     let damages: [(&str, Damage<'_>); 6] = [
         ("the pointer is cut off", &|dir| fs::write(pointer(dir), b"{\"form").unwrap()),
         ("the pointer is of another format", &|dir| {
-            let text = fs::read_to_string(pointer(dir)).unwrap().replace("\"format\":1", "\"format\":99");
+            let text = fs::read_to_string(pointer(dir)).unwrap().replace("\"format\":", "\"format\":9");
             fs::write(pointer(dir), text).unwrap();
         }),
         ("the index is gone", &|dir| fs::remove_dir_all(&indexes(dir)[0]).unwrap()),
