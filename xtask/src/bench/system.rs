@@ -41,6 +41,7 @@ impl Server {
         command.args(["up", "--listen", "127.0.0.1:0", "--data"]).arg(dir.join("data"));
         command
             .env("CARTWRIGHT__DIALECTS__PORTS", "false")
+            .env("CARTWRIGHT__SEARCH__LISTEN", "")
             .envs(settings.iter().copied())
             .stderr(File::create(&log)?);
         Self::start(command).map_err(|error| {
@@ -65,6 +66,7 @@ impl Server {
         command.args(["serve", "--role", roles, "--listen", "127.0.0.1:0", "--data"]).arg(dir.join("data"));
         command
             .env("CARTWRIGHT__DIALECTS__PORTS", "false")
+            .env("CARTWRIGHT__SEARCH__LISTEN", "")
             .envs(settings.iter().cloned())
             .stderr(File::create(&log)?);
         Self::start(command).map_err(|error| {

@@ -23,7 +23,7 @@ const PREFIX: &str = "CARTWRIGHT__";
 const FAMILY: &str = "CARTWRIGHT_";
 
 /// Variables of ours that are no settings: of other commands, and of our own tests.
-const OTHER_VARIABLES: [&str; 12] = [
+const OTHER_VARIABLES: [&str; 14] = [
     SERVER_VARIABLE,
     "CARTWRIGHT_BIN",
     "CARTWRIGHT_CI_TARGET",
@@ -32,9 +32,11 @@ const OTHER_VARIABLES: [&str; 12] = [
     "CARTWRIGHT_SEED",
     "CARTWRIGHT_SERVERS",
     "CARTWRIGHT_SERVERS_KAFKA_PORT",
+    "CARTWRIGHT_SERVERS_OPENSEARCH_PORT",
     "CARTWRIGHT_SERVERS_POSTGRES_PORT",
     "CARTWRIGHT_TEST_KAFKA",
     "CARTWRIGHT_TEST_POSTGRES",
+    "CARTWRIGHT_TEST_SEARCH",
     "CARTWRIGHT_TEST_STACK",
 ];
 

@@ -108,7 +108,7 @@ pub fn router(api: Arc<Api>, serves: Serves) -> Router {
     let (routes, mut openapi) = calls(serves).with_state(api).split_for_parts();
     described::complete(&mut openapi);
     let search = match serves {
-        Serves::All | Serves::Public => search::routes().with_state(state.clone()),
+        Serves::All | Serves::Public => search::under("/search").with_state(state.clone()),
         Serves::Admin | Serves::Health => Router::new(),
     };
     let dialects = match serves {
@@ -117,7 +117,7 @@ pub fn router(api: Arc<Api>, serves: Serves) -> Router {
     };
     let all = routes
         .merge(dialects)
-        .nest("/search", search)
+        .merge(search)
         .route("/", get(async || Redirect::to("/docs")))
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi));
     dialects::in_any_case(surrounded(all))

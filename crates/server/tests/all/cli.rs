@@ -18,6 +18,7 @@ pub fn cartwright(args: &[&str]) -> Command {
     let mut command = Command::new(program());
     if args.first() == Some(&"up") {
         command.env("CARTWRIGHT__DIALECTS__PORTS", "false"); // others run, too
+        command.env("CARTWRIGHT__SEARCH__LISTEN", "");
     }
     command.args(args).env_remove("CARTWRIGHT_SERVER").stdin(Stdio::null()).kill_on_drop(true);
     command

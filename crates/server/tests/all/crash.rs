@@ -110,7 +110,11 @@ impl System {
 
     fn cartwright(&self, args: &[&str]) -> Command {
         let mut command = Command::new(program());
-        command.args(args).env("CARTWRIGHT__DIALECTS__PORTS", "false").current_dir(self.home.path());
+        command
+            .args(args)
+            .env("CARTWRIGHT__DIALECTS__PORTS", "false")
+            .env("CARTWRIGHT__SEARCH__LISTEN", "")
+            .current_dir(self.home.path());
         command
     }
 

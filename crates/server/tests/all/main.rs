@@ -21,6 +21,7 @@ mod parked;
 mod placing;
 mod providers;
 mod restarts;
+mod search;
 mod secrets;
 mod signals;
 mod story;

@@ -43,6 +43,7 @@ async fn a_second_signal_stops_at_once_and_nothing_is_lost() {
 fn up(home: &Path, port: u16) -> Child {
     Command::new(program())
         .env("CARTWRIGHT__DIALECTS__PORTS", "false")
+        .env("CARTWRIGHT__SEARCH__LISTEN", "")
         .args(["up", "--listen", &format!("127.0.0.1:{port}"), "--data"])
         .arg(home)
         .envs(Stack::here().environment(home))

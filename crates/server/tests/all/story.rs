@@ -175,7 +175,8 @@ fn command(program: &str, home: &Path, port: u16) -> Command {
     command
         .envs(Stack::here().environment(home))
         .env("CARTWRIGHT__HTTP__LISTEN", format!("127.0.0.1:{port}"))
-        .env("CARTWRIGHT__DIALECTS__PORTS", "false"); // others run, too
+        .env("CARTWRIGHT__DIALECTS__PORTS", "false") // others run, too
+        .env("CARTWRIGHT__SEARCH__LISTEN", "");
     command.env("CARTWRIGHT_SERVER", format!("http://127.0.0.1:{port}"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
     command

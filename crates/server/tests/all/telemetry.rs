@@ -142,6 +142,7 @@ impl Told {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let program = Command::new(program())
             .env("CARTWRIGHT__DIALECTS__PORTS", "false")
+            .env("CARTWRIGHT__SEARCH__LISTEN", "")
             .args(["up", "--listen", &format!("127.0.0.1:{port}")])
             .current_dir(home.path())
             .envs(Stack::here().environment(home.path()))

@@ -106,6 +106,7 @@ impl Cluster {
             ("database.schema", self.name.clone()),
             ("sweeper.after_seconds", "5".to_owned()),
             ("dialects.ports", "false".to_owned()),
+            ("search.listen", String::new()),
             ("dialects.topic_prefix", format!("{}.", self.name)),
             ("providers.retry.quick_wait_ms", "20".to_owned()),
             ("providers.retry.long_wait_ms", "100".to_owned()),

@@ -12,6 +12,8 @@ const PRODUCT: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-elastic-product"), HeaderValue::from_static("Elasticsearch"));
 /// The media type of clients that want the answers of version 8.
 const VERSION_8: &str = "application/vnd.elasticsearch+json;compatible-with=8";
+/// What is said to whoever would write.
+const READ_ONLY: &str = ": this index can only be read, it follows the orders by itself";
 const JSON: &str = "application/json; charset=UTF-8";
 /// Seconds after which an index that did not answer may be asked again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -127,15 +129,15 @@ pub fn shards() -> Value {
 
 /// A path that is none of ours.
 pub async fn no_such_call(method: Method, uri: Uri, headers: HeaderMap) -> Response {
-    let error = format!("no handler found for uri [{}] and method [{method}]", uri.path());
+    let mut error = format!("no handler found for uri [{}] and method [{method}]", uri.path());
+    if !method.is_safe() {
+        error.push_str(READ_ONLY);
+    }
     Form::of(&headers).answer(StatusCode::BAD_REQUEST, &json!({"error": error}))
 }
 
 /// A method that a path does not take: documents are written by nobody but the indexer.
 pub async fn no_such_method(method: Method, uri: Uri, headers: HeaderMap) -> Response {
-    let error = format!(
-        "Incorrect HTTP method for uri [{}] and method [{method}]: this index can only be read, it follows the orders by itself",
-        uri.path()
-    );
+    let error = format!("Incorrect HTTP method for uri [{}] and method [{method}]{READ_ONLY}", uri.path());
     Form::of(&headers).answer(StatusCode::METHOD_NOT_ALLOWED, &json!({"error": error, "status": 405}))
 }

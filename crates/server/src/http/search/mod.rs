@@ -16,6 +16,12 @@ use axum::{Router, routing::get};
 use self::handlers as call;
 use super::Api;
 
+/// The calls behind a prefix.
+pub fn under(prefix: &str) -> Router<Arc<Api>> {
+    // Clients that are given a path put a slash behind it.
+    Router::new().nest(prefix, routes()).route(&format!("{prefix}/"), get(call::about))
+}
+
 /// The calls, as they are on a port of their own.
 pub fn routes() -> Router<Arc<Api>> {
     Router::new()

@@ -1,7 +1,7 @@
 //! The dialects of older systems. What is asked and what must be answered lies in `tables`, a request a line.
 
 mod pattern;
-mod table;
+pub mod table;
 
 use cartwright_server::http::dialects::OldPort;
 

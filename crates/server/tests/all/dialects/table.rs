@@ -53,12 +53,12 @@ fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Value>, D
 /// Runs all rows, one after the other, under the dialect's place on our own port; tells of all that go wrong at once.
 pub async fn run(shop: &Shop, dialect: &str, table: &str) {
     let prefix = format!("/dialects/{dialect}");
-    rows(shop, dialect, table, |_| (shop.address(), prefix.clone())).await;
+    rows(shop, dialect, table, BTreeMap::new(), |_| (shop.address(), prefix.clone())).await;
 }
 
 /// The same on the old systems' own ports, as each row names it.
 pub async fn run_on_ports(shop: &Shop, dialect: &str, table: &str) {
-    rows(shop, dialect, table, |port| (shop.old(old_port(port)), String::new())).await;
+    rows(shop, dialect, table, BTreeMap::new(), |port| (shop.old(old_port(port)), String::new())).await;
 }
 
 fn old_port(port: Option<u16>) -> OldPort {
@@ -75,8 +75,14 @@ fn old_port(port: Option<u16>) -> OldPort {
 /// Where the system of a row is: its address, and what stands before its paths.
 type Place = (SocketAddr, String);
 
-async fn rows(shop: &Shop, dialect: &str, table: &str, place: impl Fn(Option<u16>) -> Place) {
-    let mut saved = BTreeMap::new();
+/// Runs all rows where each one's place is; `saved` is known from the beginning.
+pub async fn rows(
+    shop: &Shop,
+    dialect: &str,
+    table: &str,
+    mut saved: BTreeMap<String, String>,
+    place: impl Fn(Option<u16>) -> Place,
+) {
     let mut wrong = Vec::new();
     for (n, line) in table.lines().enumerate() {
         let row: Row = serde_json::from_str(line).unwrap_or_else(|e| panic!("{dialect} row {}: {e}", n + 1));

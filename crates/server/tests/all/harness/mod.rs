@@ -44,6 +44,7 @@ pub const ORDERS: &str = "/v1/orders";
 const QUICK: &[(&str, &str)] = &[
     ("http.listen", "127.0.0.1:0"),
     ("dialects.ports", "false"),
+    ("search.listen", ""),
     ("simulated.payments.latency_min_ms", "0"),
     ("simulated.payments.latency_max_ms", "0"),
     ("simulated.carrier.latency_min_ms", "0"),
@@ -133,6 +134,12 @@ impl Shop {
     pub fn old(&self, port: OldPort) -> SocketAddr {
         let old = &self.system.as_ref().unwrap().old;
         old.iter().find(|(old, _)| *old == port).unwrap_or_else(|| panic!("{port:?} is not listened on")).1
+    }
+
+    /// Where orders are searched as on a search server.
+    pub fn search_port(&self) -> SocketAddr {
+        let url = self.system.as_ref().unwrap().search.as_deref().expect("search has a port of its own");
+        url.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap().parse().unwrap()
     }
 
     /// The old systems' ports that are listened on.

@@ -1,0 +1,263 @@
+//! Searching orders: on the index of our own, on its port, and on a real search server, with the same answers.
+
+mod table;
+
+use std::{net::SocketAddr, time::Instant};
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    dialects::table::rows,
+    harness::{LIMIT, ORDERS, PAUSED, Setting, Shop, path, pause, text, wait_until},
+};
+
+/// Our own index, on a port of its own.
+const ON_ITS_PORT: Setting = ("search.listen", "127.0.0.1:0");
+
+/// An index on the real search server, which goes when the test does.
+struct OnServer {
+    url: String,
+    index: String,
+}
+
+impl OnServer {
+    fn new() -> Self {
+        let url = std::env::var("CARTWRIGHT_TEST_SEARCH").expect(
+            "CARTWRIGHT_TEST_SEARCH must name a search server: `cargo xtask servers up opensearch` starts one, and \
+             `cargo xtask test` does so itself",
+        );
+        Self { url, index: format!("t{}", Uuid::now_v7().simple()) }
+    }
+
+    fn settings(&self) -> [Setting; 3] {
+        let leaked = |text: &str| -> &'static str { text.to_owned().leak() };
+        [("search.url", leaked(&self.url)), ("search.index", leaked(&self.index)), ("search.replicas", "0")]
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: &Value) -> (StatusCode, Value) {
+        let url = format!("{}{path}", self.url);
+        let reply = Client::new().request(method, url).json(body).send().await.unwrap();
+        (reply.status(), reply.json().await.unwrap())
+    }
+
+    async fn remove(&self) {
+        for name in [format!("{}-*", self.index), format!("{}_progress", self.index)] {
+            let (status, answer) = self.ask(Method::DELETE, &format!("/{name}"), &json!({})).await;
+            assert!(status.is_success() || status == StatusCode::NOT_FOUND, "{answer}");
+        }
+        let _ = self.ask(Method::DELETE, &format!("/_index_template/{}", self.index), &json!({})).await;
+    }
+}
+
+fn order(customer: &str) -> Value {
+    let lines = json!([{"sku": "a", "quantity": 1, "unitPrice": 500}]);
+    json!({"customer": {"id": customer}, "currency": "USD", "lines": lines})
+}
+
+fn fulfilment(product: &str, country: &str, scenario: &str) -> Value {
+    json!({"customerEmail": "user@example.com", "productType": product, "country": country, "paymentScenario": scenario})
+}
+
+async fn search(shop: &Shop, body: &Value) -> Value {
+    shop.post("/search/_search", body).await.ok(200)
+}
+
+/// The document of an order, once it is as described.
+async fn document(shop: &Shop, id: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+    let until = Instant::now() + LIMIT;
+    loop {
+        let reply = shop.get(&format!("/search/_all/_doc/{id}")).await;
+        let found: Value = serde_json::from_slice(&reply.body).unwrap();
+        if reply.status == 200 && is(&found["_source"]) {
+            return found;
+        }
+        assert!(Instant::now() < until, "the document of {id} is not {what} after {LIMIT:?}: {found:#}");
+        pause().await;
+    }
+}
+
+#[tokio::test]
+async fn the_calls_of_a_search_server_are_answered_under_our_own_port() {
+    let shop = Shop::open().await;
+    table::run(&shop, |_| (shop.address(), "/search".to_owned()), "orders-v1").await;
+}
+
+#[tokio::test]
+async fn the_calls_of_a_search_server_are_answered_on_its_port() {
+    let shop = Shop::with(&[ON_ITS_PORT]).await;
+    let own: SocketAddr = shop.search_port();
+    table::run(&shop, |_| (own, String::new()), "orders-v1").await;
+}
+
+#[tokio::test]
+async fn the_same_is_answered_with_a_real_search_server() {
+    let server = OnServer::new();
+    let shop = Shop::with(&server.settings()).await;
+    table::run(&shop, |_| (shop.address(), "/search".to_owned()), &server.index).await;
+
+    // The contract's requests on the server's own port.
+    let (_, all) = server.ask(Method::GET, &format!("/{}/_search?pretty", server.index), &json!({})).await;
+    assert_eq!(all["hits"]["total"]["value"], 4, "{all:#}");
+    let matching = json!({"query": {"match": {"status": "FulfillmentScheduled"}}});
+    let (_, found) = server.ask(Method::POST, &format!("/{}/_search", server.index), &matching).await;
+    assert_eq!(found["hits"]["total"]["value"], 2, "{found:#}");
+    drop(shop);
+    server.remove().await;
+}
+
+#[tokio::test]
+async fn a_document_follows_its_order_with_its_timeline() {
+    let shop = Shop::with(&[PAUSED]).await;
+    let reply =
+        shop.post("/dialects/order-fulfilment/orders", &fulfilment("Phone", "US", "success")).await.ok(201);
+    let id = text(&reply["id"]);
+    let first = document(&shop, &id, "there", |_| true).await;
+    assert_eq!(
+        (&first["_source"]["status"], &first["_source"]["orderStatus"]),
+        (&json!("Created"), &json!("open"))
+    );
+    for service in ["payments", "fulfillment"] {
+        shop.json("PUT", &format!("/v1/admin/services/{service}"), &[], &json!({"paused": false}))
+            .await
+            .ok(200);
+    }
+    let done = document(&shop, &id, "scheduled", |source| source["status"] == "FulfillmentScheduled").await;
+    assert!(done["_version"].as_u64() > first["_version"].as_u64(), "{done:#}");
+    let history: Vec<String> = shop.history(&id).await.iter().map(|event| text(&event["eventId"])).collect();
+    let timeline = done["_source"]["events"].as_array().unwrap();
+    assert_eq!(timeline.iter().map(|event| text(&event["id"])).collect::<Vec<_>>(), history);
+}
+
+#[tokio::test]
+async fn orders_are_listed_by_words_and_filters_page_by_page() {
+    let shop = Shop::open().await;
+    let place = async |customer: &str, name: &str| {
+        let body = json!({"customer": {"id": customer, "name": "Ada Lovelace"}, "currency": "USD",
+            "lines": [{"sku": "thing-1", "name": name, "quantity": 1, "unitPrice": 500}]});
+        let id = shop.place(&body).await;
+        shop.finish(&id).await;
+        id
+    };
+    let mut chairs = vec![];
+    for n in 0..5 {
+        chairs.push(place(&format!("c-{n}"), "Blue chair").await);
+    }
+    let table = place("c-1", "Blue table").await;
+    let listed = async |query: &str| {
+        let page = shop.get(&format!("{ORDERS}?{query}")).await.ok(200);
+        let ids: Vec<String> =
+            page["orders"].as_array().unwrap().iter().map(|order| text(&order["id"])).collect();
+        (ids, page["next"].as_str().map(str::to_owned))
+    };
+    wait_until("all are found", async || listed("q=blue&status=completed").await.0.len() == 6).await;
+    chairs.reverse(); // newest first
+    assert_eq!(listed("q=blue+chair").await.0, chairs);
+    assert_eq!(listed("q=lovelace+table").await.0, [table.clone()]);
+    assert_eq!(listed("q=products:table").await.0, [table.clone()]);
+    assert_eq!(listed(&format!("q={table}")).await.0, [table.clone()]);
+    assert_eq!(listed("q=blue&customer=c-1&customer=c-2").await.0.len(), 3);
+    assert_eq!(listed("q=nothing+of+this").await, (vec![], None));
+    let (first, next) = listed("q=chair&limit=3").await;
+    let (second, end) = listed(&format!("q=chair&limit=3&cursor={}", next.unwrap())).await;
+    assert_eq!(([first, second].concat(), end), (chairs, None));
+    for (query, field) in [
+        ("q=", "q"),
+        ("q=a&q=b", "q"),
+        ("q=status:[", "q"),
+        ("q=blue&cursor=c1-2", "cursor"),
+        ("q=blue&limit=0", "limit"),
+    ] {
+        let problem = shop.get(&format!("{ORDERS}?{query}")).await.ok(400);
+        assert_eq!(problem["errors"][0]["field"], field, "{query}: {problem:#}");
+    }
+}
+
+#[tokio::test]
+async fn an_index_is_made_anew_while_it_is_searched() {
+    for server in [None, Some(OnServer::new())] {
+        let settings = server.as_ref().map(OnServer::settings);
+        let shop = Shop::with(settings.as_ref().map_or(&[][..], |settings| settings)).await;
+        let ids = crate::harness::all((0..20).map(|n| {
+            let body = order(&format!("c-{n}"));
+            let shop = &shop;
+            async move { shop.place(&body).await }
+        }))
+        .await;
+        for id in &ids {
+            shop.finish(id).await;
+        }
+        let completed = json!({"query": {"term": {"orderStatus": "completed"}}, "size": 0});
+        let found = async || search(&shop, &completed).await["hits"]["total"]["value"].as_u64().unwrap();
+        wait_until("the index is there", async || {
+            shop.post("/search/_search", &completed).await.status == 200
+        })
+        .await;
+        wait_until("all are found", async || found().await == 20).await;
+        let reply = shop.post("/v1/admin/index/rebuild", &json!({})).await.ok(202);
+        assert!(
+            ["asked", "running", "done"].contains(&reply["rebuild"]["state"].as_str().unwrap()),
+            "{reply:#}"
+        );
+        wait_until("the new index is there", async || {
+            assert_eq!(found().await, 20, "no search finds less meanwhile");
+            shop.get("/v1/admin/index").await.ok(200)["rebuild"]["state"] == "done"
+        })
+        .await;
+        let index = shop.get("/v1/admin/index").await.ok(200);
+        assert_eq!(index["rebuild"]["done"], 20, "{index:#}");
+        // It is followed as the old one was.
+        let more = shop.place(&order("late")).await;
+        document(&shop, &more, "completed", |source| source["orderStatus"] == "completed").await;
+        assert_eq!(found().await, 21);
+        drop(shop);
+        if let Some(server) = server {
+            server.remove().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_is_lost_is_made_anew_by_itself() {
+    let mut shop = Shop::open().await;
+    let id = shop.place(&order("c")).await;
+    shop.finish(&id).await;
+    document(&shop, &id, "completed", |source| source["orderStatus"] == "completed").await;
+    shop.stop().await;
+    std::fs::remove_dir_all(shop.dir().join("search")).unwrap();
+    shop.restart(&[]).await;
+    document(&shop, &id, "there again", |source| source["orderStatus"] == "completed").await;
+}
+
+#[tokio::test]
+async fn orders_go_on_while_the_search_server_is_away() {
+    // Nobody listens there.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url: &'static str = format!("http://{gone}").leak();
+    let mut shop = Shop::with(&[("search.url", url)]).await;
+    let id = shop.place(&order("c")).await;
+    shop.finish(&id).await;
+    let problem = shop.get(&format!("{ORDERS}?q=a")).await;
+    assert_eq!((problem.status, problem.header("retry-after")), (503, "1"), "{}", problem.text());
+    wait_until("health tells of it", async || {
+        let health = shop.get("/health/ready").await.ok(200);
+        health["components"]["search"].to_string().contains("not available")
+    })
+    .await;
+    // Back on an index of our own, all that it missed is there.
+    shop.restart(&[("search.url", "")]).await;
+    document(&shop, &id, "there", |source| source["orderStatus"] == "completed").await;
+}
+
+#[tokio::test]
+async fn without_search_its_calls_say_so() {
+    let shop = Shop::with(&[("search.enabled", "false")]).await;
+    let reply = shop.get("/search/_search").await;
+    assert_eq!(reply.status, 503, "{}", reply.text());
+    assert!(reply.text().contains("search.enabled"), "{}", reply.text());
+    assert_eq!(shop.get(&format!("{ORDERS}?q=a")).await.status, 503);
+    assert_eq!(shop.get("/v1/admin/index").await.status, 409);
+    let id = shop.place(&order("c")).await;
+    assert_eq!(shop.get(&path(&id)).await.status, 200);
+}
