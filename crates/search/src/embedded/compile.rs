@@ -15,9 +15,9 @@ use tantivy::{
 use super::{
     layout::{Layout, Place},
     steady::steady,
-    words::words,
 };
 use crate::{
+    analyzer::words,
     fields::Kind,
     query::{Edge, MAX_CLAUSES, Minimum, Operator, Query, Together, Wrong, values},
 };
@@ -68,8 +68,7 @@ impl Compiler<'_> {
             Query::Exists { field } => Ok(self.exists(field)),
             Query::Prefix { field, value } => Ok(self.prefix(field, value)),
             Query::Ids(ids) => {
-                let terms = ids.iter().map(|id| Term::from_field_text(self.layout.id, id));
-                Ok(Box::new(TermSetQuery::new(terms)))
+                Ok(any_of(ids.iter().map(|id| Term::from_field_text(self.layout.id, id)).collect()))
             }
             Query::Bool(together) => self.together(together),
         }
@@ -139,7 +138,7 @@ impl Compiler<'_> {
         match place.kind {
             Kind::Keyword | Kind::Text => {
                 let texts = list.iter().filter_map(values::text);
-                Ok(Box::new(TermSetQuery::new(texts.map(|text| Term::from_field_text(place.field, &text)))))
+                Ok(any_of(texts.map(|text| Term::from_field_text(place.field, &text)).collect()))
             }
             Kind::Long | Kind::Date | Kind::Boolean => {
                 let mut queries = Vec::new();
@@ -243,6 +242,15 @@ fn scored(place: &Place, text: &str) -> Boxed {
         Kind::Keyword | Kind::Long | Kind::Date | Kind::Boolean => IndexRecordOption::Basic,
     };
     Box::new(TermQuery::new(Term::from_field_text(place.field, text), option))
+}
+
+/// One of these, found one by one; many are found in one walk through the dictionary.
+fn any_of(terms: Vec<Term>) -> Boxed {
+    if terms.len() > MAX_CLAUSES {
+        return Box::new(TermSetQuery::new(terms));
+    }
+    let query = |term| -> Boxed { Box::new(TermQuery::new(term, IndexRecordOption::Basic)) };
+    flat(Box::new(BooleanQuery::union(terms.into_iter().map(query).collect())), 1.0)
 }
 
 fn numbers(place: &Place, first: i64, last: i64) -> Boxed {

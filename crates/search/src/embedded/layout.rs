@@ -9,8 +9,8 @@ use tantivy::{
     tokenizer::{TextAnalyzer, TokenizerManager},
 };
 
-use super::words::Words;
 use crate::{
+    analyzer::Words,
     fields::{EVERYTHING, FIELDS, IGNORE_ABOVE, Kind, MAX_KEYWORD_BYTES},
     port::Document,
     query::{Round, dates, values},

@@ -11,7 +11,6 @@ mod search;
 mod slot;
 mod sorted;
 mod steady;
-mod words;
 mod writer;
 
 use std::{

@@ -224,7 +224,7 @@ fn states_of(plans: &[Plan]) -> Vec<State> {
 fn take_all(plans: &mut [Plan], states: &mut [State], doc: DocId, kept: &mut usize) {
     for (plan, state) in plans.iter_mut().zip(states) {
         match state {
-            State::Numbers(numbers) => plan.each_value(doc, |value| numbers.take(value)),
+            State::Numbers(numbers) => plan.each_measured(doc, |value| numbers.take(value)),
             State::Counted(counted) => counted.take(doc),
             State::Buckets(buckets) => {
                 for key in plan.keys(doc) {
@@ -248,6 +248,20 @@ impl Plan {
             Values::Numbers(column) => column.values_for_doc(doc).for_each(take),
             Values::Texts(column) => column.term_ords(doc).for_each(|ordinal| take(ordinal.cast_signed())),
             Values::None => {}
+        }
+    }
+
+    /// The values that a metric is about: a text that a document holds twice is kept once, a number twice.
+    fn each_measured(&self, doc: DocId, take: impl FnMut(i64)) {
+        match &self.values {
+            Values::Texts(_) => {
+                let mut ordinals = Vec::new();
+                self.each_value(doc, |ordinal| ordinals.push(ordinal));
+                ordinals.sort_unstable();
+                ordinals.dedup();
+                ordinals.into_iter().for_each(take);
+            }
+            Values::Numbers(_) | Values::None => self.each_value(doc, take),
         }
     }
 
@@ -339,23 +353,23 @@ fn answer(one: &Aggregation, sum: Sum, left: &mut usize) -> Result<Value, Error>
     match (&one.calculation, sum) {
         (Calculation::Metric { metric, field }, Sum::Numbers(numbers)) => Ok(number(*metric, field, numbers)),
         (Calculation::Terms { field, size, order, min_doc_count }, sum) => {
-            let mut first = First { order, size: *size, buckets: Vec::new(), count: 0 };
+            let mut first =
+                First { order, size: *size, min_doc_count: *min_doc_count, buckets: Vec::new(), count: 0 };
             match sum {
                 Sum::Buckets(buckets) => {
-                    let enough = buckets.into_iter().filter(|(_, bucket)| bucket.count >= *min_doc_count);
-                    enough.for_each(|(key, bucket)| first.take(key, bucket));
+                    buckets.into_iter().for_each(|(key, bucket)| first.take(key, bucket));
                 }
                 Sum::Counted(parts) => each(&parts, |text, count| {
-                    if count >= *min_doc_count {
-                        first.take(Key::Text(text.to_owned()), Bucket { count, within: Vec::new() });
-                    }
+                    first.take(Key::Text(text.to_owned()), Bucket { count, within: Vec::new() });
                 })
                 .map_err(failed)?,
                 Sum::Numbers(_) => {}
             }
             let (buckets, others) = first.end();
             let shown = shown(one, buckets, find(field).map(Searched::kind), left)?;
-            Ok(json!({"doc_count_error_upper_bound": 0, "sum_other_doc_count": others, "buckets": shown}))
+            // How far a server's counts may be off, which it can't tell where the rarest are first.
+            let error = if let Some((TermsKey::Count, Order::Ascending)) = order.first() { -1 } else { 0 };
+            Ok(json!({"doc_count_error_upper_bound": error, "sum_other_doc_count": others, "buckets": shown}))
         }
         (Calculation::DateHistogram { interval, min_doc_count, order, .. }, Sum::Buckets(buckets)) => {
             let mut buckets: Vec<_> = buckets.into_iter().collect();
@@ -380,6 +394,8 @@ fn answer(one: &Aggregation, sum: Sum, left: &mut usize) -> Result<Value, Error>
 struct First<'a> {
     order: &'a [(TermsKey, Order)],
     size: usize,
+    /// Smaller ones are not given.
+    min_doc_count: u64,
     buckets: Vec<(Key, Bucket)>,
     /// How many documents all buckets hold.
     count: u64,
@@ -388,6 +404,9 @@ struct First<'a> {
 impl First<'_> {
     fn take(&mut self, key: Key, bucket: Bucket) {
         self.count += bucket.count;
+        if bucket.count < self.min_doc_count {
+            return;
+        }
         self.buckets.push((key, bucket));
         if self.buckets.len() >= self.size.saturating_mul(2).max(1_024) {
             self.cut();
@@ -492,8 +511,13 @@ fn number(metric: Metric, field: &str, numbers: Numbers) -> Value {
         Metric::Max => numbers.max.map(|max| max as f64),
     };
     let mut shown = Map::from_iter([("value".to_owned(), json!(value))]);
-    if let (Some(Kind::Date), Some(value), true) = (find(field).map(Searched::kind), value, some) {
-        shown.insert("value_as_string".to_owned(), json!(iso_text(value as i64)));
+    let text = match (find(field).map(Searched::kind), value) {
+        (Some(Kind::Date), Some(value)) if some => Some(iso_text(value as i64)),
+        (Some(Kind::Boolean), Some(value)) => Some((value != 0.0).to_string()),
+        (Some(_), _) | (None, _) => None,
+    };
+    if let Some(text) = text {
+        shown.insert("value_as_string".to_owned(), json!(text));
     }
     Value::Object(shown)
 }

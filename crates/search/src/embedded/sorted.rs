@@ -295,18 +295,16 @@ impl Part<'_> {
         }
         let id = self.ids.as_ref().and_then(|ids| ids.ords().first(doc));
         self.keys.push((1, id.and_then(|id| i64::try_from(id).ok()).unwrap_or_default()));
-        match worst {
-            Some(worst) if self.keys >= worst.keys => {}
-            Some(_) => {
-                self.best.pop();
-                self.keep(doc, score);
-            }
-            None => self.keep(doc, score),
+        let score_bits = ordered(score);
+        if self.best.len() < self.wanted {
+            self.best.push(Candidate { keys: self.keys.clone(), doc, score_bits });
+        } else if let Some(mut worst) = self.best.peek_mut()
+            && self.keys < worst.keys
+        {
+            worst.keys.clone_from(&self.keys);
+            worst.doc = doc;
+            worst.score_bits = score_bits;
         }
-    }
-
-    fn keep(&mut self, doc: DocId, score: f32) {
-        self.best.push(Candidate { keys: self.keys.clone(), doc, score_bits: ordered(score) });
     }
 
     /// What a document is sorted by, as other parts can compare it.
