@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn what_may_be_named_is_found() {
         let known = Known::read(&Tree::read(&crate::cargo::root()).unwrap()).unwrap();
-        assert_eq!(known.roles, ["orders", "payments", "fulfillment", "relay"]);
+        assert_eq!(known.roles, ["orders", "payments", "fulfillment", "relay", "indexer"]);
         for setting in ["data.dir", "providers.retry.quick_tries", "payments.headers", "workers.paused"] {
             assert!(known.settings.contains(setting), "{setting}");
         }
