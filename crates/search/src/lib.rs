@@ -8,6 +8,7 @@
 
 #![deny(missing_docs)]
 
+mod analyzer;
 pub mod elastic;
 pub mod embedded;
 pub mod fields;

@@ -367,9 +367,7 @@ fn answer(one: &Aggregation, sum: Sum, left: &mut usize) -> Result<Value, Error>
             }
             let (buckets, others) = first.end();
             let shown = shown(one, buckets, find(field).map(Searched::kind), left)?;
-            // How far a server's counts may be off, which it can't tell where the rarest are first.
-            let error = if let Some((TermsKey::Count, Order::Ascending)) = order.first() { -1 } else { 0 };
-            Ok(json!({"doc_count_error_upper_bound": error, "sum_other_doc_count": others, "buckets": shown}))
+            Ok(json!({"doc_count_error_upper_bound": 0, "sum_other_doc_count": others, "buckets": shown}))
         }
         (Calculation::DateHistogram { interval, min_doc_count, order, .. }, Sum::Buckets(buckets)) => {
             let mut buckets: Vec<_> = buckets.into_iter().collect();

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Edge, MAX_CLAUSES, MAX_DEPTH, Operator, Query, Together, Wrong, check};
-use crate::fields::EVERYTHING;
+use crate::fields::{EVERYTHING, Kind, Searched, find};
 
 /// Signs with a meaning that we don't know; with a backslash before them they stand for themselves.
 const REFUSED: &[char] = &['^', '~', '?', '{', '}', '[', ']', '/'];
@@ -19,6 +19,8 @@ pub fn words(text: &str, operator: Operator) -> Result<Query, Wrong> {
     let mut reader = Reader { chars: &chars, at: 0, operator, clauses: 0 };
     let query = reader.group(None, 0)?;
     match reader.peek() {
+        // Signs alone look for nothing, and nothing asks for everything.
+        None if reader.clauses > 0 => Ok(query.unwrap_or(Query::MatchNone)),
         None => Ok(query.unwrap_or(Query::MatchAll)),
         Some(sign) => Err(reader.wrong(format!("[{sign}] stands alone"))),
     }
@@ -62,6 +64,7 @@ impl Reader<'_> {
             return Err(self.wrong(format!("parentheses stand at most {MAX_DEPTH} deep")));
         }
         let mut placed: Vec<(Place, Query)> = Vec::new();
+        let mut is_first = true;
         loop {
             let joint = self.joint();
             let sign = self.sign();
@@ -72,9 +75,10 @@ impl Reader<'_> {
                 }
                 break;
             }
-            if placed.is_empty() && joint != Joint::None {
+            if is_first && joint != Joint::None {
                 return Err(self.wrong("it begins with AND or OR; put a word before it".to_owned()));
             }
+            is_first = false;
             let query = self.clause(field, depth)?;
             self.clauses += 1;
             if self.clauses > MAX_CLAUSES {
@@ -86,7 +90,7 @@ impl Reader<'_> {
     }
 
     /// `a AND b` makes both needed; `a OR b` neither, even where all are needed otherwise.
-    fn place(&self, placed: &mut Vec<(Place, Query)>, joint: Joint, sign: Sign, query: Query) {
+    fn place(&self, placed: &mut Vec<(Place, Query)>, joint: Joint, sign: Sign, query: Option<Query>) {
         if let Some((before, _)) = placed.last_mut().filter(|(place, _)| *place != Place::MustNot) {
             match (joint, self.operator) {
                 (Joint::And, _) => *before = Place::Must,
@@ -102,15 +106,17 @@ impl Reader<'_> {
             (_, Operator::And) if joint == Joint::Or => Place::Should,
             (_, Operator::And) => Place::Must,
         };
-        placed.push((place, query));
+        // Signs without words are passed over, as in Lucene, although they join what stands around them.
+        placed.extend(query.filter(|query| !is_empty(query)).map(|query| (place, query)));
     }
 
     /// One word, phrase or group, perhaps of a field.
-    fn clause(&mut self, field: Option<&str>, depth: usize) -> Result<Query, Wrong> {
+    fn clause(&mut self, field: Option<&str>, depth: usize) -> Result<Option<Query>, Wrong> {
         match self.peek() {
             Some('"') => {
                 let text = self.quoted()?;
-                self.checked(Query::MatchPhrase { field: field.unwrap_or(EVERYTHING).to_owned(), text })
+                let field = field.unwrap_or(EVERYTHING).to_owned();
+                self.checked(Query::MatchPhrase { field, text }).map(Some)
             }
             Some('(') => {
                 self.at += 1;
@@ -119,15 +125,15 @@ impl Reader<'_> {
                     return Err(self.wrong("a parenthesis is not closed".to_owned()));
                 }
                 self.at += 1;
-                Ok(query.unwrap_or(Query::MatchNone))
+                Ok(query)
             }
             _ => self.word_or_field(field, depth),
         }
     }
 
-    fn word_or_field(&mut self, field: Option<&str>, depth: usize) -> Result<Query, Wrong> {
+    fn word_or_field(&mut self, field: Option<&str>, depth: usize) -> Result<Option<Query>, Wrong> {
         if let Some(edge) = self.comparison(field)? {
-            return Ok(edge);
+            return Ok(Some(edge));
         }
         let (word, star) = self.word()?;
         if self.peek() == Some(':') && !star && !word.is_empty() {
@@ -138,7 +144,7 @@ impl Reader<'_> {
             self.skip_blanks();
             if word == "_exists_" {
                 let (field, _) = self.word()?;
-                return Ok(Query::Exists { field });
+                return Ok(Some(Query::Exists { field }));
             }
             if matches!(self.peek(), None | Some(')')) {
                 return Err(self.wrong(format!("[{word}:] needs a value")));
@@ -151,20 +157,18 @@ impl Reader<'_> {
                 if self.chars.get(self.at..self.at + 2) == Some(&[':', '*']) {
                     self.at += 2;
                 }
-                Ok(Query::MatchAll)
+                Ok(Some(Query::MatchAll))
             }
-            (Some(field), true, true) => Ok(Query::Exists { field: field.to_owned() }),
+            (Some(field), true, true) => Ok(Some(Query::Exists { field: field.to_owned() })),
             (_, true, false) => {
                 let sign = self.peek().map_or_else(|| "the end".to_owned(), |sign| format!("[{sign}]"));
                 Err(self.wrong(format!("a word is missing before {sign}")))
             }
-            (field, false, true) => self.checked(prefix(field.unwrap_or(EVERYTHING), &word)),
-            (field, false, false) => self.checked(Query::Match {
-                field: field.unwrap_or(EVERYTHING).to_owned(),
-                text: Value::from(word),
-                operator: self.operator,
-                minimum: None,
-            }),
+            (field, false, true) => self.checked(prefix(field.unwrap_or(EVERYTHING), &word)).map(Some),
+            (field, false, false) => {
+                let (field, text) = (field.unwrap_or(EVERYTHING).to_owned(), Value::from(word));
+                self.checked(Query::Match { field, text, operator: self.operator, minimum: None }).map(Some)
+            }
         }
     }
 
@@ -296,9 +300,15 @@ impl Reader<'_> {
     }
 }
 
+/// Whether a text is looked for that holds no words.
+fn is_empty(query: &Query) -> bool {
+    let (Query::Match { field, text, .. } | Query::MatchPhrase { field, text }) = query else { return false };
+    let is_text = find(field).is_some_and(|found| found.kind() == Kind::Text);
+    is_text && text.as_str().is_some_and(|text| crate::analyzer::words(text).is_empty())
+}
+
 /// Words of a text are kept in lower case, so the beginning of one is looked for in it.
 fn prefix(field: &str, word: &str) -> Query {
-    use crate::fields::{Kind, Searched, find};
     let value = match find(field).map(Searched::kind) {
         Some(Kind::Text) => word.to_lowercase(),
         Some(Kind::Keyword | Kind::Long | Kind::Date | Kind::Boolean) | None => word.to_owned(),
@@ -363,6 +373,8 @@ mod tests {
         assert_eq!(read("a AND b OR c"), json!({"bool": {"must": [a, b], "should": [c]}}));
         assert_eq!(read("+a -b c"), json!({"bool": {"must": [a], "must_not": [b], "should": [c]}}));
         assert_eq!(read("NOT a"), json!({"bool": {"must_not": [a]}}));
+        assert_eq!(read("\\- OR a"), a, "signs alone are passed over");
+        assert_eq!(read("-\\-"), json!({"match_none": {}}));
         assert_eq!(read("a && !b"), json!({"bool": {"must": [a], "must_not": [b]}}));
         assert_eq!(read("c (a b)"), json!({"bool": {"should": [c, {"bool": {"should": [a, b]}}]}}));
         let both = words("a b", Operator::And).unwrap();

@@ -58,7 +58,14 @@ impl Both {
     /// What differs about a `_search` with this body.
     async fn compare(&self, body: &Value) -> Option<String> {
         let path = format!("{}/_search", self.remote.alias());
-        let theirs = self.remote.ask(Method::POST, &path, counted(body)).await;
+        let mut theirs = self.remote.ask(Method::POST, &path, counted(body)).await;
+        let has_small = body.to_string().contains("min_doc_count");
+        drop_estimates(&mut theirs, has_small);
+        let shown = |found: &Found| {
+            let mut shown = shown(found);
+            drop_estimates(&mut shown, has_small);
+            shown
+        };
         let request = match Request::from_json(body) {
             Ok(request) => request,
             Err(_) if theirs["error"].is_object() => return None,
@@ -141,7 +148,7 @@ async fn pages_are_the_same() {
         json!([{"total": "desc"}, {"id": "asc"}]),
         json!([{"createdAt": {"order": "asc", "missing": "_first"}}, {"id": "desc"}]),
         json!([{"carrier": "asc"}, {"productType.keyword": "desc"}, {"id": "asc"}]),
-        json!([{"onHold": "desc"}, {"events.at": "asc"}, {"id": "asc"}]),
+        json!([{"version": "desc"}, {"events.at": "asc"}, {"id": "asc"}]),
     ];
     let mut different = Vec::new();
     for sort in sorts {
@@ -183,6 +190,21 @@ fn counted(body: &Value) -> Value {
     let mut body = body.clone();
     body["track_total_hits"] = json!(true);
     body
+}
+
+/// A server adds up what its parts estimate, of small buckets some and not others; we count.
+fn drop_estimates(answer: &mut Value, has_small: bool) {
+    match answer {
+        Value::Object(object) => {
+            object.remove("doc_count_error_upper_bound");
+            if has_small {
+                object.remove("sum_other_doc_count");
+            }
+            object.values_mut().for_each(|value| drop_estimates(value, has_small));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|value| drop_estimates(value, has_small)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn form(text: &str) -> String {
