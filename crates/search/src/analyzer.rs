@@ -49,8 +49,8 @@ impl TokenStream for Stream<'_> {
             self.token.text.push_str(word);
             self.token.text.make_ascii_lowercase();
         } else {
-            // Letter by letter, as Java's filter does: a last sigma stays what it is.
-            self.token.text.extend(word.chars().flat_map(char::to_lowercase));
+            // Letter by letter, as Java's filter does: a last sigma stays what it is, and İ becomes i without a second dot.
+            self.token.text.extend(word.chars().filter_map(|letter| letter.to_lowercase().next()));
         }
         true
     }
@@ -111,7 +111,7 @@ mod tests {
             ("the dog's bone.", vec!["the", "dog's", "bone"]),
             ("ada@example.com", vec!["ada", "example.com"]),
             ("SKU_1 3.14", vec!["sku_1", "3.14"]),
-            ("Größe ÄÖ", vec!["größe", "äö"]),
+            ("Größe ÄÖ İSTANBUL", vec!["größe", "äö", "istanbul"]),
             ("… - !", vec![]),
             ("phone😀case 👍🏽", vec!["phone", "😀", "case", "👍🏽"]),
         ];

@@ -156,7 +156,6 @@ fn range(dice: &mut Dice) -> Value {
             Box::new(|dice| match dice.below(8) {
                 0 => json!(2.5),
                 1 => json!("4"),
-                2 => json!(1e19),
                 _ => json!(dice.below(14)),
             }),
         ),
@@ -289,7 +288,8 @@ fn terms(dice: &mut Dice) -> Value {
         let key = *dice.one(&["_key", "_count"]);
         inner["order"] = json!({key: dice.one(&["asc", "desc"])});
     }
-    if dice.chance(20) {
+    // Where the rarest are first, a server drops the smaller ones after it has chosen.
+    if inner["order"]["_count"] != "asc" && dice.chance(20) {
         inner["min_doc_count"] = json!(1 + dice.below(5));
     }
     inner
