@@ -49,8 +49,7 @@ impl TokenStream for Stream<'_> {
             self.token.text.push_str(word);
             self.token.text.make_ascii_lowercase();
         } else {
-            // Letter by letter, as Java's filter does: a last sigma stays what it is, and İ becomes i without a second dot.
-            self.token.text.extend(word.chars().filter_map(|letter| letter.to_lowercase().next()));
+            self.token.text.extend(lower(word));
         }
         true
     }
@@ -71,6 +70,11 @@ fn parts(text: &str) -> Box<dyn Iterator<Item = (usize, &str)> + '_> {
     }
     let is_word = |part: &str| part.chars().any(char::is_alphanumeric) || is_emoji(part);
     Box::new(text.split_word_bound_indices().filter(move |(_, part)| is_word(part)))
+}
+
+/// Letter by letter, as Java's filter does: a last sigma stays what it is, and İ becomes i without a second dot.
+pub(crate) fn lower(word: &str) -> impl Iterator<Item = char> {
+    word.chars().filter_map(|letter| letter.to_lowercase().next())
 }
 
 /// Where a word is cut.

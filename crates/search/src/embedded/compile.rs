@@ -213,9 +213,11 @@ impl Compiler<'_> {
         let needed_anyway = usize::from(clauses.first().is_some_and(|(occur, _)| *occur == Occur::Should));
         let needed =
             together.minimum.map_or(0, |minimum| minimum.of(together.should.len())).max(needed_anyway);
-        if needed > together.should.len() {
+        // Where nothing is asked for, a minimum of it isn't, either.
+        if needed > together.should.len() && !clauses.is_empty() {
             return Ok(nothing());
         }
+        let needed = needed.min(together.should.len());
         if clauses.is_empty() {
             // What only excludes does not score; what says nothing is as good as everything.
             let score = if together.must_not.is_empty() { 1.0 } else { 0.0 };

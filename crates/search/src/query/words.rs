@@ -310,7 +310,7 @@ fn is_empty(query: &Query) -> bool {
 /// Words of a text are kept in lower case, so the beginning of one is looked for in it.
 fn prefix(field: &str, word: &str) -> Query {
     let value = match find(field).map(Searched::kind) {
-        Some(Kind::Text) => word.to_lowercase(),
+        Some(Kind::Text) => crate::analyzer::lower(word).collect(),
         Some(Kind::Keyword | Kind::Long | Kind::Date | Kind::Boolean) | None => word.to_owned(),
     };
     Query::Prefix { field: field.to_owned(), value }

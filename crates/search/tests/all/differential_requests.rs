@@ -288,8 +288,8 @@ fn terms(dice: &mut Dice) -> Value {
         let key = *dice.one(&["_key", "_count"]);
         inner["order"] = json!({key: dice.one(&["asc", "desc"])});
     }
-    // Where the rarest are first, a server drops the smaller ones after it has chosen.
-    if inner["order"]["_count"] != "asc" && dice.chance(20) {
+    // Where the largest are not first, a server drops the smaller ones after it has chosen.
+    if inner.get("order").is_none() && dice.chance(20) {
         inner["min_doc_count"] = json!(1 + dice.below(5));
     }
     inner
