@@ -97,7 +97,6 @@ pub const FIELDS: &[Field] = &[
     field("refused", Kind::Keyword),
     field("events.type", Kind::Keyword),
     field("events.at", Kind::Date),
-    field("events.id", Kind::Keyword),
     field("events.source", Kind::Keyword),
 ];
 

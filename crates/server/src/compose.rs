@@ -146,11 +146,6 @@ pub enum StartError {
     /// How the providers were switched.
     #[error(transparent)]
     Switches(#[from] SwitchError),
-    /// The folder of the search index.
-    #[error(
-        "the search index: {0} (in the folder search of the setting data.dir, which may be removed: it is made anew)"
-    )]
-    Index(#[from] cartwright_search::Error),
     /// The search server.
     #[error("the setting search.{0}")]
     SearchServer(#[from] cartwright_search::elastic::SettingsError),

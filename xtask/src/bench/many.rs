@@ -20,7 +20,7 @@ use super::{
 use crate::{Failure, seed};
 
 /// The smallest order.
-const ORDER: &str =
+pub(super) const ORDER: &str =
     r#"{"customer":{"id":"bench"},"currency":"USD","lines":[{"sku":"bench","quantity":1,"unitPrice":100}]}"#;
 
 /// The number of the first order that the seeding program writes.
@@ -256,7 +256,7 @@ fn orders(page: &Value) -> &[Value] {
     page["orders"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-fn p99(mut took: Vec<Duration>) -> f64 {
+pub(super) fn p99(mut took: Vec<Duration>) -> f64 {
     took.sort_unstable();
     let at = (took.len() * 99).div_ceil(100).saturating_sub(1);
     took.get(at).copied().map_or(f64::NAN, millis)

@@ -5,6 +5,7 @@
 //! * `limit` … the limit below us: the same rows without HTTP, decisions or events.
 //! * `system` … Cartwright itself, started as users start it and driven by its own load generator.
 //! * `many` … with many orders in its stores.
+//! * `search` … the search index.
 //! * `dialects` … the older systems' requests.
 //! * `distributed` … on PostgreSQL and Kafka.
 
@@ -16,6 +17,7 @@ mod limit;
 mod load;
 mod many;
 mod report;
+mod search;
 mod system;
 
 use std::{
@@ -110,6 +112,8 @@ enum Part {
     I,
     /// The older systems' requests
     J,
+    /// The search index
+    K,
 }
 
 /// Measures everything. `false` if a figure is short of what is asked for.
@@ -201,7 +205,7 @@ struct Bench<'a> {
 
 impl Bench<'_> {
     fn measure(&self) -> Result<Report, Failure> {
-        use Part::{A, B, C, D, E, F, G, H, I, J};
+        use Part::{A, B, C, D, E, F, G, H, I, J, K};
         let mut report = Report::default();
         let bare = if self.wants(&[A, C]) { Some(self.bare()?.per_second) } else { None };
         if let Some(bare) = bare {
@@ -222,7 +226,7 @@ impl Bench<'_> {
             self.one_by_one(limit, &mut report)?;
             self.steady(&mut report)?;
         }
-        if self.wants(&[F, G, H]) {
+        if self.wants(&[F, G, H, K]) {
             self.with_many(&self.seeded()?, &mut report)?;
         }
         if self.wants(&[I]) {
@@ -234,8 +238,11 @@ impl Bench<'_> {
         Ok(report)
     }
 
-    /// (f) to (h)
+    /// (f) to (h), and (k) before them: it leaves an index, as a system that has been running has one.
     fn with_many(&self, seeded: &Path, report: &mut Report) -> Result<(), Failure> {
+        if self.wants(&[Part::K]) {
+            self.searching(seeded, report)?;
+        }
         if self.wants(&[Part::F]) {
             self.starts(seeded, report)?;
         }

@@ -119,7 +119,6 @@ pub const KEYWORDS: &[&str] = &[
     "paymentScenario",
     "correlationId",
     "events.type",
-    "events.id",
     "events.source",
 ];
 

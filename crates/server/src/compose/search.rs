@@ -1,12 +1,15 @@
 //! The search index: one of our own in the data directory, or one on a search server.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
+use async_trait::async_trait;
 use cartwright_search::{
-    SearchIndex,
+    Aim, Document, Error, Found, Progress, SearchIndex, Written,
     elastic::{self, Elastic},
     embedded::Embedded,
+    query::Request,
 };
+use tokio::{sync::OnceCell, task::spawn_blocking};
 
 use super::{
     StartError,
@@ -17,13 +20,13 @@ use crate::{
     search::{IndexState, Search},
 };
 
-/// Its folder in the data directory.
+/// The folder of our own in the data directory.
 const FOLDER: &str = "search";
 
 /// The index, if this process has to do with it.
 ///
 /// # Errors
-/// A setting is wrong, or the folder can't be used.
+/// A setting is wrong.
 pub fn open(config: &Config, roles: &Roles) -> Result<Option<Search>, StartError> {
     let settings = &config.search;
     let (keeps, asks) = (roles.has(Role::Indexer), roles.has(Role::Orders));
@@ -33,7 +36,7 @@ pub fn open(config: &Config, roles: &Roles) -> Result<Option<Search>, StartError
         return Ok(None);
     }
     let index: Arc<dyn SearchIndex> = if nodes.is_empty() {
-        Arc::new(Embedded::open(&config.data.dir.join(FOLDER))?)
+        Arc::new(OpenedLater { dir: config.data.dir.join(FOLDER), opened: OnceCell::new() })
     } else {
         Arc::new(Elastic::open(&elastic::Settings {
             user: settings.user.clone(),
@@ -46,4 +49,57 @@ pub fn open(config: &Config, roles: &Roles) -> Result<Option<Search>, StartError
     };
     let state = keeps.then(|| Arc::new(IndexState::default()));
     Ok(Some(Search { index, name: settings.index.as_str().into(), state }))
+}
+
+/// An index of our own, opened by the indexer, again and again if need be: orders are taken without it.
+struct OpenedLater {
+    dir: PathBuf,
+    opened: OnceCell<Embedded>,
+}
+
+impl OpenedLater {
+    fn index(&self) -> Result<&Embedded, Error> {
+        self.opened.get().ok_or_else(|| Error::Unavailable("it is being opened".to_owned()))
+    }
+}
+
+#[async_trait]
+impl SearchIndex for OpenedLater {
+    async fn prepare(&self) -> Result<(), Error> {
+        let open = async || {
+            let dir = self.dir.clone();
+            let in_it = |error| Error::Unavailable(format!("{}: {error}", self.dir.display()));
+            let opened = spawn_blocking(move || Embedded::open(&dir)).await;
+            opened.map_err(|error| in_it(Error::Unavailable(error.to_string())))?.map_err(in_it)
+        };
+        self.opened.get_or_try_init(open).await?.prepare().await
+    }
+
+    async fn write(&self, aim: Aim, documents: &[Document]) -> Result<Vec<Written>, Error> {
+        self.index()?.write(aim, documents).await
+    }
+
+    async fn commit(&self, aim: Aim, progress: Option<Progress>) -> Result<(), Error> {
+        self.index()?.commit(aim, progress).await
+    }
+
+    async fn progress(&self) -> Result<Option<Progress>, Error> {
+        self.index()?.progress().await
+    }
+
+    async fn search(&self, request: &Request) -> Result<Found, Error> {
+        self.index()?.search(request).await
+    }
+
+    async fn get(&self, id: &str) -> Result<Option<Document>, Error> {
+        self.index()?.get(id).await
+    }
+
+    async fn begin_next(&self) -> Result<(), Error> {
+        self.index()?.begin_next().await
+    }
+
+    async fn swap(&self) -> Result<(), Error> {
+        self.index()?.swap().await
+    }
 }

@@ -102,6 +102,7 @@ impl Indexer {
     /// Follows, and makes a new index whenever one is asked for. For ever; whoever drops it stops it, and nothing is
     /// lost by that.
     pub async fn run(&self) {
+        metrics::unindexed(0);
         self.state.set_keeps(true);
         let _gone = scopeguard(|| self.state.set_keeps(false));
         tokio::join!(self.follow_for_ever(), self.rebuild_when_asked());
@@ -222,7 +223,7 @@ impl Indexer {
     fn say_refused(&self, id: &OrderId, reason: &dyn std::fmt::Display) {
         tracing::error!(order = %id, %reason, "the index holds this order by its id only, until it changes");
         self.state.count_refused();
-        metrics::unindexed();
+        metrics::unindexed(1);
     }
 
     async fn look(&self, position: u64) -> Result<(), Trouble> {

@@ -185,9 +185,9 @@ pub fn left_untold(dialect: &'static str) {
     counter!(UNTOLD, "dialect" => dialect).increment(1);
 }
 
-/// Counts an order that the search index did not take.
-pub fn unindexed() {
-    counter!(UNINDEXED).increment(1);
+/// Counts orders that the search index did not take; none is counted, too, so that the metric is there.
+pub fn unindexed(orders: u64) {
+    counter!(UNINDEXED).increment(orders);
 }
 
 /// Sets how long the event that a reader reads next has been waiting.

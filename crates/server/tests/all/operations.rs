@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::harness::{ORDERS, PAUSED, Shop, Stack, path, small, small_with, text, wait_until};
 
 /// Every call of the contract, as OpenAPI spells it.
-const CALLS: [(&str, &str); 30] = [
+const CALLS: [(&str, &str); 32] = [
     ("post", "/v1/orders"),
     ("get", "/v1/orders"),
     ("put", "/v1/orders/{id}"),
@@ -37,6 +37,8 @@ const CALLS: [(&str, &str); 30] = [
     ("get", "/v1/admin/simulated"),
     ("get", "/v1/admin/simulated/{provider}"),
     ("put", "/v1/admin/simulated/{provider}"),
+    ("get", "/v1/admin/index"),
+    ("post", "/v1/admin/index/rebuild"),
 ];
 
 #[tokio::test]
@@ -48,7 +50,7 @@ async fn health_shows_every_component() {
     let mut ready = shop.get("/health/ready").await.ok(200);
     assert!(ready.as_object_mut().unwrap().remove("system").is_some_and(|system| system.is_string()));
     let mut components = json!({"orders": "ok", "payments": "ok", "fulfillment": "ok", "disk": "ok", "carrier": "ok",
-        "payment provider": "ok"});
+        "payment provider": "ok", "search": "ok"});
     if Stack::here() == Stack::Kafka {
         components["kafka"] = json!("ok");
     }
