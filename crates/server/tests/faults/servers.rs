@@ -49,7 +49,7 @@ impl Server {
 pub fn up() {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| {
-        xtask(&["servers", "up"]);
+        xtask(&["servers", "up", Server::Postgres.name(), Server::Kafka.name()]);
     });
 }
 
@@ -79,7 +79,7 @@ fn xtask(args: &[&str]) -> String {
     let _turn = ONE_AT_A_TIME.lock();
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["run", "--quiet", "--package", "xtask", "--"])
+        .args(["run", "--quiet", "--profile", "ci", "--package", "xtask", "--"])
         .args(args)
         .env("CARTWRIGHT_SERVERS", home())
         .env("CARTWRIGHT_SERVERS_POSTGRES_PORT", POSTGRES_PORT)
