@@ -150,17 +150,10 @@ fn prefix(dice: &mut Dice) -> Value {
 }
 
 fn range(dice: &mut Dice) -> Value {
-    let (field, mut edge): (_, Box<dyn FnMut(&mut Dice) -> Value>) = match dice.below(5) {
-        0 | 1 => (
-            *dice.one(NUMBERS),
-            Box::new(|dice| match dice.below(8) {
-                0 => json!(2.5),
-                1 => json!("4"),
-                _ => json!(dice.below(14)),
-            }),
-        ),
-        2 => (*dice.one(KEYWORDS), Box::new(|dice| json!(dice.one(WORDS)))),
-        _ => (*dice.one(DATES), Box::new(moment)),
+    let (field, edge): (_, fn(&mut Dice) -> Value) = match dice.below(5) {
+        0 | 1 => (*dice.one(NUMBERS), number),
+        2 => (*dice.one(KEYWORDS), |dice| json!(dice.one(WORDS))),
+        _ => (*dice.one(DATES), moment),
     };
     let mut inner = Map::new();
     if dice.chance(75) {
@@ -170,6 +163,14 @@ fn range(dice: &mut Dice) -> Value {
         inner.insert((*dice.one(&["lt", "lte"])).to_owned(), edge(dice));
     }
     json!({"range": {field: inner}})
+}
+
+fn number(dice: &mut Dice) -> Value {
+    match dice.below(8) {
+        0 => json!(2.5),
+        1 => json!("4"),
+        _ => json!(dice.below(14)),
+    }
 }
 
 /// Dates of every form that requests may use.
