@@ -40,7 +40,7 @@ impl Java {
         let java =
             process::in_path("java").filter(|java| java_version(java) >= OLDEST_JAVA).ok_or_else(|| {
                 format!(
-                    "Java {OLDEST_JAVA} or newer is missing; on Debian: apt-get install default-jre-headless"
+                    "Java {OLDEST_JAVA} or newer is missing; on Debian: apt-get install default-jdk-headless"
                 )
             })?;
         let mut command = Command::new(java);

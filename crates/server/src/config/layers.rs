@@ -23,12 +23,13 @@ const PREFIX: &str = "CARTWRIGHT__";
 const FAMILY: &str = "CARTWRIGHT_";
 
 /// Variables of ours that are no settings: of other commands, and of our own tests.
-const OTHER_VARIABLES: [&str; 14] = [
+const OTHER_VARIABLES: [&str; 15] = [
     SERVER_VARIABLE,
     "CARTWRIGHT_BIN",
     "CARTWRIGHT_CI_TARGET",
     "CARTWRIGHT_CUTS",
     "CARTWRIGHT_GOLDEN",
+    "CARTWRIGHT_SEARCHES",
     "CARTWRIGHT_SEED",
     "CARTWRIGHT_SERVERS",
     "CARTWRIGHT_SERVERS_KAFKA_PORT",

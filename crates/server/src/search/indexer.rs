@@ -186,6 +186,12 @@ impl Indexer {
 
     /// Writes these orders as they stand.
     pub(super) async fn write(&self, aim: Aim, orders: Vec<Known>) -> Result<(), Trouble> {
+        let documents = self.documents(orders).await?;
+        self.put(aim, &documents).await
+    }
+
+    /// The documents of these orders.
+    pub(super) async fn documents(&self, orders: Vec<Known>) -> Result<Vec<Document>, Trouble> {
         // After the records: a history may know more than its record, and never less.
         let ids: Vec<OrderId> = orders.iter().map(|known| known.id.clone()).collect();
         let histories = self.store.histories(&ids, document::MAX_EVENTS).await?;
@@ -196,8 +202,12 @@ impl Indexer {
                 document::instead(&known.id, known.revision, &format!("its record can't be read: {error}"))
             }
         });
-        let documents: Vec<Document> = documents.collect();
-        let written = self.index.write(aim, &documents).await?;
+        Ok(documents.collect())
+    }
+
+    /// Writes documents; what the index does not take, it gets as an id and a reason.
+    pub(super) async fn put(&self, aim: Aim, documents: &[Document]) -> Result<(), Trouble> {
+        let written = self.index.write(aim, documents).await?;
         let refused = documents.iter().zip(written).filter_map(|(document, written)| match written {
             Written::Refused(reason) => Some((document, reason)),
             Written::Stored | Written::Older => None,

@@ -3,10 +3,10 @@
 use std::{sync::atomic::Ordering, time::Instant};
 
 use cartwright_core::{
-    domain::order::Order,
+    domain::{order::Order, time::Timestamp},
     ports::{Listed, OrderQuery},
 };
-use cartwright_search::Aim;
+use cartwright_search::{Aim, Document};
 
 use super::{
     indexer::{Indexer, Known, Trouble},
@@ -65,26 +65,47 @@ impl Indexer {
         Ok(done)
     }
 
+    /// Writes a page while it reads the next.
     async fn write_all(&self) -> Result<u64, Trouble> {
         let (mut done, mut uncommitted, mut of) = (0, 0, 0);
-        let mut query = OrderQuery { limit: PAGE, ..OrderQuery::default() };
-        loop {
-            let page = self.store.orders(&query).await?;
-            let Some(last) = page.last() else { return Ok(done) };
-            query.after = Some(last.place);
-            if let (0, Some(newest)) = (of, page.first()) {
-                of = newest.place.1.saturating_sub(FIRST_NUMBER);
-            }
-            let count = page.len() as u64;
-            self.write(Aim::Next, page.iter().filter_map(known).collect()).await?;
-            (done, uncommitted) = (done + count, uncommitted + count);
+        let mut page = self.page(None).await?;
+        while let Some(last) = page.last {
+            of = of.max(page.newest.saturating_sub(FIRST_NUMBER));
+            let (written, next) = tokio::join!(self.put(Aim::Next, &page.documents), self.page(Some(last)));
+            written?;
+            (done, uncommitted) = (done + page.orders, uncommitted + page.orders);
             if uncommitted >= COMMIT_EVERY {
                 self.index.commit(Aim::Next, None).await?;
                 uncommitted = 0;
             }
             self.state.set_rebuilding(Rebuilding::Under { done, of: of.max(done) });
+            page = next?;
         }
+        Ok(done)
     }
+
+    /// The orders behind this place, newest first.
+    async fn page(&self, after: Option<(Timestamp, u64)>) -> Result<Page, Trouble> {
+        let query = OrderQuery { after, limit: PAGE, ..OrderQuery::default() };
+        let orders = self.store.orders(&query).await?;
+        Ok(Page {
+            orders: orders.len() as u64,
+            last: orders.last().map(|listed| listed.place),
+            newest: orders.first().map_or(0, |listed| listed.place.1),
+            documents: self.documents(orders.iter().filter_map(known).collect()).await?,
+        })
+    }
+}
+
+/// Some orders as documents.
+struct Page {
+    /// How many orders.
+    orders: u64,
+    /// The place behind which the next page begins; `None`: there was nothing.
+    last: Option<(Timestamp, u64)>,
+    /// The highest number among them.
+    newest: u64,
+    documents: Vec<Document>,
 }
 
 /// One whose record can't be read says no id, so it can't be found; `cartwright verify` tells of it.
