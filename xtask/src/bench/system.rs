@@ -146,8 +146,17 @@ impl Drop for Server {
 impl Memory {
     /// Resident memory in MiB; not a number once the process is gone.
     pub fn now(self) -> f64 {
+        self.line("VmRSS:")
+    }
+
+    /// The same without the pages of files that it has mapped, which the system takes back when it needs them.
+    pub fn own(self) -> f64 {
+        self.line("RssAnon:")
+    }
+
+    fn line(self, name: &str) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line
             .and_then(|rest| rest.trim().strip_suffix("kB"))
             .and_then(|kib| kib.trim().parse::<f64>().ok());
@@ -176,6 +185,7 @@ mod tests {
     #[test]
     fn memory_is_read() {
         assert!(Memory(std::process::id()).now() > 1.0);
+        assert!(Memory(std::process::id()).own() > 0.1);
         assert!(Memory(u32::MAX).now().is_nan());
     }
 }

@@ -113,7 +113,9 @@ impl Indices {
         if let Some(old) = old {
             // Who searches there already may finish. If we don't get to it, the next rebuild drops it.
             tokio::time::sleep(GRACE).await;
-            self.drop_index(&old).await?;
+            if let Err(error) = self.drop_index(&old).await {
+                tracing::warn!(index = old, %error, "the old index stays until the next rebuild");
+            }
         }
         Ok(new)
     }

@@ -1,6 +1,6 @@
 //! Turns a query into one of the index.
 
-use std::ops::Bound;
+use std::{cell::Cell, ops::Bound};
 
 use serde_json::Value;
 use tantivy::{
@@ -26,7 +26,7 @@ type Boxed = Box<dyn Compiled>;
 
 /// What a query is in the index. `now` is in milliseconds.
 pub(super) fn compile(layout: &Layout, query: &Query, now: i64) -> Result<Boxed, Wrong> {
-    Compiler { layout, now }.query(query)
+    Compiler { layout, now, words: Cell::new(0) }.query(query)
 }
 
 /// Whether all that match get the same score, so that the first of them are as good as any.
@@ -51,6 +51,8 @@ pub(super) fn is_flat(layout: &Layout, query: &Query) -> bool {
 struct Compiler<'a> {
     layout: &'a Layout,
     now: i64,
+    /// How many words are looked for so far.
+    words: Cell<usize>,
 }
 
 impl Compiler<'_> {
@@ -85,12 +87,7 @@ impl Compiler<'_> {
         if place.kind != Kind::Text {
             return self.term(field, text);
         }
-        let words = words(&values::text(text).unwrap_or_default());
-        if words.len() > MAX_CLAUSES {
-            let reason =
-                format!("a text to match has at most {MAX_CLAUSES} words, but this one has {}", words.len());
-            return Err(Wrong::argument(reason));
-        }
+        let words = self.words_of(text)?;
         let count = words.len();
         let mut queries: Vec<_> = words.iter().map(|word| scored(place, word)).collect();
         match operator {
@@ -111,7 +108,7 @@ impl Compiler<'_> {
         if place.kind != Kind::Text {
             return self.term(field, text);
         }
-        let words = words(&values::text(text).unwrap_or_default());
+        let words = self.words_of(text)?;
         Ok(match words.as_slice() {
             [] => nothing(),
             [word] => scored(place, word),
@@ -120,6 +117,19 @@ impl Compiler<'_> {
                 steady(PhraseQuery::new(terms.collect()))
             }
         })
+    }
+
+    /// The words of a text: each is a walk of its own through the index.
+    fn words_of(&self, text: &Value) -> Result<Vec<String>, Wrong> {
+        let words = words(&values::text(text).unwrap_or_default());
+        let all = self.words.get() + words.len();
+        self.words.set(all);
+        if all > MAX_CLAUSES {
+            let reason =
+                format!("the texts to match have at most {MAX_CLAUSES} words together, but there are {all}");
+            return Err(Wrong::argument(reason));
+        }
+        Ok(words)
     }
 
     fn term(&self, field: &str, value: &Value) -> Result<Boxed, Wrong> {

@@ -14,6 +14,7 @@ mod steady;
 mod writer;
 
 use std::{
+    fs::{self, File, TryLockError},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{SystemTime, UNIX_EPOCH},
@@ -21,6 +22,7 @@ use std::{
 
 use async_trait::async_trait;
 use tantivy::TantivyError;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     port::{Aim, Document, Error, Found, Progress, SearchIndex, Written},
@@ -36,6 +38,15 @@ const LIVE_THREADS: usize = 1;
 /// How many write to the next one: a rebuild is to be quick.
 const NEXT_THREADS: usize = 2;
 
+/// How many searches are under way at once,
+const SEARCHES: usize = 2;
+
+/// and how many may wait for that.
+const MAX_WAITING: usize = 256;
+
+/// In its directory: whoever holds it has the index.
+const LOCK: &str = "lock";
+
 /// The index of orders in a directory. Copies share it.
 #[derive(Clone)]
 pub struct Embedded {
@@ -49,6 +60,10 @@ struct Inner {
     /// Both are locked in this order where both are needed.
     live_writer: Mutex<Writer>,
     next_writer: Mutex<Option<Writer>>,
+    searches: Semaphore,
+    waiting: Semaphore,
+    /// Held as long as this lives.
+    _lock: File,
 }
 
 impl Embedded {
@@ -58,12 +73,26 @@ impl Embedded {
     /// # Errors
     /// The directory can't be used, or another process uses it.
     pub fn open(dir: &Path) -> Result<Self, Error> {
+        // Before anything there is looked at, since what looks left over may be somebody's work.
+        let lock = lock(dir)?;
         let layout = Layout::new();
         let live = Arc::new(Slot::open(dir, &layout)?);
         let live_writer = Mutex::new(Writer::new(live.clone(), LIVE_THREADS)?);
         let next_writer = Mutex::new(None);
         let dir = dir.to_owned();
-        Ok(Self { inner: Arc::new(Inner { dir, layout, live: RwLock::new(live), live_writer, next_writer }) })
+        let (searches, waiting) = (Semaphore::new(SEARCHES), Semaphore::new(SEARCHES + MAX_WAITING));
+        let live = RwLock::new(live);
+        let inner = Inner { dir, layout, live, live_writer, next_writer, searches, waiting, _lock: lock };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Waits for its turn to search: those who take orders need the machine, too.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Error> {
+        let searches = &self.inner.searches;
+        let _place = self.inner.waiting.try_acquire().map_err(|_| {
+            Error::Unavailable(format!("{MAX_WAITING} searches wait already; try again in a moment"))
+        })?;
+        searches.acquire().await.map_err(|error| Error::Unavailable(error.to_string()))
     }
 
     /// Does what takes time where it holds up nobody.
@@ -97,6 +126,7 @@ impl SearchIndex for Embedded {
     }
 
     async fn search(&self, request: &Request) -> Result<Found, Error> {
+        let _turn = self.turn().await?;
         let request = request.clone();
         self.run(move |inner| {
             let searcher = inner.live().reader.searcher();
@@ -188,6 +218,21 @@ impl Inner {
     }
 }
 
+fn lock(dir: &Path) -> Result<File, Error> {
+    let unusable = |error: std::io::Error| Error::Unavailable(format!("{}: {error}", dir.display()));
+    fs::create_dir_all(dir).map_err(unusable)?;
+    let lock = File::create(dir.join(LOCK)).map_err(unusable)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(in_use()),
+        Err(TryLockError::Error(error)) => Err(unusable(error)),
+    }
+}
+
+fn in_use() -> Error {
+    Error::Unavailable("another process uses the search index; stop it first".to_owned())
+}
+
 fn no_next() -> Error {
     Error::Refused("there is no next index; begin one first".to_owned())
 }
@@ -200,9 +245,7 @@ fn now() -> i64 {
 
 fn failed(error: TantivyError) -> Error {
     match error {
-        TantivyError::LockFailure(..) => {
-            Error::Unavailable("another process uses the search index; stop it first".to_owned())
-        }
+        TantivyError::LockFailure(..) => in_use(),
         error => Error::Unavailable(error.to_string()),
     }
 }

@@ -229,7 +229,7 @@ fn take_all(plans: &mut [Plan], states: &mut [State], doc: DocId, kept: &mut usi
             State::Buckets(buckets) => {
                 for key in plan.keys(doc) {
                     let bucket = buckets.entry(key).or_insert_with(|| {
-                        *kept += 1;
+                        *kept += 1 + plan.within.len();
                         (0, states_of(&plan.within))
                     });
                     bucket.0 += 1;

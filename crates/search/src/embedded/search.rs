@@ -18,8 +18,11 @@ use super::{
 };
 use crate::{
     port::{Document, Error, Found, Hit},
-    query::{Request, SortBy, SourceFilter},
+    query::{Request, SortBy, SourceFilter, Wrong},
 };
+
+/// How many bytes the documents of one answer may come to, as they lie in the index.
+const MAX_PAGE: usize = 32 << 20;
 
 /// A hit before its document is read.
 pub(super) struct Place {
@@ -57,11 +60,8 @@ pub(super) fn search(
     } else {
         by_sort(layout, searcher, request, query.as_ref()).map_err(failed)?
     };
-    found.hits = places
-        .into_iter()
-        .map(|place| hit(layout, searcher, &request.source, place))
-        .collect::<Result<_, _>>()
-        .map_err(failed)?;
+    let mut page = Page { layout, searcher, filter: &request.source, bytes: 0 };
+    found.hits = places.into_iter().map(|place| page.hit(place)).collect::<Result<_, _>>()?;
     Ok(found)
 }
 
@@ -184,27 +184,44 @@ fn by_sort(
     Ok(sorting.page(request.from))
 }
 
-fn hit(
-    layout: &Layout,
-    searcher: &Searcher,
-    filter: &SourceFilter,
-    place: Place,
-) -> Result<Hit, TantivyError> {
-    let reader = searcher.segment_reader(place.address.segment_ord);
+/// The hits that are given, document by document.
+struct Page<'a> {
+    layout: &'a Layout,
+    searcher: &'a Searcher,
+    filter: &'a SourceFilter,
+    /// What the documents so far came to.
+    bytes: usize,
+}
+
+impl Page<'_> {
+    fn hit(&mut self, place: Place) -> Result<Hit, Error> {
+        let shown = match self.filter {
+            SourceFilter::Nothing => None,
+            SourceFilter::All | SourceFilter::Paths { .. } => {
+                let source = source(self.layout, self.searcher, place.address).map_err(failed)?;
+                self.bytes += source.len();
+                if self.bytes > MAX_PAGE {
+                    let reason =
+                        format!("the hits come to more than {MAX_PAGE} bytes: ask for a smaller [size]");
+                    return Err(Wrong::argument(reason).into());
+                }
+                serde_json::from_slice(&source).ok().and_then(|source| self.filter.apply(source))
+            }
+        };
+        let id = id(self.searcher, place.address).map_err(failed)?;
+        Ok(Hit { id, score: place.score, source: shown, sort: place.sort })
+    }
+}
+
+fn id(searcher: &Searcher, address: DocAddress) -> Result<String, TantivyError> {
+    let reader = searcher.segment_reader(address.segment_ord);
     let mut id = String::new();
     if let Some(ids) = reader.fast_fields().str(ID)?
-        && let Some(ordinal) = ids.ords().first(place.address.doc_id)
+        && let Some(ordinal) = ids.ords().first(address.doc_id)
     {
         ids.ord_to_str(ordinal, &mut id)?;
     }
-    let shown = match filter {
-        SourceFilter::Nothing => None,
-        SourceFilter::All | SourceFilter::Paths { .. } => {
-            let source = source(layout, searcher, place.address)?;
-            serde_json::from_slice(&source).ok().and_then(|source| filter.apply(source))
-        }
-    };
-    Ok(Hit { id, score: place.score, source: shown, sort: place.sort })
+    Ok(id)
 }
 
 fn source(layout: &Layout, searcher: &Searcher, address: DocAddress) -> Result<Vec<u8>, TantivyError> {

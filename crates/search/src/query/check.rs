@@ -1,12 +1,16 @@
 //! What a request asks of fields that can't answer it.
 
-use super::{Aggregation, Calculation, MAX_WINDOW, Metric, Query, Request, Sort, SortBy, Wrong, values};
+use super::{
+    Aggregation, Calculation, MAX_PATHS, MAX_WINDOW, Metric, Query, Request, Sort, SortBy, SourceFilter,
+    Wrong, values,
+};
 use crate::fields::{Kind, Searched, find};
 
 /// Checks a whole request that is read.
 pub(super) fn request(request: &Request) -> Result<(), Wrong> {
     window(request)?;
     after(request)?;
+    source(&request.source)?;
     request.sort.iter().try_for_each(sort)?;
     request.aggregations.iter().try_for_each(|(_, one)| aggregation(one))
 }
@@ -60,6 +64,17 @@ fn window(request: &Request) -> Result<(), Wrong> {
         "Result window is too large, from + size must be less than or equal to: [{MAX_WINDOW}] but was [{reach}]; \
          go on with [search_after]"
     )))
+}
+
+fn source(filter: &SourceFilter) -> Result<(), Wrong> {
+    let paths = match filter {
+        SourceFilter::All | SourceFilter::Nothing => 0,
+        SourceFilter::Paths { includes, excludes } => includes.len() + excludes.len(),
+    };
+    if paths <= MAX_PATHS {
+        return Ok(());
+    }
+    Err(Wrong::argument(format!("[_source] takes at most {MAX_PATHS} paths, but there are {paths}")))
 }
 
 fn after(request: &Request) -> Result<(), Wrong> {

@@ -38,6 +38,9 @@ pub const MAX_DEPTH: usize = 20;
 /// How many values `terms` and `ids` take.
 pub const MAX_TERMS: usize = 10_000;
 
+/// How many paths `_source` takes.
+pub const MAX_PATHS: usize = 100;
+
 /// How many fields may sort.
 pub const MAX_SORTS: usize = 16;
 

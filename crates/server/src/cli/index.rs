@@ -68,7 +68,8 @@ async fn perform(args: &IndexArgs) -> Result<(Value, bool), ApiError> {
         return Ok((index, true));
     }
     let bar = bar(args.json);
-    while matches!(text(&index, "/rebuild/state"), "asked" | "running") {
+    // Once another process keeps it, nothing goes on here.
+    while matches!(text(&index, "/rebuild/state"), "asked" | "running") && index["keeps"] == true {
         bar.set_length(index["rebuild"]["of"].as_u64().unwrap_or_default());
         bar.set_position(index["rebuild"]["done"].as_u64().unwrap_or_default());
         tokio::time::sleep(LOOK_EVERY).await;

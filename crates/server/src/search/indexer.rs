@@ -13,13 +13,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, order::Order},
     events,
     ports::{JournalRow, Store, StoreError, Stored},
 };
 use cartwright_search::{Aim, Document, Error, Progress, SearchIndex, Written};
-use tokio::sync::{Mutex, watch};
+use serde::Deserialize;
+use tokio::{
+    sync::{Mutex, watch},
+    time::timeout,
+};
 
 use super::{document, state::IndexState};
 use crate::{backoff::Backoff, telemetry::metrics};
@@ -36,6 +41,8 @@ const REST: u32 = 6;
 const SHORTEST_REST: Duration = Duration::from_millis(60);
 /// and no longer than this.
 const LONGEST_REST: Duration = Duration::from_millis(700);
+/// An index at rest is looked at after so long.
+const LOOK_AFTER: Duration = Duration::from_secs(3);
 /// The first wait when the index, or the store, does not do what it is asked.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 
@@ -66,16 +73,30 @@ pub(super) struct Turns {
 /// An order as it was read, to be written.
 pub(super) struct Known {
     pub(super) id: OrderId,
-    pub(super) revision: u64,
     /// Or why its record can't be read.
-    pub(super) order: Result<Order, serde_json::Error>,
+    pub(super) order: Result<Order, Unreadable>,
+}
+
+/// A record that can't be read, such as one that a newer version has written.
+pub(super) struct Unreadable {
+    /// The order's version as far as that can be told: another one would keep out what is written of it later.
+    version: u64,
+    why: serde_json::Error,
 }
 
 impl Known {
     /// `None` for what is no order yet: the placeholder of parked events.
     fn of(id: OrderId, stored: &Stored) -> Option<Self> {
         let record = stored.record.as_deref()?;
-        Some(Self { id, revision: stored.revision, order: serde_json::from_slice(record) })
+        let order = serde_json::from_slice(record).map_err(|why| {
+            #[derive(Deserialize)]
+            struct Versioned {
+                version: u64,
+            }
+            let version = serde_json::from_slice(record).map_or(1, |Versioned { version }| version);
+            Unreadable { version, why }
+        });
+        Some(Self { id, order })
     }
 }
 
@@ -103,8 +124,8 @@ impl Indexer {
     /// lost by that.
     pub async fn run(&self) {
         metrics::unindexed(0);
-        self.state.set_keeps(true);
-        let _gone = scopeguard(|| self.state.set_keeps(false));
+        self.state.begin_to_keep();
+        let _keeps = Keeps(&self.state);
         tokio::join!(self.follow_for_ever(), self.rebuild_when_asked());
     }
 
@@ -115,6 +136,7 @@ impl Indexer {
             let next = wait.next();
             tracing::warn!(%error, "orders can't be indexed; trying again in {next:?}");
             self.state.set_trouble(Some(error.to_string()));
+            let _ = self.look(self.state.position()).await; // if the store can't be read, either, that says enough
             tokio::time::sleep(next).await;
         }
     }
@@ -138,13 +160,17 @@ impl Indexer {
             self.look(next.unwrap_or(position)).await?;
             self.state.set_trouble(None);
             *wait = Backoff::from(FIRST_WAIT);
-            match next {
-                Some(next) => {
-                    position = next;
-                    tokio::time::sleep((begun.elapsed() * REST).clamp(SHORTEST_REST, LONGEST_REST)).await;
-                }
-                None if head.changed().await.is_err() => std::future::pending().await, // we are stopping
-                None => {}
+            if let Some(next) = next {
+                position = next;
+                tokio::time::sleep((begun.elapsed() * REST).clamp(SHORTEST_REST, LONGEST_REST)).await;
+                continue;
+            }
+            match timeout(LOOK_AFTER, head.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => std::future::pending().await, // we are stopping
+                // Whoever took the index away, or put another one there, did not tell us.
+                Err(_) if self.begin().await? != Some(position) => return Ok(()),
+                Err(_) => {}
             }
         }
     }
@@ -194,15 +220,36 @@ impl Indexer {
     pub(super) async fn documents(&self, orders: Vec<Known>) -> Result<Vec<Document>, Trouble> {
         // After the records: a history may know more than its record, and never less.
         let ids: Vec<OrderId> = orders.iter().map(|known| known.id.clone()).collect();
-        let histories = self.store.histories(&ids, document::MAX_EVENTS).await?;
+        let histories = self.histories(&ids).await?;
         let documents = orders.iter().zip(histories).map(|(known, history)| match &known.order {
             Ok(order) => document::of(order, &history),
-            Err(error) => {
-                self.say_refused(&known.id, error);
-                document::instead(&known.id, known.revision, &format!("its record can't be read: {error}"))
+            Err(Unreadable { version, why }) => {
+                self.say_refused(&known.id, why);
+                document::instead(&known.id, *version, &format!("its record can't be read: {why}"))
             }
         });
         Ok(documents.collect())
+    }
+
+    /// A history that can't be read leaves its own order without a timeline, and no other.
+    async fn histories(&self, ids: &[OrderId]) -> Result<Vec<Vec<Bytes>>, Trouble> {
+        match self.store.histories(ids, document::MAX_EVENTS).await {
+            Err(StoreError::Corrupt(_)) => {}
+            histories => return Ok(histories?),
+        }
+        let mut histories = Vec::with_capacity(ids.len());
+        for id in ids {
+            histories.push(
+                match self.store.histories(std::slice::from_ref(id), document::MAX_EVENTS).await {
+                    Err(StoreError::Corrupt(why)) => {
+                        tracing::error!(order = %id, why, "the order is indexed without its timeline");
+                        vec![]
+                    }
+                    history => history?.pop().unwrap_or_default(),
+                },
+            );
+        }
+        Ok(histories)
     }
 
     /// Writes documents; what the index does not take, it gets as an id and a reason.
@@ -238,7 +285,7 @@ impl Indexer {
 
     async fn look(&self, position: u64) -> Result<(), Trouble> {
         let behind = self.store.stats().await?.head.saturating_sub(position);
-        self.state.set_behind(behind);
+        self.state.set_position(position, behind);
         metrics::lag(READER, events::ORDERS.to_owned(), behind);
         Ok(())
     }
@@ -256,13 +303,11 @@ impl Indexer {
 /// Its name among the readers of the journal.
 const READER: &str = "indexer";
 
-/// Does this when it goes.
-fn scopeguard(then: impl FnMut()) -> impl Drop {
-    struct Guard<F: FnMut()>(F);
-    impl<F: FnMut()> Drop for Guard<F> {
-        fn drop(&mut self) {
-            (self.0)();
-        }
+/// As long as this process is the one that keeps the index.
+struct Keeps<'a>(&'a IndexState);
+
+impl Drop for Keeps<'_> {
+    fn drop(&mut self) {
+        self.0.no_longer_keep();
     }
-    Guard(then)
 }

@@ -111,5 +111,5 @@ struct Page {
 /// One whose record can't be read says no id, so it can't be found; `cartwright verify` tells of it.
 fn known(listed: &Listed) -> Option<Known> {
     let order: Order = serde_json::from_slice(listed.stored.record.as_deref()?).ok()?;
-    Some(Known { id: order.id.clone(), revision: listed.stored.revision, order: Ok(order) })
+    Some(Known { id: order.id.clone(), order: Ok(order) })
 }

@@ -13,7 +13,8 @@ use tokio::sync::{Notify, watch};
 /// How far the indexer of this process is.
 #[derive(Default)]
 pub struct IndexState {
-    /// Journal rows that are not in the index yet, as of the last look.
+    /// Up to where the journal is in the index, and how many rows are not, as of the last look.
+    position: AtomicU64,
     behind: AtomicU64,
     /// Documents that the index did not take, since the start.
     refused: AtomicU64,
@@ -101,12 +102,31 @@ impl IndexState {
         self.rebuilding.send_replace(now);
     }
 
-    pub(super) fn set_behind(&self, rows: u64) {
-        self.behind.store(rows, Ordering::Relaxed);
+    pub(super) fn set_position(&self, position: u64, behind: u64) {
+        self.position.store(position, Ordering::Relaxed);
+        self.behind.store(behind, Ordering::Relaxed);
     }
 
-    pub(super) fn set_keeps(&self, keeps: bool) {
-        self.keeps.store(keeps, Ordering::Relaxed);
+    /// Up to where the journal is in the index, as of the last look.
+    pub(super) fn position(&self) -> u64 {
+        self.position.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn begin_to_keep(&self) {
+        self.keeps.store(true, Ordering::Relaxed);
+    }
+
+    /// Another process does so from now on: what was under way here is no more.
+    pub(super) fn no_longer_keep(&self) {
+        self.keeps.store(false, Ordering::Relaxed);
+        self.set_trouble(None);
+        self.rebuilding.send_if_modified(|now| {
+            let under_way = matches!(now, Rebuilding::Asked | Rebuilding::Under { .. });
+            if under_way {
+                *now = Rebuilding::Failed("another process keeps the index now: ask that one".to_owned());
+            }
+            under_way
+        });
     }
 
     pub(super) fn count_refused(&self) {
@@ -130,6 +150,9 @@ mod tests {
         state.set_rebuilding(Rebuilding::Under { done: 0, of: 1 });
         assert!(!state.ask());
         state.set_rebuilding(Rebuilding::Failed("why".to_owned()));
+        assert!(state.ask());
+        state.no_longer_keep();
+        assert!(matches!(state.rebuilding(), Rebuilding::Failed(_)), "nobody waits for what was given up");
         assert!(state.ask());
     }
 }

@@ -67,7 +67,7 @@ fn steps() -> Vec<Step> {
             _ => match line.strip_prefix("$ ") {
                 Some(command) => steps.push(Step { command: command.to_owned(), shown: Vec::new() }),
                 // The old systems' ports may be taken.
-                None if line.starts_with("  Dialects ") => {}
+                None if line.starts_with("  Dialects ") || line.starts_with("  Search ") => {}
                 None => steps.last_mut().expect("output follows a command").shown.push(line.to_owned()),
             },
         }

@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State, http::StatusCode};
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    http::{Api, problem::Problem},
+    http::{Api, form::read_body, problem::Problem, v1::headers::json_body},
     search::{IndexState, Rebuilding, Search},
 };
 
@@ -48,6 +53,10 @@ struct RebuildView {
     error: Option<String>,
 }
 
+/// What a rebuild takes: nothing.
+#[derive(ToSchema)]
+struct Rebuild {}
+
 /// The routes with their documentation.
 pub fn routes() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new().routes(routes!(show)).routes(routes!(rebuild))
@@ -63,9 +72,14 @@ async fn show(State(api): State<Arc<Api>>) -> Result<Json<IndexView>, Problem> {
 
 /// Has a new index made of the stores, which takes the old one's place. Searches are answered all the while. If one is
 /// under way already, that is the one.
-#[utoipa::path(post, path = "/v1/admin/index/rebuild", tag = "admin",
-    responses((status = 202, body = IndexView), (status = 409, body = Problem)))]
-async fn rebuild(State(api): State<Arc<Api>>) -> Result<(StatusCode, Json<IndexView>), Problem> {
+#[utoipa::path(post, path = "/v1/admin/index/rebuild", tag = "admin", request_body = Option<Rebuild>,
+    responses((status = 202, body = IndexView), (status = 400, body = Problem), (status = 409, body = Problem)))]
+async fn rebuild(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<IndexView>), Problem> {
+    read_body(&json_body(&headers, body)?, |_| Some(()))?;
     let (search, state) = kept(&api)?;
     if !state.keeps() {
         let detail = "another process keeps the index at the moment: ask that one";

@@ -9,6 +9,8 @@ pub struct Address {
     pub search: Parameters,
     /// Whether the answer is to be read by people.
     pub pretty: bool,
+    /// Whether names of indices that there are not are passed over.
+    pub ignore_unavailable: bool,
 }
 
 impl Address {
@@ -22,6 +24,7 @@ impl Address {
             match &*name {
                 "pretty" => address.pretty = value != "false",
                 "human" | "error_trace" => {}
+                "ignore_unavailable" => address.ignore_unavailable = value != "false",
                 _ if address.search.take(&name, &value)? => {}
                 _ => {
                     let reason =
@@ -41,16 +44,21 @@ impl Address {
 pub fn names(ours: &str, names: &str) -> Result<bool, String> {
     let mut named = false;
     for name in names.split(',') {
-        let (start, end) = name.split_once('*').unwrap_or((name, ""));
-        let fits = ours.len() >= start.len() + end.len() && ours.starts_with(start) && ours.ends_with(end);
         match name {
             "_all" => named = true,
-            _ if name.contains('*') => named |= fits,
+            _ if name.contains('*') => named |= fits(name, ours),
             _ if name == ours => named = true,
             _ => return Err(name.to_owned()),
         }
     }
     Ok(named)
+}
+
+/// Whether a pattern with stars fits a name.
+fn fits(pattern: &str, name: &str) -> bool {
+    let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(name) = name.strip_prefix(start) else { return false };
+    (0..=name.len()).any(|at| name.get(at..).is_some_and(|name| fits(rest, name)))
 }
 
 #[cfg(test)]
@@ -59,10 +67,11 @@ mod tests {
 
     #[test]
     fn an_index_is_named_by_itself_or_by_a_pattern() {
-        for text in ["orders-v1", "orders-*", "*", "_all", "others-*,orders-v1", "o*1"] {
+        for text in ["orders-v1", "orders-*", "*", "_all", "others-*,orders-v1", "o*1", "o*s-*"] {
             assert_eq!(names("orders-v1", text), Ok(true), "{text}");
         }
         assert_eq!(names("orders-v1", "logs-*"), Ok(false));
+        assert_eq!(names("orders-v1", "o*x*1"), Ok(false));
         assert_eq!(names("orders-v1", "orders-v1-*"), Ok(false));
         assert_eq!(names("orders-v1", "orders-v1,orders-v2"), Err("orders-v2".to_owned()));
     }

@@ -49,12 +49,25 @@ impl<'a> Call<'a> {
             return Err(form.error(status, kind, reason, Value::Null));
         };
         let named = address::names(&search.name, index.unwrap_or("_all"));
-        let named = named.map_err(|name| form.no_such_index(&name))?;
+        let passed_over = |name: String| match address.ignore_unavailable {
+            true => Ok(index
+                .unwrap_or_default()
+                .split(',')
+                .any(|name| address::names(&search.name, name) == Ok(true))),
+            false => Err(form.no_such_index(&name)),
+        };
+        let named = named.or_else(passed_over)?;
         Ok(Self { search, form, address, named })
     }
 
     fn ok(&self, body: &Value) -> Response {
         self.form.answer(StatusCode::OK, body)
+    }
+
+    /// The same, where the index that was named must be ours.
+    fn one(api: &'a Api, uri: &OriginalUri, headers: &HeaderMap, index: &str) -> Result<Self, Response> {
+        let call = Self::of(api, uri, headers, Some(index))?;
+        if call.named { Ok(call) } else { Err(call.form.no_such_index(index)) }
     }
 
     async fn find(&self, request: &Request) -> Result<Found, Response> {
@@ -185,7 +198,7 @@ pub async fn document(
     uri: OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let call = Call::of(&api, &uri, &headers, Some(&index))?;
+    let call = Call::one(&api, &uri, &headers, &index)?;
     let document = call.search.index.get(&id).await.map_err(|error| call.form.failed(&error))?;
     let Some(document) = document else {
         let none = json!({"_index": &*call.search.name, "_id": id, "found": false});
@@ -207,7 +220,7 @@ pub async fn source(
     uri: OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let call = Call::of(&api, &uri, &headers, Some(&index))?;
+    let call = Call::one(&api, &uri, &headers, &index)?;
     let document = call.search.index.get(&id).await.map_err(|error| call.form.failed(&error))?;
     let Some(document) = document else {
         let (reason, kind) = (format!("Document not found [{index}]/[{id}]"), "resource_not_found_exception");
@@ -234,7 +247,7 @@ pub async fn mapping(
     uri: OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let call = Call::of(&api, &uri, &headers, Some(&index))?;
+    let call = Call::one(&api, &uri, &headers, &index)?;
     Ok(call.ok(&json!({&*call.search.name: {"mappings": fields::mapping()}})))
 }
 
@@ -245,7 +258,7 @@ pub async fn index(
     uri: OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, Response> {
-    let call = Call::of(&api, &uri, &headers, Some(&index))?;
+    let call = Call::one(&api, &uri, &headers, &index)?;
     let shown = json!({"aliases": {}, "mappings": fields::mapping(), "settings": fields::settings()});
     Ok(call.ok(&json!({&*call.search.name: shown})))
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
+    cli::{json_of, run},
     dialects::table::rows,
     harness::{LIMIT, ORDERS, PAUSED, Setting, Shop, path, pause, text, wait_until},
 };
@@ -260,4 +261,63 @@ async fn without_search_its_calls_say_so() {
     assert_eq!(shop.get("/v1/admin/index").await.status, 409);
     let id = shop.place(&order("c")).await;
     assert_eq!(shop.get(&path(&id)).await.status, 200);
+}
+
+#[tokio::test]
+async fn commands_search_make_the_index_anew_and_compare_it() {
+    let shop = Shop::open().await;
+    let id = shop.place(&order("ada")).await;
+    shop.finish(&id).await;
+    document(&shop, &id, "completed", |source| source["orderStatus"] == "completed").await;
+    let found = json_of(&run(&shop, &["orders", "search", "ada", "status:completed", "--json"]).await);
+    assert_eq!(found["orders"][0]["id"], id.as_str(), "{found:#}");
+    let index = json_of(&run(&shop, &["index", "rebuild", "--json"]).await);
+    assert_eq!(
+        (&index["rebuild"]["state"], &index["rebuild"]["done"]),
+        (&json!("done"), &json!(1)),
+        "{index:#}"
+    );
+    assert_eq!(json_of(&run(&shop, &["index", "--json"]).await)["behind"], 0);
+    let report = json_of(&run(&shop, &["verify", "--search", "--no-ledger", "--json"]).await);
+    assert_eq!((&report["ok"], &report["searched"]), (&json!(true), &json!(1)), "{report:#}");
+}
+
+#[tokio::test]
+async fn what_is_wrong_in_an_index_is_found() {
+    let server = OnServer::new();
+    let shop = Shop::with(&server.settings()).await;
+    let mut ids = vec![];
+    for customer in ["a", "b", "c"] {
+        let id = shop.place(&order(customer)).await;
+        shop.finish(&id).await;
+        document(&shop, &id, "completed", |source| source["orderStatus"] == "completed").await;
+        ids.push(id);
+    }
+    let at = |id: &str, version: u32| {
+        format!("/{}/_doc/{id}?version={version}&version_type=external&refresh=true", server.index)
+    };
+    let strange = json!({"id": "strange", "version": 900});
+    for (method, path) in [
+        (Method::PUT, at(&ids[0], 900)),
+        (Method::DELETE, at(&ids[1], 900)),
+        (Method::PUT, at("strange", 900)),
+    ] {
+        let (status, answer) = server.ask(method, &path, &strange).await;
+        assert!(status.is_success(), "{answer}");
+    }
+    let output = run(&shop, &["verify", "--search", "--no-ledger", "--json"]).await;
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["searched"], 3);
+    for (problem, id) in
+        [("foundOtherwise", &ids[0]), ("notFound", &ids[1]), ("foundOnly", &"strange".to_owned())]
+    {
+        assert_eq!(report["problems"][problem], json!({"count": 1, "ids": [id]}), "{report:#}");
+    }
+    // Nothing older takes their places; a new index is right again.
+    json_of(&run(&shop, &["index", "rebuild", "--json"]).await);
+    let report = json_of(&run(&shop, &["verify", "--search", "--no-ledger", "--json"]).await);
+    assert_eq!(report["ok"], true, "{report:#}");
+    drop(shop);
+    server.remove().await;
 }
