@@ -16,7 +16,7 @@ use super::{
 /// Orders that are read at once.
 const PAGE: usize = 512;
 /// Orders between two commits: what an index holds uncommitted takes memory.
-const COMMIT_EVERY: u64 = 20_000;
+const COMMIT_EVERY: u64 = 40_000;
 /// Orders are numbered from the one after this, so the newest number tells about how many there are.
 const FIRST_NUMBER: u64 = 1_000;
 

@@ -86,7 +86,8 @@ pub async fn compare(api: &Api) -> Result<Compared, ApiError> {
         }
     }
     recheck(api, suspects, &mut compared).await?;
-    for id in strangers(api, &seen).await? {
+    let missing = compared.problems.get(&ProblemKind::NotFound).map_or(0, |missing| missing.count);
+    for id in strangers(api, &seen, missing).await? {
         compared.found(ProblemKind::FoundOnly, &id);
     }
     Ok(compared)
@@ -155,9 +156,10 @@ fn problem(order: &Value, document: Option<&Value>) -> Option<ProblemKind> {
 }
 
 /// Documents of orders that there are not, the first few of them.
-async fn strangers(api: &Api, seen: &BTreeSet<String>) -> Result<Vec<String>, ApiError> {
+/// `missing`: so many orders have no document.
+async fn strangers(api: &Api, seen: &BTreeSet<String>, missing: u64) -> Result<Vec<String>, ApiError> {
     let count: Value = api.post("/search/_count", &json!({}), None).await?.body;
-    if count["count"].as_u64().is_some_and(|count| count <= seen.len() as u64) {
+    if count["count"].as_u64().is_some_and(|count| count + missing <= seen.len() as u64) {
         return Ok(vec![]);
     }
     let mut strangers = vec![];
