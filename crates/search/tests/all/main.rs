@@ -9,4 +9,5 @@ mod differential_requests;
 mod embedded;
 mod remote;
 mod remote_server;
+mod remote_tls;
 mod remote_troubles;

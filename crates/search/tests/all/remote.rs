@@ -1,6 +1,6 @@
 //! The index on a real search server.
 
-use std::future::Future;
+use std::{future::Future, path::PathBuf};
 
 use cartwright_search::{
     Aim, Document, Error, Progress, SearchIndex, Written,
@@ -45,6 +45,12 @@ impl Remote {
     /// With nothing made yet.
     pub fn bare() -> Self {
         let settings = Self::settings();
+        Self { index: Elastic::open(&settings).unwrap(), settings }
+    }
+
+    /// At another address, where certificates in this file are trusted, and no others.
+    pub fn behind(url: String, ca_file: PathBuf) -> Self {
+        let settings = Settings { urls: vec![url], ca_file: Some(ca_file), ..Self::settings() };
         Self { index: Elastic::open(&settings).unwrap(), settings }
     }
 
