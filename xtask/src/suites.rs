@@ -44,7 +44,7 @@ const PROGRAM: &str = "CARTWRIGHT_BIN";
 #[derive(Args)]
 pub struct TestArgs {
     /// How long the simulator runs fresh seeds, beside those that ever failed; not at all when tests are picked
-    #[arg(long, value_name = "MINUTES", default_value_t = 3.0)]
+    #[arg(long, value_name = "MINUTES", default_value_t = 2.0)]
     sim: f64,
     /// Handed on to `cargo test`, such as a part of a test's name
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
