@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// How far the indexer of this process is.
 #[derive(Default)]
@@ -23,7 +23,6 @@ pub struct IndexState {
     /// Why nothing gets on.
     trouble: Mutex<Option<String>>,
     rebuilding: watch::Sender<Rebuilding>,
-    asked: Notify,
 }
 
 /// How far the making of a new index is.
@@ -80,22 +79,19 @@ impl IndexState {
 
     /// Asks for a rebuild; `false`: one is asked for or under way already.
     pub fn ask(&self) -> bool {
-        let asked = self.rebuilding.send_if_modified(|now| {
+        self.rebuilding.send_if_modified(|now| {
             let idle = !matches!(now, Rebuilding::Asked | Rebuilding::Under { .. });
             if idle {
                 *now = Rebuilding::Asked;
             }
             idle
-        });
-        self.asked.notify_one();
-        asked
+        })
     }
 
     /// Waits until a rebuild is asked for.
     pub(super) async fn asked(&self) {
-        while self.rebuilding() != Rebuilding::Asked {
-            self.asked.notified().await;
-        }
+        // It can't end: we hold the sender.
+        let _ = self.rebuilding.subscribe().wait_for(|now| *now == Rebuilding::Asked).await;
     }
 
     pub(super) fn set_rebuilding(&self, now: Rebuilding) {

@@ -115,36 +115,16 @@ pub async fn about(
     ))
 }
 
-/// Searches whatever index there is.
-pub async fn search_all(
-    state: State<Arc<Api>>,
-    uri: OriginalUri,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Response> {
-    search_in(&state, &uri, &headers, None, body).await
-}
-
-/// Searches an index.
+/// Searches an index, or whatever index there is.
 pub async fn search(
-    state: State<Arc<Api>>,
-    Path(index): Path<String>,
+    State(api): State<Arc<Api>>,
+    index: Option<Path<String>>,
     uri: OriginalUri,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Response> {
-    search_in(&state, &uri, &headers, Some(&index), body).await
-}
-
-async fn search_in(
-    api: &Api,
-    uri: &OriginalUri,
-    headers: &HeaderMap,
-    index: Option<&str>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Response> {
     let begun = Instant::now();
-    let mut call = Call::of(api, uri, headers, index)?;
+    let mut call = Call::of(&api, &uri, &headers, name_of(index.as_ref()))?;
     let body = body_of(call.form, body)?;
     let parameters = std::mem::take(&mut call.address.search);
     let request = Request::read(&body).and_then(|request| parameters.apply(request));
@@ -154,41 +134,25 @@ async fn search_in(
     Ok(call.ok(&form::found(&call.search.name, found, took, request.track_total_hits)))
 }
 
-/// Counts in whatever index there is.
-pub async fn count_all(
-    state: State<Arc<Api>>,
-    uri: OriginalUri,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Response> {
-    count_in(&state, &uri, &headers, None, body).await
-}
-
-/// Counts what matches in an index.
+/// Counts what matches in an index, or in whatever index there is.
 pub async fn count(
-    state: State<Arc<Api>>,
-    Path(index): Path<String>,
+    State(api): State<Arc<Api>>,
+    index: Option<Path<String>>,
     uri: OriginalUri,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Response> {
-    count_in(&state, &uri, &headers, Some(&index), body).await
-}
-
-async fn count_in(
-    api: &Api,
-    uri: &OriginalUri,
-    headers: &HeaderMap,
-    index: Option<&str>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Response> {
-    let mut call = Call::of(api, uri, headers, index)?;
+    let mut call = Call::of(&api, &uri, &headers, name_of(index.as_ref()))?;
     let body = body_of(call.form, body)?;
     let parameters = std::mem::take(&mut call.address.search);
     let request = Request::read_count(&body).and_then(|request| parameters.apply(request));
     let request = Request { size: 0, ..request.map_err(|wrong| call.form.wrong(&wrong))? };
     let found = call.find(&request).await?;
     Ok(call.ok(&json!({"count": found.total, "_shards": form::shards()})))
+}
+
+fn name_of(index: Option<&Path<String>>) -> Option<&str> {
+    index.map(|Path(name)| name.as_str())
 }
 
 /// One document.

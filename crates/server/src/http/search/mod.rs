@@ -26,8 +26,8 @@ pub fn under(prefix: &str) -> Router<Arc<Api>> {
 pub fn routes() -> Router<Arc<Api>> {
     Router::new()
         .route("/", get(call::about))
-        .route("/_search", get(call::search_all).post(call::search_all))
-        .route("/_count", get(call::count_all).post(call::count_all))
+        .route("/_search", get(call::search).post(call::search))
+        .route("/_count", get(call::count).post(call::count))
         .route("/_mapping", get(call::mapping_of_all))
         .route("/_cluster/health", get(call::health))
         .route("/{index}", get(call::index))
