@@ -22,6 +22,8 @@ CREATE TABLE numbers (
 ) WITH (fillfactor = 10);
 INSERT INTO numbers VALUES (true, 1000);
 
+-- A record and what of it never changes once it is there: so an update touches no index and stays on its page (HOT), for
+-- which room is left there. Records up to a page's size lie in the row; elsewhere, each update would cost two more.
 CREATE TABLE record (
     key         bigint   GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     id          text     NOT NULL COLLATE "C",
@@ -33,24 +35,32 @@ CREATE TABLE record (
     number      bigint,
     channel     text     COLLATE "C",
     external_id text     COLLATE "C",
-    status      text     COLLATE "C",
-    milestone   text     COLLATE "C",
-    flow        text     COLLATE "C",
     customer    text     COLLATE "C",
     created_at  bigint,
-    updated_at  bigint,
-    sweep_at    bigint,
     record      bytea
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 60, toast_tuple_target = 8160);
 ALTER TABLE record ALTER COLUMN record SET STORAGE EXTERNAL;
 CREATE UNIQUE INDEX record_id ON record (id);
 CREATE UNIQUE INDEX record_number ON record (number) WHERE number IS NOT NULL;
 CREATE UNIQUE INDEX record_external ON record (external_id, channel) WHERE external_id IS NOT NULL;
 CREATE INDEX record_created ON record (created_at, number) WHERE number IS NOT NULL;
-CREATE INDEX record_updated ON record (updated_at, number) WHERE number IS NOT NULL;
-CREATE INDEX record_stage ON record (status, milestone, flow, created_at, number) WHERE number IS NOT NULL;
 CREATE INDEX record_customer ON record (customer, created_at, number) WHERE customer IS NOT NULL;
-CREATE INDEX record_sweep ON record (sweep_at, key) WHERE sweep_at IS NOT NULL;
+
+-- Where each order stands: what changes and is looked for. One narrow row for each record that has a number.
+CREATE TABLE stage (
+    key        bigint  PRIMARY KEY,
+    number     bigint  NOT NULL,
+    counted    boolean NOT NULL,
+    status     text    NOT NULL COLLATE "C",
+    milestone  text    NOT NULL COLLATE "C",
+    flow       text    NOT NULL COLLATE "C",
+    created_at bigint  NOT NULL,
+    updated_at bigint  NOT NULL,
+    sweep_at   bigint
+);
+CREATE INDEX stage_updated ON stage (updated_at, number);
+CREATE INDEX stage_status ON stage (status, milestone, flow, created_at, number);
+CREATE INDEX stage_sweep ON stage (sweep_at, key) WHERE sweep_at IS NOT NULL;
 
 CREATE TABLE journal (
     position bigint PRIMARY KEY,
@@ -174,11 +184,16 @@ CREATE FUNCTION commit_batch(
 DECLARE
     n         int := coalesce(cardinality(ids), 0);
     keys      bigint[] := array_fill(NULL::bigint, ARRAY[n]);   -- of the rows of the commits that stand
+    staged    boolean[] := array_fill(false, ARRAY[n]);         -- whether they have a row in `stage`
     entries   bigint[] := array_fill(0::bigint, ARRAY[n]);      -- how long their histories were
     firsts    bigint[] := array_fill(0::bigint, ARRAY[n]);      -- where their journal rows begin, from 1
     it        record;
     total     bigint := 0;
     stood     int := 0;
+    wanted    bigint;                                           -- commits of rows that should be there
+    named     boolean[];                                        -- of those given other names: what `staged` was
+    to_move   boolean := false;
+    to_stage  boolean := false;
     base      bigint := 0;
     more_open bigint := 0;
     more_tasks bigint := 0;
@@ -194,56 +209,64 @@ BEGIN
     positions := array_fill(NULL::bigint, ARRAY[n]);
     taken_by := array_fill(NULL::text, ARRAY[n]);
 
-    -- Rows first, in the order of their ids, so that two batches never wait for each other.
-    IF 0 <= ANY (guards) THEN
+    -- Rows first, in the order of their ids, so that two batches never wait for each other. Where a guard holds and
+    -- nothing that must be unique changes, at once; else a second time, after the others were given their names.
+    wanted := (SELECT count(*) FROM unnest(guards) g WHERE g >= 0);
+    WHILE wanted > 0 LOOP
         FOR it IN
-            SELECT u.i, r.key, r.history, r.counted,
-                u.writes AND (r.number, r.channel, r.external_id) IS DISTINCT FROM (u.number, u.channel, u.external) AS named
-            FROM unnest(ids, guards, writes, numbers, channels, externals)
-                WITH ORDINALITY u(id, guard, writes, number, channel, external, i)
-            JOIN record r ON r.id = u.id AND r.revision = u.guard
-            WHERE u.guard >= 0 ORDER BY u.id FOR UPDATE OF r
+            UPDATE record r SET revision = r.revision + 1, history = r.history + u.more,
+                schema = CASE WHEN u.writes THEN u.schema ELSE r.schema END,
+                record = CASE WHEN u.writes THEN u.record ELSE r.record END,
+                counted = CASE WHEN u.writes THEN u.counted ELSE r.counted END,
+                customer = CASE WHEN u.writes THEN u.customer ELSE r.customer END,
+                created_at = CASE WHEN u.writes THEN u.created_at ELSE r.created_at END
+            FROM (
+                SELECT w.*, o.key, o.counted AS was_counted, o.number IS NOT NULL AS was_staged
+                FROM unnest(ids, guards, keys, writes, schemas, records, count_in, customers, created, history_rows,
+                        numbers, channels, externals)
+                    WITH ORDINALITY w(id, guard, done, writes, schema, record, counted, customer, created_at, more,
+                        number, channel, external, i)
+                JOIN record o ON o.id = w.id AND o.revision = w.guard
+                WHERE w.guard >= 0 AND w.done IS NULL AND NOT (w.writes
+                    AND (o.number, o.channel, o.external_id) IS DISTINCT FROM (w.number, w.channel, w.external))
+                ORDER BY w.id
+            ) u
+            WHERE r.key = u.key AND r.revision = u.guard
+            RETURNING u.i, r.key, r.history - u.more AS entries, u.writes AND u.was_counted AS was_counted, u.was_staged
         LOOP
-            IF it.named THEN
-                -- What must be unique changes: this commit alone may fall over it.
-                BEGIN
-                    UPDATE record SET number = numbers[it.i], channel = channels[it.i],
-                        external_id = externals[it.i] WHERE key = it.key;
-                EXCEPTION WHEN unique_violation THEN
-                    CONTINUE;
-                END;
-            END IF;
             keys[it.i] := it.key;
-            entries[it.i] := it.history;
-            more_open := more_open - CASE WHEN writes[it.i] THEN it.counted::int ELSE 0 END;
+            entries[it.i] := it.entries;
+            staged[it.i] := coalesce(named[it.i], it.was_staged);
+            more_open := more_open - it.was_counted::int;
+            wanted := wanted - 1;
         END LOOP;
-        UPDATE record r SET revision = r.revision + 1, history = r.history + u.more,
-            schema = CASE WHEN u.writes THEN u.schema ELSE r.schema END,
-            record = CASE WHEN u.writes THEN u.record ELSE r.record END,
-            counted = CASE WHEN u.writes THEN u.counted ELSE r.counted END,
-            status = CASE WHEN u.writes THEN u.status ELSE r.status END,
-            milestone = CASE WHEN u.writes THEN u.milestone ELSE r.milestone END,
-            flow = CASE WHEN u.writes THEN u.flow ELSE r.flow END,
-            customer = CASE WHEN u.writes THEN u.customer ELSE r.customer END,
-            created_at = CASE WHEN u.writes THEN u.created_at ELSE r.created_at END,
-            updated_at = CASE WHEN u.writes THEN u.updated_at ELSE r.updated_at END,
-            sweep_at = CASE WHEN u.writes THEN u.sweep_at ELSE r.sweep_at END
-        FROM unnest(keys, history_rows, writes, schemas, records, count_in, statuses, milestones, flows, customers,
-                created, updated, sweeps)
-            u(key, more, writes, schema, record, counted, status, milestone, flow, customer, created_at, updated_at,
-                sweep_at)
-        WHERE r.key = u.key;
-    END IF;
+        EXIT WHEN wanted = 0 OR named IS NOT NULL;
+        named := '{}';
+        FOR it IN
+            SELECT u.i, r.key, r.number IS NOT NULL AS was_staged
+            FROM unnest(ids, guards, keys, writes, numbers, channels, externals)
+                WITH ORDINALITY u(id, guard, done, writes, number, channel, external, i)
+            JOIN record r ON r.id = u.id AND r.revision = u.guard
+            WHERE u.guard >= 0 AND u.done IS NULL AND u.writes ORDER BY u.id FOR UPDATE OF r
+        LOOP
+            BEGIN
+                UPDATE record SET number = numbers[it.i], channel = channels[it.i], external_id = externals[it.i]
+                WHERE key = it.key;
+                named[it.i] := it.was_staged;
+            EXCEPTION WHEN unique_violation THEN
+                NULL; -- this commit alone falls over it
+            END;
+        END LOOP;
+    END LOOP;
     IF -1 = ANY (guards) THEN
         FOR it IN
-            INSERT INTO record (id, revision, schema, history, counted, number, channel, external_id, status,
-                milestone, flow, customer, created_at, updated_at, sweep_at, record)
-            SELECT u.id, 1, u.schema, u.more, u.counted, u.number, u.channel, u.external, u.status, u.milestone,
-                u.flow, u.customer, u.created_at, u.updated_at, u.sweep_at, u.record
-            FROM unnest(ids, guards, schemas, history_rows, count_in, numbers, channels, externals, statuses,
-                    milestones, flows, customers, created, updated, sweeps, records)
-                u(id, guard, schema, more, counted, number, channel, external, status, milestone, flow, customer,
-                    created_at, updated_at, sweep_at, record)
+            INSERT INTO record (id, revision, schema, history, counted, number, channel, external_id, customer,
+                created_at, record)
+            SELECT u.id, 1, u.schema, u.more, u.counted, u.number, u.channel, u.external, u.customer, u.created_at,
+                u.record
+            FROM unnest(ids, guards, schemas, history_rows, count_in, numbers, channels, externals, customers, created,
+                    records)
+                u(id, guard, schema, more, counted, number, channel, external, customer, created_at, record)
             WHERE u.guard < 0 ORDER BY u.id
             ON CONFLICT DO NOTHING RETURNING id, key
         LOOP
@@ -261,13 +284,33 @@ BEGIN
             stood := stood + 1;
             firsts[i] := total + 1;
             total := total + journal_rows[i];
-            more_open := more_open + CASE WHEN writes[i] THEN count_in[i]::int ELSE 0 END;
+            IF writes[i] THEN
+                more_open := more_open + count_in[i]::int;
+                to_move := to_move OR staged[i];
+                to_stage := to_stage OR (numbers[i] IS NOT NULL AND NOT staged[i]);
+            END IF;
         END IF;
     END LOOP;
     IF stood = 0 AND (n > 0 OR coalesce(cardinality(c_source), 0) = 0) THEN
         RETURN;
     END IF;
 
+    IF to_move THEN
+        UPDATE stage s SET number = u.number, counted = u.counted, status = u.status, milestone = u.milestone,
+            flow = u.flow, created_at = u.created_at, updated_at = u.updated_at, sweep_at = u.sweep_at
+        FROM unnest(keys, staged, writes, numbers, count_in, statuses, milestones, flows, created, updated, sweeps)
+            u(key, staged, writes, number, counted, status, milestone, flow, created_at, updated_at, sweep_at)
+        WHERE s.key = u.key AND u.staged AND u.writes AND u.number IS NOT NULL;
+        DELETE FROM stage s USING unnest(keys, staged, writes, numbers) u(key, staged, writes, number)
+        WHERE s.key = u.key AND u.staged AND u.writes AND u.number IS NULL;
+    END IF;
+    IF to_stage THEN
+        INSERT INTO stage (key, number, counted, status, milestone, flow, created_at, updated_at, sweep_at)
+        SELECT u.key, u.number, u.counted, u.status, u.milestone, u.flow, u.created_at, u.updated_at, u.sweep_at
+        FROM unnest(keys, staged, writes, numbers, count_in, statuses, milestones, flows, created, updated, sweeps)
+            u(key, staged, writes, number, counted, status, milestone, flow, created_at, updated_at, sweep_at)
+        WHERE u.key IS NOT NULL AND NOT u.staged AND u.writes AND u.number IS NOT NULL;
+    END IF;
     IF cardinality(d_id) > 0 THEN
         DELETE FROM task t USING unnest(d_commit, d_id) d(c, id) WHERE t.id = d.id AND keys[d.c] IS NOT NULL;
         GET DIAGNOSTICS changed = ROW_COUNT;

@@ -246,7 +246,7 @@ impl Filling<'_> {
         // Numbers that the database gives go on behind those that it got.
         let go_on = "SELECT setval(pg_get_serial_sequence('record', 'key'), greatest(max(key), 1), max(key) IS NOT NULL)
             FROM record; SELECT setval(pg_get_serial_sequence('parked', 'arrival'), greatest(max(arrival), 1),
-            max(arrival) IS NOT NULL) FROM parked; ANALYZE record, journal, history, task, answer, parked";
+            max(arrival) IS NOT NULL) FROM parked; ANALYZE record, stage, journal, history, task, answer, parked";
         self.change.batch_execute(go_on).await.map_err(broken)?;
         for (name, value) in [("incarnation", incarnation), ("origin", origin)] {
             let set = "UPDATE meta SET value = $2 WHERE name = $1";

@@ -18,10 +18,13 @@ use super::{
 /// A page of orders, newest first. Sort time and number name a place in the list that stays where it is, whatever is
 /// written between two pages.
 pub(super) async fn orders(client: &Client, query: &OrderQuery) -> Result<Vec<Listed>, Error> {
-    let time = match query.sort {
-        OrderSort::CreatedAt => "created_at",
-        OrderSort::UpdatedAt => "updated_at",
+    // The time of creation lies in both tables: a list goes by the one that has what it is narrowed down by.
+    let (table, time) = match query.sort {
+        OrderSort::CreatedAt if by_stage(query) => ("s", "created_at"),
+        OrderSort::CreatedAt => ("r", "created_at"),
+        OrderSort::UpdatedAt => ("s", "updated_at"),
     };
+    let from = if table == "s" { "stage s JOIN record r ON r.key = s.key" } else { "record r" };
     let texts = |texts: &[String]| texts.iter().map(|text| clean(text).into_owned()).collect::<Vec<_>>();
     let statuses: Vec<&str> = query.status.iter().map(|status| status.as_str()).collect();
     let (milestones, flows) = (texts(&query.milestone), texts(&query.flow));
@@ -33,29 +36,37 @@ pub(super) async fn orders(client: &Client, query: &OrderQuery) -> Result<Vec<Li
     let mut select = Select::new();
     // "No customer" lies as NULL, which equals nothing.
     let nobody = customers.iter().any(String::is_empty);
-    let customer = if nobody { "coalesce(customer, '')" } else { "customer" };
-    select.any("status", &statuses, statuses.is_empty());
-    select.any("milestone", &milestones, milestones.is_empty());
-    select.any("flow", &flows, flows.is_empty());
+    let customer = if nobody { "coalesce(r.customer, '')" } else { "r.customer" };
+    select.any("s.status", &statuses, statuses.is_empty());
+    select.any("s.milestone", &milestones, milestones.is_empty());
+    select.any("s.flow", &flows, flows.is_empty());
     select.any(customer, &customers, customers.is_empty());
-    select.any("external_id", &externals, externals.is_empty());
-    select.any("number", &numbers, numbers.is_empty());
-    select.compare("created_at >=", created_after.as_ref());
-    select.compare("created_at <", created_before.as_ref());
-    select.compare("updated_at >=", updated_after.as_ref());
+    select.any("r.external_id", &externals, externals.is_empty());
+    select.any("r.number", &numbers, numbers.is_empty());
+    select.compare(&format!("{table}.created_at >="), created_after.as_ref());
+    select.compare(&format!("{table}.created_at <"), created_before.as_ref());
+    select.compare("s.updated_at >=", updated_after.as_ref());
     if let Some((at, number)) = &after {
         let (a, b) = (select.value(at), select.value(number));
-        select.sql += &format!(" AND ({time}, number) < ({a}, {b})");
+        select.sql += &format!(" AND ({table}.{time}, {table}.number) < ({a}, {b})");
     }
     let limit = sql_limit(query.limit);
     let most = select.value(&limit);
     let sql = format!(
-        "SELECT {time}, number, revision, schema, parked, record FROM record WHERE number IS NOT NULL{}
-         ORDER BY {time} DESC, number DESC LIMIT {most}",
+        "SELECT {table}.{time}, {table}.number, r.revision, r.schema, r.parked, r.record FROM {from}
+         WHERE r.number IS NOT NULL{} ORDER BY {table}.{time} DESC, {table}.number DESC LIMIT {most}",
         select.sql
     );
     let statement = client.prepare_cached(&sql).await?;
     listed(&client.query(&statement, &select.values).await?)
+}
+
+/// Whether a list is narrowed down by where orders stand.
+const fn by_stage(query: &OrderQuery) -> bool {
+    !query.status.is_empty()
+        || !query.milestone.is_empty()
+        || !query.flow.is_empty()
+        || query.updated_after.is_some()
 }
 
 /// Orders whose sweep is due, the longest due first.
@@ -68,8 +79,8 @@ pub(super) async fn due_sweeps(
     let (at, key) = after.map_or((i64::MIN, 0), |(at, key)| (at.as_micros(), integer(key)));
     let select = client
         .prepare_cached(
-            "SELECT id, sweep_at, key FROM record WHERE sweep_at <= $1 AND (sweep_at, key) > ($2, $3)
-             ORDER BY sweep_at, key LIMIT $4",
+            "SELECT r.id, s.sweep_at, s.key FROM stage s JOIN record r ON r.key = s.key
+             WHERE s.sweep_at <= $1 AND (s.sweep_at, s.key) > ($2, $3) ORDER BY s.sweep_at, s.key LIMIT $4",
         )
         .await?;
     let rows = client.query(&select, &[&now.as_micros(), &at, &key, &sql_limit(limit)]).await?;
@@ -86,10 +97,11 @@ pub(super) async fn due_sweeps(
 pub(super) async fn open_orders(client: &Client, query: &OpenQuery) -> Result<Vec<Listed>, Error> {
     let select = client
         .prepare_cached(
-            "SELECT created_at, number, revision, schema, parked, record FROM record
-             WHERE number IS NOT NULL AND status = 'open' AND milestone = $1 AND flow = $2
-                AND created_at < $3 AND (created_at, number) > ($4, $5)
-             ORDER BY created_at, number LIMIT $6",
+            "SELECT s.created_at, s.number, r.revision, r.schema, r.parked, r.record
+             FROM stage s JOIN record r ON r.key = s.key
+             WHERE s.status = 'open' AND s.milestone = $1 AND s.flow = $2
+                AND s.created_at < $3 AND (s.created_at, s.number) > ($4, $5)
+             ORDER BY s.created_at, s.number LIMIT $6",
         )
         .await?;
     let before = query.placed_before.map_or(i64::MAX, Timestamp::as_micros);
@@ -103,8 +115,8 @@ pub(super) async fn open_orders(client: &Client, query: &OpenQuery) -> Result<Ve
 pub(super) async fn open_counts(client: &Client) -> Result<Vec<OpenCount>, Error> {
     let select = client
         .prepare_cached(
-            "SELECT flow, milestone, count(*), min(created_at) FROM record
-             WHERE number IS NOT NULL AND status = 'open' AND counted GROUP BY milestone, flow",
+            "SELECT flow, milestone, count(*), min(created_at) FROM stage
+             WHERE status = 'open' AND counted GROUP BY milestone, flow",
         )
         .await?;
     let read = |row: &Row| {

@@ -264,7 +264,13 @@ async fn migrate(client: &mut Client, schema: &str) -> Result<(), DatabaseError>
     // A migration and the note that it was done are one transaction.
     let done = migrations::migrations::runner().set_grouped(true).run_async(client).await;
     done.map(drop)
-        .map_err(|error| DatabaseError::Migration { schema: schema.to_owned(), reason: error.to_string() })
+        .map_err(|error| DatabaseError::Migration { schema: schema.to_owned(), reason: chain(&error) })
+}
+
+/// An error and its causes, down to what the server said.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Gives fresh tables their identity; checks that of old ones, and gives those that were restored elsewhere a new one.
