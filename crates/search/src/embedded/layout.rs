@@ -11,7 +11,7 @@ use tantivy::{
 
 use crate::{
     analyzer::Words,
-    fields::{EVERYTHING, FIELDS, IGNORE_ABOVE, Kind, MAX_KEYWORD_BYTES},
+    fields::{self, EVERYTHING, FIELDS, IGNORE_ABOVE, Kind, MAX_KEYWORD_BYTES},
     port::Document,
     query::{Round, dates, values},
 };
@@ -45,6 +45,20 @@ pub(super) struct Layout {
     /// The paths of those texts that a document has.
     pub(super) present: Field,
     places: HashMap<String, Place>,
+    /// Every field with its places, so that no document has to look for them.
+    targets: Vec<Target>,
+    everything: Field,
+}
+
+/// Where the values of a field go.
+struct Target {
+    path: &'static str,
+    keys: Vec<&'static str>,
+    kind: Kind,
+    field: Field,
+    /// Of a text: where it lies as a whole.
+    exact: Option<Field>,
+    everywhere: bool,
 }
 
 pub(super) const ID: &str = "_id";
@@ -71,15 +85,19 @@ impl Layout {
                 }
             };
             places.insert(path, Place { field, name, kind });
+            field
         };
-        for field in FIELDS {
-            add(field.path.to_owned(), field.kind);
-            if field.kind == Kind::Text {
-                add(format!("{}.keyword", field.path), Kind::Keyword);
-            }
-        }
-        add(EVERYTHING.to_owned(), Kind::Text);
-        Self { schema: builder.build(), id, version, source, present, places }
+        let mut target = |all: &'static fields::Field| Target {
+            path: all.path,
+            keys: all.path.split('.').collect(),
+            kind: all.kind,
+            field: add(all.path.to_owned(), all.kind),
+            exact: (all.kind == Kind::Text).then(|| add(format!("{}.keyword", all.path), Kind::Keyword)),
+            everywhere: all.everywhere,
+        };
+        let targets = FIELDS.iter().map(&mut target).collect();
+        let everything = add(EVERYTHING.to_owned(), Kind::Text);
+        Self { schema: builder.build(), id, version, source, present, places, targets, everything }
     }
 
     /// Where a path of a request leads; `None`: it is not mapped.
@@ -107,21 +125,20 @@ impl Layout {
         written.add_text(self.id, &document.id);
         written.add_u64(self.version, document.version);
         written.add_bytes(self.source, &document.source);
-        let mut filling = Filling { layout: self, written, everything: false };
-        for field in FIELDS {
-            let mut found = Vec::new();
-            collect(&source, field.path, &mut found)
-                .map_err(|reason| format!("[{}]: {reason}", field.path))?;
+        let mut filling = Filling { everything: self.everything, written, has_everything: false };
+        let mut found = Vec::new();
+        for target in &self.targets {
+            found.clear();
+            let wrong = |reason: String| format!("[{}]: {reason}", target.path);
+            collect(&source, &target.keys, &mut found).map_err(wrong)?;
             for value in &found {
-                filling
-                    .add(field.path, field.kind, field.everywhere, value)
-                    .map_err(|reason| format!("[{}]: {reason}", field.path))?;
+                filling.add(target, value).map_err(wrong)?;
             }
-            if field.kind == Kind::Text && !found.is_empty() {
-                filling.written.add_text(self.present, field.path);
+            if target.kind == Kind::Text && !found.is_empty() {
+                filling.written.add_text(self.present, target.path);
             }
         }
-        if filling.everything {
+        if filling.has_everything {
             filling.written.add_text(self.present, EVERYTHING);
         }
         Ok(filling.written)
@@ -129,40 +146,36 @@ impl Layout {
 }
 
 /// A document while its fields are written.
-struct Filling<'a> {
-    layout: &'a Layout,
+struct Filling {
     written: TantivyDocument,
-    everything: bool,
+    everything: Field,
+    has_everything: bool,
 }
 
-impl Filling<'_> {
-    fn add(&mut self, path: &str, kind: Kind, everywhere: bool, value: &Value) -> Result<(), String> {
-        let Some(place) = self.layout.place(path) else { return Ok(()) };
-        let text = values::text(value).ok_or_else(|| format!("{} has no object", kind.name()))?;
-        match kind {
+impl Filling {
+    fn add(&mut self, to: &Target, value: &Value) -> Result<(), String> {
+        let text = values::as_text(value).ok_or_else(|| format!("{} has no object", to.kind.name()))?;
+        match to.kind {
             Kind::Keyword => {
                 bounded(&text)?;
-                self.written.add_text(place.field, &text);
+                self.written.add_text(to.field, &text);
             }
             Kind::Text => {
-                self.written.add_text(place.field, &text);
-                let exact = self.layout.place(&format!("{path}.keyword"));
-                if let Some(exact) = exact.filter(|_| utf16_length(&text) <= IGNORE_ABOVE) {
-                    self.written.add_text(exact.field, &text);
+                self.written.add_text(to.field, &text);
+                if let Some(exact) = to.exact.filter(|_| utf16_length(&text) <= IGNORE_ABOVE) {
+                    self.written.add_text(exact, &text);
                 }
             }
             Kind::Long | Kind::Date | Kind::Boolean => {
-                let number = number(kind, value, &text).ok_or_else(|| {
-                    format!("failed to parse field of type [{}]: [{text}] is none", kind.name())
+                let number = number(to.kind, value, &text).ok_or_else(|| {
+                    format!("failed to parse field of type [{}]: [{text}] is none", to.kind.name())
                 })?;
-                self.written.add_i64(place.field, number);
+                self.written.add_i64(to.field, number);
             }
         }
-        if everywhere {
-            self.everything = true;
-            if let Some(place) = self.layout.place(EVERYTHING) {
-                self.written.add_text(place.field, &text);
-            }
+        if to.everywhere {
+            self.has_everything = true;
+            self.written.add_text(self.everything, &text);
         }
         Ok(())
     }
@@ -190,18 +203,17 @@ fn utf16_length(text: &str) -> usize {
 }
 
 /// The values under a path, through objects and lists; nulls are none.
-fn collect<'a>(value: &'a Value, path: &str, found: &mut Vec<&'a Value>) -> Result<(), String> {
-    match (value, path.is_empty()) {
+fn collect<'a>(value: &'a Value, path: &[&str], found: &mut Vec<&'a Value>) -> Result<(), String> {
+    match (value, path) {
         (Value::Null, _) => {}
         (Value::Array(items), _) => items.iter().try_for_each(|item| collect(item, path, found))?,
-        (_, true) => found.push(value),
-        (Value::Object(object), false) => {
-            let (key, rest) = path.split_once('.').unwrap_or((path, ""));
-            if let Some(value) = object.get(key) {
+        (_, []) => found.push(value),
+        (Value::Object(object), [key, rest @ ..]) => {
+            if let Some(value) = object.get(*key) {
                 collect(value, rest, found)?;
             }
         }
-        (Value::Bool(_) | Value::Number(_) | Value::String(_), false) => {
+        (Value::Bool(_) | Value::Number(_) | Value::String(_), _) => {
             return Err(format!("there is {value} where an object should be"));
         }
     }
@@ -263,7 +275,7 @@ mod tests {
     fn values_are_found_through_objects_and_lists() {
         let source = json!({"events": [{"type": "a"}, {"type": ["b", null, "c"]}, {}, null]});
         let mut found = Vec::new();
-        collect(&source, "events.type", &mut found).unwrap();
+        collect(&source, &["events", "type"], &mut found).unwrap();
         assert_eq!(found, [&json!("a"), &json!("b"), &json!("c")]);
     }
 }

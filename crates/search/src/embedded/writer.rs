@@ -1,6 +1,9 @@
 //! Writes documents into one index.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, RandomState},
+};
 
 use tantivy::{
     DocSet, IndexWriter, TERMINATED, TantivyDocument, TantivyError, Term, columnar::Column,
@@ -15,11 +18,14 @@ use super::{
 use crate::port::{Document, Error, Progress, Written};
 
 /// How much is gathered in memory before it is written to disk, for each thread.
-const MEMORY: usize = 32 << 20;
+const MEMORY: usize = 20 << 20;
 
 /// How many documents are written between two commits; then one is made anyway, so that what is remembered of them has an
 /// end.
 const MAX_UNCOMMITTED: usize = 50_000;
+
+/// Of so many documents of an index that began empty it is known without a look that it has none of an id: in 20 MB.
+const MAX_KNOWN: usize = 1_800_000;
 
 /// A part of the index in which so much is outdated is written anew.
 const MAX_OUTDATED: f32 = 0.3;
@@ -34,15 +40,31 @@ pub(super) struct Writer {
     uncommitted: HashMap<String, u64>,
     /// Where the versions of all else are found.
     committed: Vec<Part>,
+    /// `None`: any id may be there.
+    known: Option<Known>,
     progress: Option<Progress>,
+}
+
+/// What an index may hold that began empty: the hashes of its ids.
+#[derive(Default)]
+struct Known {
+    hashes: HashSet<u64>,
+    hasher: RandomState,
 }
 
 impl Writer {
     pub(super) fn new(slot: Shared, threads: usize) -> Result<Self, Error> {
         let progress = slot.progress().map_err(failed)?;
-        let committed = Vec::new();
-        let mut writer =
-            Self { slot, threads, writer: None, uncommitted: HashMap::new(), committed, progress };
+        let is_empty = slot.reader.searcher().segment_readers().is_empty();
+        let mut writer = Self {
+            slot,
+            threads,
+            writer: None,
+            uncommitted: HashMap::new(),
+            committed: Vec::new(),
+            known: is_empty.then(Known::default),
+            progress,
+        };
         // Now, since a second process is to be told at once that this one has the index.
         writer.begin().map_err(failed)?;
         Ok(writer)
@@ -59,6 +81,7 @@ impl Writer {
     /// Goes on with so many threads. What is not committed is forgotten.
     pub(super) fn set_threads(&mut self, threads: usize) {
         self.give_up();
+        self.known = None;
         self.threads = threads;
         if let Err(error) = self.begin() {
             tracing::warn!(%error, "the search index is opened for writing at the next write");
@@ -99,8 +122,9 @@ impl Writer {
         }
         self.begin().map_err(failed)?;
         let id = Term::from_field_text(layout.id, &document.id);
-        let known = match self.uncommitted.get(&document.id) {
-            Some(version) => Some(*version),
+        let known = match self.uncommitted.get(&document.id).copied() {
+            Some(version) => Some(version),
+            None if self.is_new(&document.id) => None,
             None => newest(&self.committed, layout, &id).map_err(failed)?,
         };
         if known.is_some_and(|known| known >= document.version) {
@@ -119,6 +143,16 @@ impl Writer {
         writer.add_document(filled).map_err(failed)?;
         self.uncommitted.insert(document.id.clone(), document.version);
         Ok(Written::Stored)
+    }
+
+    /// Whether the index can't have this id, which it gets now.
+    fn is_new(&mut self, id: &str) -> bool {
+        let Some(known) = &mut self.known else { return false };
+        let is_new = known.hashes.insert(known.hasher.hash_one(id));
+        if known.hashes.len() >= MAX_KNOWN {
+            self.known = None;
+        }
+        is_new
     }
 
     fn try_commit(&mut self, progress: Option<Progress>) -> Result<(), Error> {

@@ -1,5 +1,7 @@
 //! The values of a request as a field of some kind understands them.
 
+use std::borrow::Cow;
+
 use serde_json::{Number, Value};
 
 use super::{Edge, Round, Wrong, date};
@@ -10,10 +12,15 @@ pub(crate) type Span = Option<(i64, i64)>;
 
 /// A value as text; `None` for objects, lists and null.
 pub(crate) fn text(value: &Value) -> Option<String> {
+    as_text(value).map(Cow::into_owned)
+}
+
+/// The same, borrowed where it can be.
+pub(crate) fn as_text(value: &Value) -> Option<Cow<'_, str>> {
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(yes) => Some(yes.to_string()),
+        Value::String(text) => Some(text.into()),
+        Value::Number(number) => Some(number.to_string().into()),
+        Value::Bool(yes) => Some(if *yes { "true" } else { "false" }.into()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }

@@ -212,23 +212,31 @@ impl Indexer {
 
     /// Writes these orders as they stand.
     pub(super) async fn write(&self, aim: Aim, orders: Vec<Known>) -> Result<(), Trouble> {
-        let documents = self.documents(orders).await?;
+        let documents = self.documents(&self.with_histories(orders).await?);
         self.put(aim, &documents).await
     }
 
-    /// The documents of these orders.
-    pub(super) async fn documents(&self, orders: Vec<Known>) -> Result<Vec<Document>, Trouble> {
+    /// These orders and their events.
+    pub(super) async fn with_histories(
+        &self,
+        orders: Vec<Known>,
+    ) -> Result<Vec<(Known, Vec<Bytes>)>, Trouble> {
         // After the records: a history may know more than its record, and never less.
         let ids: Vec<OrderId> = orders.iter().map(|known| known.id.clone()).collect();
         let histories = self.histories(&ids).await?;
-        let documents = orders.iter().zip(histories).map(|(known, history)| match &known.order {
-            Ok(order) => document::of(order, &history),
+        Ok(orders.into_iter().zip(histories).collect())
+    }
+
+    /// Their documents.
+    pub(super) fn documents(&self, orders: &[(Known, Vec<Bytes>)]) -> Vec<Document> {
+        let document = |(known, history): &(Known, Vec<Bytes>)| match &known.order {
+            Ok(order) => document::of(order, history),
             Err(Unreadable { version, why }) => {
                 self.say_refused(&known.id, why);
                 document::instead(&known.id, *version, &format!("its record can't be read: {why}"))
             }
-        });
-        Ok(documents.collect())
+        };
+        orders.iter().map(document).collect()
     }
 
     /// A history that can't be read leaves its own order without a timeline, and no other.

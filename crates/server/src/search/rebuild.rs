@@ -2,11 +2,12 @@
 
 use std::{sync::atomic::Ordering, time::Instant};
 
+use bytes::Bytes;
 use cartwright_core::{
     domain::{order::Order, time::Timestamp},
     ports::{Listed, OrderQuery},
 };
-use cartwright_search::{Aim, Document};
+use cartwright_search::Aim;
 
 use super::{
     indexer::{Indexer, Known, Trouble},
@@ -16,7 +17,7 @@ use super::{
 /// Orders that are read at once.
 const PAGE: usize = 512;
 /// Orders between two commits: what an index holds uncommitted takes memory.
-const COMMIT_EVERY: u64 = 40_000;
+const COMMIT_EVERY: u64 = 30_000;
 /// Orders are numbered from the one after this, so the newest number tells about how many there are.
 const FIRST_NUMBER: u64 = 1_000;
 
@@ -65,23 +66,35 @@ impl Indexer {
         Ok(done)
     }
 
-    /// Writes a page while it reads the next.
+    /// Writes a page while it makes the documents of the next and reads the one behind that.
     async fn write_all(&self) -> Result<u64, Trouble> {
         let (mut done, mut uncommitted, mut of) = (0, 0, 0);
-        let mut page = self.page(None).await?;
-        while let Some(last) = page.last {
-            of = of.max(page.newest.saturating_sub(FIRST_NUMBER));
-            let (written, next) = tokio::join!(self.put(Aim::Next, &page.documents), self.page(Some(last)));
+        let mut read = self.page(None).await?;
+        let (mut orders, mut documents) = (0, vec![]);
+        while read.orders + orders > 0 {
+            of = of.max(read.newest.saturating_sub(FIRST_NUMBER));
+            let (written, next, made) =
+                tokio::join!(self.put(Aim::Next, &documents), self.page_behind(&read), async {
+                    self.documents(&read.known)
+                });
             written?;
-            (done, uncommitted) = (done + page.orders, uncommitted + page.orders);
+            (done, uncommitted) = (done + orders, uncommitted + orders);
             if uncommitted >= COMMIT_EVERY {
                 self.index.commit(Aim::Next, None).await?;
                 uncommitted = 0;
             }
             self.state.set_rebuilding(Rebuilding::Under { done, of: of.max(done) });
-            page = next?;
+            (orders, documents) = (read.orders, made);
+            read = next?;
         }
         Ok(done)
+    }
+
+    async fn page_behind(&self, page: &Page) -> Result<Page, Trouble> {
+        match page.last {
+            Some(last) => self.page(Some(last)).await,
+            None => Ok(Page::default()),
+        }
     }
 
     /// The orders behind this place, newest first.
@@ -92,20 +105,23 @@ impl Indexer {
             orders: orders.len() as u64,
             last: orders.last().map(|listed| listed.place),
             newest: orders.first().map_or(0, |listed| listed.place.1),
-            documents: self.documents(orders.iter().filter_map(known).collect()).await?,
+            // Oldest first: so their histories are read in the direction in which disks read ahead.
+            known: self.with_histories(orders.iter().rev().filter_map(known).collect()).await?,
         })
     }
 }
 
-/// Some orders as documents.
+/// Some orders.
+#[derive(Default)]
 struct Page {
-    /// How many orders.
+    /// How many.
     orders: u64,
     /// The place behind which the next page begins; `None`: there was nothing.
     last: Option<(Timestamp, u64)>,
     /// The highest number among them.
     newest: u64,
-    documents: Vec<Document>,
+    /// Those that say who they are, and their events.
+    known: Vec<(Known, Vec<Bytes>)>,
 }
 
 /// One whose record can't be read says no id, so it can't be found; `cartwright verify` tells of it.

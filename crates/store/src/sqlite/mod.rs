@@ -213,8 +213,11 @@ impl Store for SqliteStore {
 
     async fn histories(&self, ids: &[OrderId], limit: usize) -> Result<Vec<Vec<Bytes>>, StoreError> {
         let ids = ids.to_vec();
-        let all =
-            move |conn: &rusqlite::Connection| ids.iter().map(|id| reader::newest(conn, id, limit)).collect();
+        let all = move |conn: &rusqlite::Connection| {
+            // One transaction: each would lock the file by itself.
+            let _reading = conn.unchecked_transaction()?;
+            ids.iter().map(|id| reader::newest(conn, id, limit)).collect()
+        };
         self.readers.read_long(all).await
     }
 
