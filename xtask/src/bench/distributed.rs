@@ -28,6 +28,9 @@ const DRAINED: Duration = Duration::from_secs(600);
 /// Orders a second that several processes share.
 const SHARED_RATE: u32 = 400;
 
+/// Which schemas of the database are a system's.
+const SCHEMA: &str = "CARTWRIGHT__DATABASE__SCHEMA";
+
 /// Where the servers are, and names that nobody has used before.
 struct Cluster {
     database: String,
@@ -83,6 +86,20 @@ impl Bench<'_> {
             .map_err(|_| format!("bare_batches: {said}{}", String::from_utf8_lossy(&output.stderr)).into())
     }
 
+    /// Takes away what a part has left, which the servers would work on meanwhile the next is measured.
+    fn clear_away(&self, cluster: &Cluster, settings: &[(String, String)]) -> Result<(), Failure> {
+        let schema = settings.iter().find(|(key, _)| key == SCHEMA).map(|(_, schema)| schema);
+        let schema = schema.ok_or("the settings name no schema")?;
+        let built = build(&["--release", "-p", "cartwright-store", "--example", "clear_away"])?;
+        let built = built.ok_or("the example clear_away can't be built")?;
+        let output =
+            Command::new(path_of(&built, "clear_away")?).args([&cluster.database, schema]).output()?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(format!("clear_away: {}", String::from_utf8_lossy(&output.stderr)).into()),
+        }
+    }
+
     /// One process that takes orders, and nobody who works on them.
     fn accepted(&self, cluster: &Cluster, bare: f64, report: &mut Report) -> Result<(), Failure> {
         say("accepting, durable in PostgreSQL");
@@ -95,7 +112,7 @@ impl Bench<'_> {
         report.add("accepted", load.per_second, "orders/s", Some((load.per_second / bare, "of that")), asked);
         report.add("   p99", load.p99_ms, "ms", None, Asked::Nothing);
         report.errors(load.errors);
-        Ok(())
+        self.clear_away(cluster, &settings)
     }
 
     /// On topics that were just made.
@@ -125,13 +142,13 @@ impl Bench<'_> {
             ["--duration", &duration, "--connections", CONNECTIONS, "--in-flight", IN_FLIGHT, "--follow"];
         let settings = cluster.with_kafka(&fresh());
         let sustained = self.with_all("kafka", &settings, |server| {
-            first_order(server)?;
+            settled(server)?;
             self.load(server, &load)
         })?;
         let shipped = sustained.shipped_per_second.unwrap_or(f64::NAN);
         report.add("shipped, through Kafka", shipped, "orders/s", None, Asked::AtLeast(800.0));
         report.errors(sustained.errors);
-        Ok(())
+        self.clear_away(cluster, &settings)
     }
 
     fn at_200(&self, cluster: &Cluster, report: &mut Report) -> Result<(), Failure> {
@@ -140,13 +157,13 @@ impl Bench<'_> {
         let load = ["--duration", &duration, "--rate", "200", "--connections", CONNECTIONS, "--follow"];
         let settings = cluster.with_kafka(&fresh());
         let steady = self.with_all("steady", &settings, |server| {
-            first_order(server)?;
+            settled(server)?;
             self.load(server, &load)
         })?;
         let p99 = steady.created_to_shipped_p99_ms.unwrap_or(f64::NAN);
         report.add("   created to shipped at 200/s, p99", p99, "ms", None, Asked::AtMost(250.0));
         report.errors(steady.errors);
-        Ok(())
+        self.clear_away(cluster, &settings)
     }
 
     /// Several processes that take orders for one system.
@@ -172,7 +189,7 @@ impl Bench<'_> {
         })?;
         let name = format!("accepted at {SHARED_RATE}/s in {processes} processes, p99");
         report.add(&name, worst, "ms", None, Asked::Nothing);
-        Ok(())
+        self.clear_away(cluster, &settings)
     }
 
     /// Events that nobody has forwarded for long.
@@ -188,12 +205,16 @@ impl Bench<'_> {
             let (began, memory) = (Instant::now(), server.memory());
             let (mut first, mut most) = (f64::NAN, 0.0_f64);
             let mut client = Client::connect(server.url())?;
-            while unsent(&mut client)? != Some(0.0) {
+            loop {
+                let left = unsent(&mut client)?;
+                if left == Some(0.0) {
+                    break;
+                }
                 if began.elapsed() > DRAINED {
                     return Err("the backlog was not drained".into());
                 }
                 most = most.max(memory.now());
-                if first.is_nan() && began.elapsed() > Duration::from_secs(2) {
+                if first.is_nan() && left.is_some_and(|left| left < events as f64 * 0.75) {
                     first = memory.now();
                 }
                 thread::sleep(Duration::from_millis(50));
@@ -202,7 +223,7 @@ impl Bench<'_> {
         })?;
         let name = format!("backlog of {events} events, drained");
         report.add(&name, events as f64 / seconds, "events/s", None, Asked::AtLeast(5_000.0));
-        report.add("   memory after 2 s", first, "MiB", None, Asked::Nothing);
+        report.add("   memory after a quarter", first, "MiB", None, Asked::Nothing);
         report.add(
             "   memory at most",
             most,
@@ -210,7 +231,7 @@ impl Bench<'_> {
             Some((most / first, "of that")),
             Asked::RatioAtMost(FLAT),
         );
-        Ok(())
+        self.clear_away(cluster, &settings)
     }
 
     fn with_all<T>(
@@ -266,12 +287,26 @@ fn first_order(server: &Server) -> Result<Duration, Failure> {
     Ok(began.elapsed())
 }
 
+/// Waits until an order has gone all the way: every service has joined its group then.
+fn settled(server: &Server) -> Result<(), Failure> {
+    first_order(server)?;
+    let began = Instant::now();
+    let mut client = Client::connect(server.url())?;
+    while client.json("/v1/orders?status=completed")?.0["orders"].as_array().is_none_or(Vec::is_empty) {
+        if began.elapsed() > Duration::from_secs(60) {
+            return Err("the first order was not shipped within a minute".into());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
 impl Cluster {
     fn without_kafka(&self, name: &str) -> Vec<(String, String)> {
         let mut all: Vec<(String, String)> =
             AT_ONCE.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         all.push(("CARTWRIGHT__DATABASE__URL".to_owned(), self.database.clone()));
-        all.push(("CARTWRIGHT__DATABASE__SCHEMA".to_owned(), name.to_owned()));
+        all.push((SCHEMA.to_owned(), name.to_owned()));
         all
     }
 

@@ -9,6 +9,7 @@ mod opensearch;
 mod place;
 mod postgres;
 mod process;
+mod python;
 mod status;
 
 use std::{
@@ -80,7 +81,7 @@ pub fn run(args: &ServersArgs) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// Brings up what tests need, and gives the variables that tell them where it is. A variable that is set already names
+/// Brings up what tests need, and a Python with the clients that they run, and gives the variables that tell them where it is. A variable that is set already names
 /// a server of somebody's own: none is started in its place.
 ///
 /// # Errors
@@ -88,7 +89,10 @@ pub fn run(args: &ServersArgs) -> Result<bool, Failure> {
 pub fn for_tests() -> Result<Vec<(&'static str, String)>, Failure> {
     let missing: Vec<Name> = ALL.into_iter().filter(|name| env::var_os(name.variable()).is_none()).collect();
     up(&missing)?;
-    missing.iter().map(|name| Ok((name.variable(), name.url(name.port()?)))).collect()
+    let servers = missing.iter().map(|name| Ok((name.variable(), name.url(name.port()?))));
+    let mut all = servers.collect::<Result<Vec<_>, Failure>>()?;
+    all.extend(python::for_tests()?);
+    Ok(all)
 }
 
 /// What each of them can do. Starting, waiting and stopping are the same for all.

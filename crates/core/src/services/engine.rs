@@ -356,15 +356,21 @@ impl<L: Logic> Engine<L> {
         report: &mut StepReport<L::Answer>,
         conflicted: &mut HashSet<OrderId>,
     ) -> Result<Vec<usize>, StoreError> {
-        let mut commits = Vec::new();
-        let mut written = Vec::new();
+        let (mut commits, mut written, mut again) = (Vec::new(), Vec::new(), Vec::new());
         let mut room = room.saturating_sub(report.tasks.len());
         for (order, mut work) in works.list {
+            let unchanged = !work.turn.changed && !work.parked.changed();
+            if unchanged && work.remembered {
+                // No guard is there to say whether it still was so: it is decided again from a fresh read.
+                conflicted.insert(order);
+                again.extend(work.items);
+                continue;
+            }
             report.overflowed += std::mem::take(&mut work.parked.overflowed);
             if let Some(reason) = &work.unreadable {
                 report.unreadable.push((order.clone(), reason.clone()));
             }
-            if !work.turn.changed && !work.parked.changed() {
+            if unchanged {
                 self.answer(&work, items, &mut answers, report);
                 if let Guard::Revision(revision) = work.guard {
                     self.keep(order, revision, work);
@@ -376,15 +382,14 @@ impl<L: Logic> Engine<L> {
             commits.push(self.to_commit(&order, &mut work));
             written.push((order, work, tasks));
         }
-        let cursors: Vec<Cursor> = self.cursors.values().cloned().collect();
-        if commits.is_empty() && cursors.is_empty() {
-            return Ok(vec![]);
-        }
-        if commits.is_empty() && !self.worth_saving(&cursors) {
-            return Ok(vec![]);
+        // What is decided again is not settled yet.
+        let settled = again.is_empty();
+        let cursors = if settled { self.cursors.values().cloned().collect() } else { vec![] };
+        if commits.is_empty() && (cursors.is_empty() || !self.worth_saving(&cursors)) {
+            again.sort_unstable();
+            return Ok(again);
         }
         let outcomes = self.store.commit(Batch { commits, cursors }).await?;
-        let mut again = Vec::new();
         for ((order, mut work, (run, instead, dropped)), outcome) in written.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Committed { position } => {
@@ -491,10 +496,9 @@ impl<L: Logic> Engine<L> {
         self.keep(order, revision, work);
     }
 
-    /// Keeps a record in memory if it will be wanted again, and nobody else can change it.
+    /// Keeps a record in memory if it will be wanted again. Where others may change it meanwhile, its guard tells.
     fn keep(&mut self, order: OrderId, revision: u64, work: Working<L::Record>) {
         if let Some(record) = work.record
-            && self.settings.exclusive
             && !work.parked.queue
             && self.logic.is_live(&record)
         {

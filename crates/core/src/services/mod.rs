@@ -72,7 +72,7 @@ pub struct Settings {
     pub eta: Duration,
     /// The provider of orders that name none.
     pub default_provider: String,
-    /// Whether this process is the only writer of the store, so that records may be kept in memory.
+    /// Whether this process is the only writer of the store, so that a record in memory is as it stands.
     pub exclusive: bool,
     /// Whether the store keeps how far its sources are read. Kafka keeps that itself.
     pub keeps_cursors: bool,

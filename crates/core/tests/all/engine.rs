@@ -78,6 +78,33 @@ fn what_an_earlier_round_made_durable_is_answered_when_a_later_one_fails() {
 }
 
 #[test]
+fn of_two_that_share_a_store_each_decides_by_what_stands_there() {
+    let (store, _) = service();
+    let (mut one, mut other) = (engine_with(&store, false), engine_with(&store, false));
+    place(&mut one, &["a", "b"]);
+    let version = |report: cartwright_core::services::StepReport<_>| -> u64 {
+        let (_, answer): (u64, Result<cartwright_core::services::Answered, Rejection>) =
+            report.answers.into_iter().next().expect("an answer");
+        answer.expect("it is done").order.version
+    };
+    // What the other one changes, this one remembers otherwise: a change of its own meets the guard,
+    let ask = |command| asks::change(0, "a", command, None);
+    let held = version(block_on(other.step(vec![ask(OrderCommand::Hold { note: None })], 9)).unwrap());
+    let released = version(block_on(one.step(vec![ask(OrderCommand::Release { note: None })], 9)).unwrap());
+    assert_eq!(released, held + 1, "by what it remembered, there was nothing to release");
+    // and what would change nothing is looked at again.
+    block_on(other.step(vec![ask(OrderCommand::Hold { note: None })], 9)).unwrap();
+    let again = version(block_on(one.step(vec![ask(OrderCommand::Release { note: None })], 9)).unwrap());
+    assert_eq!(again, released + 2);
+    // Nothing of the sources is settled before that: here, the store fails meanwhile.
+    block_on(other.step(vec![ask(OrderCommand::Hold { note: None })], 9)).unwrap();
+    *store.calls_left.lock().unwrap() = Some(0);
+    let both = vec![ask(OrderCommand::Release { note: None }), delivery(5, "b")];
+    block_on(one.step(both, 9)).err().expect("the fresh read fails");
+    assert_eq!(block_on(store.inner.cursors()).unwrap(), vec![]);
+}
+
+#[test]
 fn an_order_parks_so_many_events_and_no_more() {
     let (store, mut engine) = service();
     let many = MAX_PARKED as u64 + 10;
@@ -99,7 +126,11 @@ fn service() -> (Arc<Failing>, Engine<Orders>) {
 }
 
 fn engine_on(store: &Arc<Failing>) -> Engine<Orders> {
-    let settings = Settings { exclusive: true, ..Settings::default() };
+    engine_with(store, true)
+}
+
+fn engine_with(store: &Arc<Failing>, exclusive: bool) -> Engine<Orders> {
+    let settings = Settings { exclusive, ..Settings::default() };
     Engine::new(
         Orders::default(),
         store.clone(),

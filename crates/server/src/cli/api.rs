@@ -66,6 +66,19 @@ pub struct FieldError {
     pub message: String,
 }
 
+/// How errors are told under `/search`, as Elasticsearch does.
+#[derive(Deserialize)]
+struct SearchError {
+    error: SearchErrorCause,
+}
+
+#[derive(Deserialize)]
+struct SearchErrorCause {
+    #[serde(rename = "type")]
+    kind: String,
+    reason: String,
+}
+
 impl Api {
     pub fn new(server: String) -> Result<Self, ApiError> {
         match reqwest::Client::builder().timeout(CALL_TIMEOUT).tcp_nodelay(true).build() {
@@ -159,7 +172,16 @@ impl Api {
             Ok(problem) if !problem.title.is_empty() || !problem.detail.is_empty() => {
                 ApiError::Problem(Box::new(Problem { status: status.as_u16(), ..problem }))
             }
-            _ => ApiError::Foreign { server: self.server.clone(), status: status.as_u16() },
+            _ => match serde_json::from_slice::<SearchError>(body) {
+                Ok(SearchError { error }) => ApiError::Problem(Box::new(Problem {
+                    kind: error.kind,
+                    title: "The search was not answered".to_owned(),
+                    status: status.as_u16(),
+                    detail: error.reason,
+                    errors: vec![],
+                })),
+                Err(_) => ApiError::Foreign { server: self.server.clone(), status: status.as_u16() },
+            },
         }
     }
 

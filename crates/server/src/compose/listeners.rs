@@ -55,7 +55,7 @@ impl Listeners {
         }
         let search = match &*config.search.listen {
             "" => None,
-            on if roles.has(Role::Indexer) && config.search.nodes().is_empty() => {
+            on if roles.has(Role::Indexer) && config.search.server().is_none() => {
                 listen_if_possible(on, "searches", "search.listen").await
             }
             _ => None,

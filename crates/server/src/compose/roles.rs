@@ -100,7 +100,7 @@ impl Roles {
             _ if self.has(Role::Indexer) && !config.search.enabled => {
                 Err(StartError::Role { role: Role::Indexer, why: "search.enabled is false" })
             }
-            _ if self.has(Role::Indexer) && config.search.nodes().is_empty() && !self.has(Role::Orders) => {
+            _ if self.has(Role::Indexer) && config.search.server().is_none() && !self.has(Role::Orders) => {
                 let why = "without search.url the index is in this process, where nobody could search it: add the role \
                     orders, or set search.url";
                 Err(StartError::Role { role: Role::Indexer, why })

@@ -4,9 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use cartwright_search::{
-    Aim, Document, Error, Found, Progress, SearchIndex, Written,
-    elastic::{self, Elastic},
-    embedded::Embedded,
+    Aim, Document, Error, Found, Progress, SearchIndex, Written, elastic::Elastic, embedded::Embedded,
     query::Request,
 };
 use tokio::{sync::OnceCell, task::spawn_blocking};
@@ -30,22 +28,14 @@ const FOLDER: &str = "search";
 pub fn open(config: &Config, roles: &Roles) -> Result<Option<Search>, StartError> {
     let settings = &config.search;
     let (keeps, asks) = (roles.has(Role::Indexer), roles.has(Role::Orders));
-    let nodes = settings.nodes();
+    let server = settings.server();
     // An index of our own is searched where it is kept, and nowhere else.
-    if !settings.enabled || !(keeps || asks && !nodes.is_empty()) {
+    if !settings.enabled || !(keeps || asks && server.is_some()) {
         return Ok(None);
     }
-    let index: Arc<dyn SearchIndex> = if nodes.is_empty() {
-        Arc::new(OpenedLater { dir: config.data.dir.join(FOLDER), opened: OnceCell::new() })
-    } else {
-        Arc::new(Elastic::open(&elastic::Settings {
-            user: settings.user.clone(),
-            password: settings.password.expose().to_owned(),
-            api_key: settings.api_key.expose().to_owned(),
-            ca_file: Some(settings.ca_file.clone()).filter(|file| !file.as_os_str().is_empty()),
-            replicas: Some(settings.replicas),
-            ..elastic::Settings::new(nodes, &settings.index)
-        })?)
+    let index: Arc<dyn SearchIndex> = match server {
+        Some(server) => Arc::new(Elastic::open(&server)?),
+        None => Arc::new(OpenedLater { dir: config.data.dir.join(FOLDER), opened: OnceCell::new() }),
     };
     let state = keeps.then(|| Arc::new(IndexState::default()));
     Ok(Some(Search { index, name: settings.index.as_str().into(), state }))

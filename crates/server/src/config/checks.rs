@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive, time::Duration};
 
+use cartwright_search::elastic::{Elastic, SettingsError};
 use cartwright_store::postgres::{PostgresOptions, PostgresTls};
 use toml::Value;
 use tracing_subscriber::EnvFilter;
 
-use super::layers::Layers;
+use super::{layers::Layers, search::SearchSettings};
 use crate::{
     control::MAX_RATE,
     http::dialects::{DIALECTS, OldPort},
@@ -216,16 +217,6 @@ fn paused(layers: &mut Layers) {
 /// Where the search server is, by what name the index goes there, and one proof of who we are.
 fn search(layers: &mut Layers) {
     check_text(layers, "search.listen", |own| if own.is_empty() { None } else { listen(own) });
-    check_text(layers, "search.url", |urls| {
-        let strange = urls.split(',').map(str::trim).find(|url| {
-            let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-            host.is_none_or(|host| host.trim_end_matches('/').is_empty())
-        });
-        let strange = strange.filter(|_| !urls.is_empty())?;
-        Some(format!(
-            "must be addresses such as http://search-1:9200, with commas between them, not {strange:?}"
-        ))
-    });
     check_text(layers, "search.index", |name| {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.');
         let good = name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -234,14 +225,36 @@ fn search(layers: &mut Layers) {
         let rule = "must be a small letter and up to 99 small letters, digits, hyphens, underscores and dots";
         (!good).then(|| format!("{rule}, not {name:?}"))
     });
-    check_text(layers, "search.ca_file", |file| {
-        let missing = !file.is_empty() && !std::path::Path::new(file).is_file();
-        missing.then(|| format!("names no file that is there: {file:?}"))
-    });
-    let given = |layers: &Layers, key| !text(layers, key).is_empty();
-    if given(layers, "search.user") && given(layers, "search.api_key") {
-        let what = "search.api_key takes the place of search.user and search.password: give one of both";
-        layers.complain("search.api_key", what.to_owned());
+    let given = |key: &str| text(layers, &format!("search.{key}")).to_owned();
+    let settings = SearchSettings {
+        enabled: true,
+        url: given("url"),
+        index: given("index"),
+        listen: String::new(),
+        user: given("user"),
+        password: given("password").into(),
+        api_key: given("api_key").into(),
+        ca_file: given("ca_file").into(),
+        replicas: 0,
+    };
+    let wrong = match settings.server() {
+        Some(server)
+            if server.password.is_empty() && !server.user.is_empty() && server.api_key.is_empty() =>
+        {
+            Some(("password", "is empty, but there is a search.user: set both".to_owned()))
+        }
+        Some(server) => Elastic::open(&server)
+            .err()
+            .map(|SettingsError { field, problem }| (if field == "urls" { "url" } else { field }, problem)),
+        // An index of our own asks nobody who we are.
+        None => ["user", "password", "api_key", "ca_file"]
+            .into_iter()
+            .find(|key| !given(key).is_empty())
+            .map(|key| (key, "is for a search server, but search.url names none".to_owned())),
+    };
+    if let Some((key, what)) = wrong {
+        let key = format!("search.{key}");
+        layers.complain(&key, format!("{key} {what}"));
     }
 }
 

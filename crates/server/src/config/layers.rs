@@ -23,7 +23,7 @@ const PREFIX: &str = "CARTWRIGHT__";
 const FAMILY: &str = "CARTWRIGHT_";
 
 /// Variables of ours that are no settings: of other commands, and of our own tests.
-const OTHER_VARIABLES: [&str; 15] = [
+const OTHER_VARIABLES: [&str; 16] = [
     SERVER_VARIABLE,
     "CARTWRIGHT_BIN",
     "CARTWRIGHT_CI_TARGET",
@@ -37,6 +37,7 @@ const OTHER_VARIABLES: [&str; 15] = [
     "CARTWRIGHT_SERVERS_POSTGRES_PORT",
     "CARTWRIGHT_TEST_KAFKA",
     "CARTWRIGHT_TEST_POSTGRES",
+    "CARTWRIGHT_TEST_PYTHON",
     "CARTWRIGHT_TEST_SEARCH",
     "CARTWRIGHT_TEST_STACK",
 ];

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use cartwright_search::elastic;
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
@@ -31,8 +32,17 @@ pub struct SearchSettings {
 }
 
 impl SearchSettings {
-    /// The nodes of the search server; none: the index is our own.
-    pub fn nodes(&self) -> Vec<String> {
-        self.url.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect()
+    /// The search server; `None`: the index is our own.
+    pub fn server(&self) -> Option<elastic::Settings> {
+        let nodes: Vec<String> =
+            self.url.split(',').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned).collect();
+        (!nodes.is_empty()).then(|| elastic::Settings {
+            user: self.user.clone(),
+            password: self.password.expose().to_owned(),
+            api_key: self.api_key.expose().to_owned(),
+            ca_file: Some(self.ca_file.clone()).filter(|file| !file.as_os_str().is_empty()),
+            replicas: Some(self.replicas),
+            ..elastic::Settings::new(nodes, &self.index)
+        })
     }
 }

@@ -127,6 +127,25 @@ const WRONG: &[(&str, &str)] = &[
         "shop.toml:4: admin.listen (localhost:9000) must be another port than that of http.listen (0.0.0.0:9000)",
     ),
     ("[admin]\nlisten = '127.0.0.1:8080'", "shop.toml:2: admin.listen (127.0.0.1:8080) must be another port"),
+    ("[search]\nuser = 'shop'", "shop.toml:2: search.user is for a search server, but search.url names none"),
+    (
+        "[search]\nurl = 'http://x:9200'\nuser = 'shop'",
+        "search.password is empty, but there is a search.user: set both",
+    ),
+    (
+        "[search]\nurl = 'http://x:9200'\npassword = 'p'",
+        "search.user is empty, but there is a password: set both",
+    ),
+    (
+        "[search]\nurl = 'http://x:9200'\nuser = 'u'\npassword = 'p'\napi_key = 'k'",
+        "shop.toml:5: search.api_key stands beside a user: set one of them",
+    ),
+    ("[search]\nurl = 'http://u:p@x:9200'", "shop.toml:2: search.url must not hold credentials"),
+    ("[search]\nurl = 'x:9200'", "search.url must"),
+    (
+        "[search]\nurl = 'https://x:9200'\nca_file = '/nowhere.pem'",
+        "shop.toml:3: search.ca_file /nowhere.pem: can't be read",
+    ),
     ("[log]\nfilter = 'inof'", "log.filter has \"inof\" in it: did you mean info?"),
     ("[log]\nfilter = 'info,cartwright_server=debgu'", "did you mean debug?"),
     ("[log]\nfilter = 'a=b=c'", "log.filter can't be read"),

@@ -339,6 +339,21 @@ async fn the_doctor_says_which_brokers_do_not_answer() {
 }
 
 #[tokio::test]
+async fn the_doctor_says_whether_the_search_server_answers() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{nobody}");
+    let (code, report, told) = doctor_of(&[("CARTWRIGHT__SEARCH__URL", &*url)]).await;
+    assert_eq!((code, state(&report, "search").as_str()), (Some(1), "fail"), "{report:#}");
+    assert!(told.contains(&url) && told.contains("settings [search]"), "{told}");
+    let real = std::env::var("CARTWRIGHT_TEST_SEARCH").expect(
+        "CARTWRIGHT_TEST_SEARCH must name a search server: `cargo xtask servers up opensearch` starts one",
+    );
+    let (_, report, told) = doctor_of(&[("CARTWRIGHT__SEARCH__URL", &*real)]).await;
+    assert_eq!(state(&report, "search"), "ok", "{report:#}");
+    assert!(told.contains("opensearch 2."), "{told}");
+}
+
+#[tokio::test]
 async fn the_doctor_warns_of_what_holds_work_back() {
     let mut shop = Shop::with(&[("workers.paused", "fulfillment")]).await;
     let off = json!({"enabled": false});

@@ -36,6 +36,7 @@ impl<L: Logic> Engine<L> {
             let work = match known {
                 Some(known) => Working {
                     bytes: known.bytes,
+                    remembered: !self.settings.exclusive,
                     ..self.working(Guard::Revision(known.revision), Some(known.record))
                 },
                 None => {
@@ -83,6 +84,7 @@ impl<L: Logic> Engine<L> {
     fn working(&self, guard: Guard, record: Option<L::Record>) -> Working<L::Record> {
         Working {
             guard,
+            remembered: false,
             counted: record.as_ref().is_some_and(|record| self.logic.counts(record)),
             record,
             bytes: 0,

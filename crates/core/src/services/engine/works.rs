@@ -17,6 +17,8 @@ pub(super) struct Works<R> {
 /// An order's part of a batch.
 pub(super) struct Working<R> {
     pub(super) guard: Guard,
+    /// The record is as this process last knew it; another one may have changed it since.
+    pub(super) remembered: bool,
     pub(super) counted: bool,
     pub(super) record: Option<R>,
     /// The length of the record's JSON as it was read or written last.

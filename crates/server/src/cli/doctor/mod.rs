@@ -6,6 +6,7 @@ mod files;
 mod held;
 mod kafka;
 mod machine;
+mod search;
 mod server;
 
 use std::process::ExitCode;
@@ -114,6 +115,7 @@ async fn examine(args: &DoctorArgs) -> Vec<Check> {
     if let Some(brokers) = config.kafka() {
         checks.push(kafka::check(&brokers).await);
     }
+    checks.extend(search::check(&config.search).await);
     checks.extend(held::stored(&config, switches, runs));
     checks.push(machine::clock(&config.data.dir));
     checks.push(machine::open_files(config.http.max_connections));

@@ -5,15 +5,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cartwright_core::domain::time::Timestamp;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{
     super::api::{Api, ApiError, path_part},
     judge::{Finding, NAMED, ProblemKind},
 };
+use crate::search::document::MAX_EVENTS;
 
 /// Orders compared at once.
 const PAGE: usize = 200;
+/// Histories asked for at once.
+const HISTORIES: usize = 16;
 /// How long a document may take to become what its order is.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked at meanwhile.
@@ -76,10 +83,13 @@ pub async fn compare(api: &Api) -> Result<Compared, ApiError> {
         for order in &orders {
             let Some(id) = order["id"].as_str() else { continue };
             compared.orders += u64::from(seen.insert(id.to_owned()));
-            if problem(order, documents.get(id)).is_some() {
-                suspects.push(id.to_owned());
-            }
         }
+        let found = stream::iter(&orders)
+            .map(|order| differs(api, order, &documents))
+            .buffered(HISTORIES)
+            .try_collect::<Vec<_>>()
+            .await?;
+        suspects.extend(found.into_iter().flatten().map(|(id, _)| id));
         cursor = page["next"].as_str().map(str::to_owned);
         if cursor.is_none() {
             break;
@@ -104,9 +114,9 @@ async fn recheck(api: &Api, mut suspects: Vec<String>, compared: &mut Compared) 
                 order => order?,
             };
             let documents = documents(api, [&*id].into_iter()).await?;
-            match problem(&order, documents.get(&id)) {
-                Some(problem) if late => compared.found(problem, &id),
-                Some(_) => still.push(id),
+            match differs(api, &order, &documents).await? {
+                Some((id, problem)) if late => compared.found(problem, &id),
+                Some((id, _)) => still.push(id),
                 None => {}
             }
         }
@@ -124,11 +134,53 @@ async fn documents<'a>(
 ) -> Result<BTreeMap<String, Value>, ApiError> {
     let ids: Vec<&str> = ids.collect();
     let body = json!({"query": {"ids": {"values": ids}}, "size": PAGE,
-        "_source": {"excludes": ["events", "metadata"]}});
+        "_source": {"excludes": ["metadata"]}});
     let found: Value = api.post("/search/_search", &body, None).await?.body;
     let hits = found["hits"]["hits"].as_array().cloned().unwrap_or_default();
     let named = |mut hit: Value| Some((hit["_id"].as_str()?.to_owned(), hit["_source"].take()));
     Ok(hits.into_iter().filter_map(named).collect())
+}
+
+/// The order's id, if something is wrong with its document, and what.
+async fn differs(
+    api: &Api,
+    order: &Value,
+    documents: &BTreeMap<String, Value>,
+) -> Result<Option<(String, ProblemKind)>, ApiError> {
+    let Some(id) = order["id"].as_str() else { return Ok(None) };
+    let document = documents.get(id);
+    let problem = match (problem(order, document), document) {
+        (None, Some(document)) => {
+            let history: Value = api.get(&format!("/v1/orders/{}/events", path_part(id)), &[]).await?;
+            (!tells(&document["events"], &history["events"])).then_some(ProblemKind::FoundOtherwise)
+        }
+        (problem, _) => problem,
+    };
+    Ok(problem.map(|problem| (id.to_owned(), problem)))
+}
+
+/// What a timeline says of an event, by its names there or in the history.
+#[derive(Deserialize, PartialEq)]
+struct Event {
+    #[serde(alias = "eventId")]
+    id: Uuid,
+    #[serde(rename = "type", alias = "eventType")]
+    kind: String,
+    #[serde(alias = "occurredAt")]
+    at: Timestamp,
+    source: String,
+}
+
+/// Whether a timeline holds the newest events of a history. What can't be read is in none.
+fn tells(timeline: &Value, history: &Value) -> bool {
+    let timeline: Vec<Event> = readable(timeline);
+    let history: Vec<Event> = readable(history);
+    let newest = &history[history.len().saturating_sub(MAX_EVENTS)..];
+    timeline == newest
+}
+
+fn readable<T: DeserializeOwned>(items: &Value) -> Vec<T> {
+    items.as_array().into_iter().flatten().filter_map(|item| T::deserialize(item).ok()).collect()
 }
 
 fn problem(order: &Value, document: Option<&Value>) -> Option<ProblemKind> {
@@ -151,6 +203,8 @@ fn problem(order: &Value, document: Option<&Value>) -> Option<ProblemKind> {
         ("shipments", "trackingNumber", "trackingNumber"),
         ("shipments", "carrier", "carrier"),
     ];
+    let word = order.get("dialectStatus").unwrap_or(&order["status"]);
+    let same = same && document["status"] == *word;
     let same = same && lists.into_iter().all(|(list, name, there)| of_each(list, name) == all(there));
     (!same).then_some(ProblemKind::FoundOtherwise)
 }
@@ -190,13 +244,14 @@ mod tests {
     use super::*;
 
     fn order() -> Value {
-        json!({"id": "a", "number": "1001", "externalId": null, "version": 3, "status": "open", "totals": {"total": 5},
+        json!({"id": "a", "number": "1001", "externalId": null, "version": 3, "status": "open", "dialect": "d",
+            "dialectStatus": "Created", "totals": {"total": 5},
             "customer": {"id": "c"}, "lines": [{"sku": "s", "name": null}, {"sku": "s", "name": "Chair"}],
             "shipments": [{"trackingNumber": "T-1", "carrier": ""}]})
     }
 
     fn document() -> Value {
-        json!({"id": "a", "number": "1001", "version": 3, "status": "Created", "orderStatus": "open", "total": 5,
+        json!({"id": "a", "number": "1001", "version": 3, "status": "Created", "dialect": "d", "orderStatus": "open", "total": 5,
             "customerId": "c", "skus": ["s"], "products": ["Chair"], "trackingNumber": ["T-1"], "carrier": []})
     }
 
@@ -204,10 +259,32 @@ mod tests {
     fn an_order_and_its_document_say_the_same() {
         assert_eq!(problem(&order(), Some(&document())), None);
         assert_eq!(problem(&order(), None), Some(ProblemKind::NotFound));
-        for (name, value) in [("version", json!(2)), ("orderStatus", json!("failed")), ("skus", json!([]))] {
+        for (name, value) in [
+            ("version", json!(2)),
+            ("orderStatus", json!("failed")),
+            ("status", json!("open")),
+            ("skus", json!([])),
+        ] {
             let mut document = document();
             document[name] = value;
             assert_eq!(problem(&order(), Some(&document)), Some(ProblemKind::FoundOtherwise), "{name}");
         }
+    }
+
+    #[test]
+    fn a_timeline_tells_the_newest_events() {
+        let id = |n: usize| Uuid::from_u128(n as u128);
+        let at = |n: usize| format!("2026-01-01T00:{:02}:{:02}Z", n / 60, n % 60);
+        let event = |n: usize| json!({"eventId": id(n), "eventType": "X", "occurredAt": at(n), "source": "orders", "payload": {}});
+        let told = |n: usize| json!({"id": id(n), "type": "X", "at": at(n), "source": "orders"});
+        let history: Value = (0..MAX_EVENTS + 5).map(event).chain([json!("damaged")]).collect();
+        let timeline = |from: usize, to: usize| (from..to).map(told).collect::<Value>();
+        assert!(tells(&timeline(5, MAX_EVENTS + 5), &history));
+        assert!(!tells(&timeline(4, MAX_EVENTS + 5), &history), "one too many");
+        assert!(!tells(&timeline(5, MAX_EVENTS + 4), &history), "the newest is missing");
+        let mut other = timeline(5, MAX_EVENTS + 5);
+        other[7]["type"] = json!("Y");
+        assert!(!tells(&other, &history));
+        assert!(tells(&json!([]), &json!([])));
     }
 }

@@ -14,6 +14,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::http::dialects;
+
 /// An order.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -32,6 +34,9 @@ pub struct OrderView<'a> {
     /// What its client calls its state, in a dialect whose clients do so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_status: Option<&'a str>,
+    /// How it stands in the word of its dialect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dialect_status: Option<&'a str>,
     /// The sales channel.
     pub channel: Option<&'a str>,
     /// Rises by one with every change.
@@ -148,6 +153,7 @@ impl<'a> OrderView<'a> {
             external_id: placed.external_id.as_deref(),
             dialect: placed.dialect.as_deref(),
             client_status: order.word.as_deref(),
+            dialect_status: placed.dialect.is_some().then(|| dialects::word(order)),
             channel: placed.channel.as_deref(),
             version: order.version,
             flow: &placed.flow,

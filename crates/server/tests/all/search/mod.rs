@@ -65,6 +65,34 @@ async fn search(shop: &Shop, body: &Value) -> Value {
     shop.post("/search/_search", body).await.ok(200)
 }
 
+#[tokio::test]
+async fn the_official_python_clients_run_the_contracts_queries() {
+    let shop = Shop::with(&[ON_ITS_PORT]).await;
+    let fulfilments = "/dialects/order-fulfilment/orders";
+    for (product, scenario) in [("Laptop", "success"), ("Phone", "success"), ("Chair", "failure")] {
+        shop.post(fulfilments, &fulfilment(product, "DE", scenario)).await.ok(201);
+    }
+    let scheduled = json!({"query": {"match": {"status": "FulfillmentScheduled"}}, "size": 0});
+    let until = Instant::now() + LIMIT;
+    while search(&shop, &scheduled).await["hits"]["total"]["value"] != 2 {
+        assert!(Instant::now() < until, "two orders are not found as scheduled after {LIMIT:?}");
+        pause().await;
+    }
+    let python = std::env::var("CARTWRIGHT_TEST_PYTHON").expect(
+        "CARTWRIGHT_TEST_PYTHON must name a Python that has the packages elasticsearch 8 and opensearch-py; \
+         `cargo xtask test` installs them",
+    );
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/search_clients.py");
+    let ran = tokio::process::Command::new(python)
+        .args([script, &format!("http://{}", shop.search_port())])
+        .output()
+        .await
+        .unwrap();
+    let (said, wrong) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    assert!(ran.status.success(), "{said}{wrong}");
+    assert!(said.starts_with("3 orders, 2 of them scheduled\n"), "{said}{wrong}");
+}
+
 /// The document of an order, once it is as described.
 async fn document(shop: &Shop, id: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
     let until = Instant::now() + LIMIT;
