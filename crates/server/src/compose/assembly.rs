@@ -229,7 +229,7 @@ impl Assembly {
         let Some(Search { index, state: Some(state), .. }) = self.search.clone() else { return };
         let indexer = Indexer::new(stores.orders.clone(), head.clone(), index, state);
         let (stop, holder) = (self.stop_intake.clone(), self.holder);
-        let shared = stores.database.as_ref().filter(|_| !self.config.search.server().is_none());
+        let shared = stores.database.as_ref().filter(|_| self.config.search.server().is_some());
         let shared = shared.map(|database| database.orders.clone());
         self.intake.spawn(vital("indexer", async move {
             match shared {
