@@ -53,6 +53,12 @@ pub trait Store: Send + Sync {
     /// The identity of this store's journal. A restored store gets a new one, so that old cursors are noticed.
     fn incarnation(&self) -> Uuid;
 
+    /// Changes when what this process remembers of the records may be of no use any more, guards or not: its connections
+    /// were made anew, and another server than before may have taken the store over.
+    fn generation(&self) -> u64 {
+        0
+    }
+
     /// The records of these orders, in the order asked; [`Stored::default`] where there is none.
     async fn load(&self, ids: &[OrderId]) -> Result<Vec<Stored>, StoreError>;
 

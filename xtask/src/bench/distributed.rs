@@ -11,8 +11,10 @@ use super::{
     client::Client,
     dialects::HANGING,
     load::LoadReport,
+    many::p99,
     report::{Asked, Report},
     say,
+    search::placed_to_found,
     system::Server,
 };
 use crate::{
@@ -48,6 +50,7 @@ impl Bench<'_> {
         };
         let cluster =
             Cluster { database: find("CARTWRIGHT_TEST_POSTGRES")?, brokers: find("CARTWRIGHT_TEST_KAFKA")? };
+        let search = find("CARTWRIGHT_TEST_SEARCH")?;
         self.warm_up(&cluster)?;
         let mut report = Report::default();
         let bare = self.bare_batches(&cluster)?;
@@ -61,6 +64,7 @@ impl Bench<'_> {
         }
         self.backlog(&cluster, &mut report)?;
         self.without_brokers(&cluster, &mut report)?;
+        self.searched(&cluster, &search, &mut report)?;
         Ok(report)
     }
 
@@ -133,6 +137,27 @@ impl Bench<'_> {
         self.with_roles("nowhere", "orders,fulfillment", &settings, |server| {
             self.at_a_rate("Kafka is down", server, report)
         })
+    }
+
+    /// With the index on a search server.
+    fn searched(&self, cluster: &Cluster, search: &str, report: &mut Report) -> Result<(), Failure> {
+        say("placed to found, on a search server");
+        let name = fresh();
+        let mut settings = cluster.with_kafka(&name);
+        settings.push(("CARTWRIGHT__SEARCH__URL".to_owned(), search.to_owned()));
+        settings.push(("CARTWRIGHT__SEARCH__INDEX".to_owned(), name.clone()));
+        settings.push(("CARTWRIGHT__SEARCH__REPLICAS".to_owned(), "0".to_owned()));
+        let roles = "orders,payments,fulfillment,relay,indexer";
+        let took = self.with_roles("found", roles, &settings, |server| {
+            settled(server)?;
+            placed_to_found(server)
+        })?;
+        report.add("placed to found on a search server, p99", p99(took), "ms", None, Asked::AtMost(1_000.0));
+        let mut client = Client::connect(search)?;
+        for index in [format!("{name}-*"), format!("{name}_progress")] {
+            client.ask("DELETE", &format!("/{index}"), "")?;
+        }
+        self.clear_away(cluster, &settings)
     }
 
     fn through_kafka(&self, cluster: &Cluster, report: &mut Report) -> Result<(), Failure> {

@@ -71,6 +71,8 @@ pub struct Engine<L: Logic> {
     settings: Settings,
     topic: Arc<str>,
     cache: Cache<L::Record>,
+    /// The store's when the cache was begun.
+    generation: u64,
     numbers: Range<u64>,
     cursors: BTreeMap<(Arc<str>, u32), Cursor>,
     /// The positions that this process wrote last.
@@ -105,6 +107,7 @@ impl<L: Logic> Engine<L> {
         open_orders: u64,
     ) -> Self {
         Self {
+            generation: store.generation(),
             logic,
             store,
             clock,
@@ -159,6 +162,11 @@ impl<L: Logic> Engine<L> {
         room: usize,
         report: &mut StepReport<L::Answer>,
     ) -> Result<(), StoreError> {
+        let generation = self.store.generation();
+        if generation != self.generation {
+            self.cache.clear();
+            self.generation = generation;
+        }
         let now = self.clock.now();
         let mut items = Vec::with_capacity(inputs.len());
         for input in inputs {

@@ -133,11 +133,13 @@ pub fn of(order: &Order, history: &[Bytes]) -> Document {
     let mut source = Vec::with_capacity(2048);
     // Plain structs with text keys: writing them into memory has no way to fail.
     serde_json::to_writer(&mut source, &searched).unwrap_or_default();
-    Document { id: order.id.as_str().to_owned(), version: order.version, source }
+    // Rises with every event, also with those that leave the order's version as it is, such as a step that is asked for again.
+    Document { id: order.id.as_str().to_owned(), version: order.sequence, source }
 }
 
 /// What stands in the place of a document that the index does not take, or of an order that can't be read: it can be found,
 /// and says why it holds no more.
+/// `version`: the document's.
 pub fn instead(id: &OrderId, version: u64, reason: &str) -> Document {
     let reason: String = reason.chars().take(MAX_REASON).collect();
     let source = serde_json::json!({"id": id.as_str(), "version": version, "refused": reason}).to_string();
@@ -231,12 +233,12 @@ mod tests {
 
     #[test]
     fn an_order_is_told_in_the_word_of_its_dialect() {
-        let document = of(&order(Some("order-fulfilment")), &[]);
+        let document = of(&Order { sequence: 7, ..order(Some("order-fulfilment")) }, &[]);
         let shown = source(&document);
         assert_eq!((&shown["status"], &shown["orderStatus"]), (&json!("Created"), &json!("open")));
         assert_eq!(shown["skus"], json!(["CHAIR", "TABLE"]));
         assert_eq!((&shown["quantity"], &shown["total"]), (&json!(6), &json!(30_00)));
-        assert_eq!((document.id.as_str(), document.version), ("a", 1));
+        assert_eq!((document.id.as_str(), document.version, &shown["version"]), ("a", 7, &json!(1)));
         assert_eq!(source(&of(&order(None), &[]))["status"], "open");
     }
 

@@ -1,8 +1,8 @@
 //! The indexer: follows the journal of orders, and writes each order that it names into the index as it stands now.
 //!
-//! An event only says that its order has changed. What is written is the order with its history, whole, under its version;
-//! so an event that comes late, twice or out of order does no harm, and how far the journal was followed is kept with the
-//! index itself: an index that is lost, or from another history, is noticed and made anew.
+//! An event only says that its order has changed. What is written is the order with its history, whole, under the number
+//! of its last event; so an event that comes late, twice or out of order does no harm, and how far the journal was followed
+//! is kept with the index itself: an index that is lost, or from another history, is noticed and made anew.
 
 use std::{
     collections::BTreeSet,
@@ -79,7 +79,7 @@ pub(super) struct Known {
 
 /// A record that can't be read, such as one that a newer version has written.
 pub(super) struct Unreadable {
-    /// The order's version as far as that can be told: another one would keep out what is written of it later.
+    /// Its document's version, as far as that can be told: another one would keep out what is written of it later.
     version: u64,
     why: serde_json::Error,
 }
@@ -90,10 +90,10 @@ impl Known {
         let record = stored.record.as_deref()?;
         let order = serde_json::from_slice(record).map_err(|why| {
             #[derive(Deserialize)]
-            struct Versioned {
-                version: u64,
+            struct Numbered {
+                sequence: u64,
             }
-            let version = serde_json::from_slice(record).map_or(1, |Versioned { version }| version);
+            let version = serde_json::from_slice(record).map_or(1, |Numbered { sequence }| sequence);
             Unreadable { version, why }
         });
         Some(Self { id, order })

@@ -88,6 +88,10 @@ impl Store for Watched {
         self.inner.incarnation()
     }
 
+    fn generation(&self) -> u64 {
+        self.inner.generation()
+    }
+
     async fn load(&self, ids: &[OrderId]) -> Result<Vec<Stored>, StoreError> {
         self.inner.load(ids).await
     }

@@ -209,8 +209,9 @@ BEGIN
     positions := array_fill(NULL::bigint, ARRAY[n]);
     taken_by := array_fill(NULL::text, ARRAY[n]);
 
-    -- Rows first, in the order of their ids, so that two batches never wait for each other. Where a guard holds and
-    -- nothing that must be unique changes, at once; else a second time, after the others were given their names.
+    -- Rows first, in the order of their ids, so that two batches do not wait for each other. Where a guard holds and
+    -- nothing that must be unique changes, at once. The others are given their names, each by itself, and are then written
+    -- in a second turn. (Two batches that both name orders, which is rare, may meet head on; one is tried again.)
     wanted := (SELECT count(*) FROM unnest(guards) g WHERE g >= 0);
     WHILE wanted > 0 LOOP
         FOR it IN
@@ -240,7 +241,7 @@ BEGIN
             more_open := more_open - it.was_counted::int;
             wanted := wanted - 1;
         END LOOP;
-        EXIT WHEN wanted = 0 OR named IS NOT NULL;
+        EXIT WHEN wanted = 0 OR named IS NOT NULL; -- what is left has fallen
         named := '{}';
         FOR it IN
             SELECT u.i, r.key, r.number IS NOT NULL AS was_staged
@@ -257,6 +258,7 @@ BEGIN
                 NULL; -- this commit alone falls over it
             END;
         END LOOP;
+        EXIT WHEN cardinality(named) = 0;
     END LOOP;
     IF -1 = ANY (guards) THEN
         FOR it IN

@@ -18,13 +18,13 @@ use super::{
 /// A page of orders, newest first. Sort time and number name a place in the list that stays where it is, whatever is
 /// written between two pages.
 pub(super) async fn orders(client: &Client, query: &OrderQuery) -> Result<Vec<Listed>, Error> {
-    // The time of creation lies in both tables: a list goes by the one that has what it is narrowed down by.
     let (table, time) = match query.sort {
-        OrderSort::CreatedAt if by_stage(query) => ("s", "created_at"),
+        // By `record` also where orders are picked by their stage: its indexes are in the order of creation.
         OrderSort::CreatedAt => ("r", "created_at"),
         OrderSort::UpdatedAt => ("s", "updated_at"),
     };
-    let from = if table == "s" { "stage s JOIN record r ON r.key = s.key" } else { "record r" };
+    let staged = by_stage(query) || table == "s";
+    let from = if staged { "record r JOIN stage s ON s.key = r.key" } else { "record r" };
     let texts = |texts: &[String]| texts.iter().map(|text| clean(text).into_owned()).collect::<Vec<_>>();
     let statuses: Vec<&str> = query.status.iter().map(|status| status.as_str()).collect();
     let (milestones, flows) = (texts(&query.milestone), texts(&query.flow));
@@ -43,8 +43,8 @@ pub(super) async fn orders(client: &Client, query: &OrderQuery) -> Result<Vec<Li
     select.any(customer, &customers, customers.is_empty());
     select.any("r.external_id", &externals, externals.is_empty());
     select.any("r.number", &numbers, numbers.is_empty());
-    select.compare(&format!("{table}.created_at >="), created_after.as_ref());
-    select.compare(&format!("{table}.created_at <"), created_before.as_ref());
+    select.compare("r.created_at >=", created_after.as_ref());
+    select.compare("r.created_at <", created_before.as_ref());
     select.compare("s.updated_at >=", updated_after.as_ref());
     if let Some((at, number)) = &after {
         let (a, b) = (select.value(at), select.value(number));

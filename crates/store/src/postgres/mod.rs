@@ -22,7 +22,15 @@ mod reads;
 mod tls;
 mod url;
 
-use std::{fmt, future::Future, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -74,6 +82,8 @@ pub struct PostgresStore {
     kind: StoreKind,
     incarnation: Uuid,
     origin: Uuid,
+    /// How many connections have been made.
+    made: Arc<AtomicU64>,
 }
 
 impl PostgresStore {
@@ -82,9 +92,9 @@ impl PostgresStore {
     /// # Errors
     /// [`DatabaseError`] says what is wrong with the database and what to do.
     pub async fn open(kind: StoreKind, options: &PostgresOptions) -> Result<Self, DatabaseError> {
-        let (pool, incarnation, origin) = open::open(kind, options).await?;
+        let (pool, incarnation, origin, made) = open::open(kind, options).await?;
         let lists = Semaphore::new(options.connections.saturating_sub(KEPT_FREE).max(1));
-        Ok(Self { pool, lists, kind, incarnation, origin })
+        Ok(Self { pool, lists, kind, incarnation, origin, made })
     }
 
     /// The store's first incarnation. Copies and restores keep it, so it says whose history this is.
@@ -199,6 +209,10 @@ impl fmt::Debug for PostgresStore {
 impl Store for PostgresStore {
     fn incarnation(&self) -> Uuid {
         self.incarnation
+    }
+
+    fn generation(&self) -> u64 {
+        self.made.load(Ordering::Acquire)
     }
 
     async fn load(&self, ids: &[OrderId]) -> Result<Vec<Stored>, StoreError> {

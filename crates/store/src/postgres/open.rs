@@ -1,6 +1,12 @@
 //! Opening a schema: connections, migrations, its identity.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use cartwright_core::domain::ids::derive_uuid;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
@@ -148,11 +154,11 @@ fn config(options: &PostgresOptions) -> Result<(Config, Tls), DatabaseError> {
     Ok((config, tls))
 }
 
-/// Connections to the schema, its incarnation and its origin.
+/// Connections to the schema, its incarnation and its origin, and how many connections have been made.
 pub(super) async fn open(
     kind: StoreKind,
     options: &PostgresOptions,
-) -> Result<(Pool, Uuid, Uuid), DatabaseError> {
+) -> Result<(Pool, Uuid, Uuid, Arc<AtomicU64>), DatabaseError> {
     let schema = schema_of(options, kind);
     let (mut client, connection) = connect(options).await?;
     let driver = tokio::spawn(connection);
@@ -170,8 +176,11 @@ pub(super) async fn open(
     let (config, tls) = config(options)?;
     let manager = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let session = session(&schema);
+    let made = Arc::new(AtomicU64::new(0));
+    let count = made.clone();
     let set_up = Hook::async_fn(move |client, _| {
         let session = session.clone();
+        count.fetch_add(1, Ordering::AcqRel);
         Box::pin(async move { client.batch_execute(&session).await.map_err(HookError::Backend) })
     });
     let pool = Pool::builder(Manager::from_config(config, tls, manager))
@@ -182,7 +191,7 @@ pub(super) async fn open(
         .post_create(set_up)
         .build()
         .map_err(|error| DatabaseError::Corrupt { schema, reason: error.to_string() })?;
-    Ok((pool, incarnation, origin))
+    Ok((pool, incarnation, origin, made))
 }
 
 /// What every connection begins with. Answers must be durable whatever the server's default; a list that nobody waits for

@@ -101,6 +101,10 @@ impl Store for SimStore {
         self.inner.incarnation()
     }
 
+    fn generation(&self) -> u64 {
+        self.inner.generation()
+    }
+
     async fn load(&self, ids: &[OrderId]) -> Result<Vec<Stored>, StoreError> {
         self.gate.pass(Gated::Before("load")).await?;
         block_on(self.inner.load(ids))

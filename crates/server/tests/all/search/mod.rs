@@ -311,6 +311,19 @@ async fn commands_search_make_the_index_anew_and_compare_it() {
     assert_eq!((&report["ok"], &report["searched"]), (&json!(true), &json!(1)), "{report:#}");
 }
 
+/// It leaves the order's version as it is.
+#[tokio::test]
+async fn a_step_that_is_asked_for_again_is_in_the_timeline() {
+    let shop = Shop::with(&[PAUSED, ("sweeper.after_seconds", "1")]).await;
+    let id = shop.place(&order("a")).await;
+    let asked = |source: &Value| {
+        let events = source["events"].as_array().into_iter().flatten();
+        events.filter(|event| event["type"] == "StepRequestedV1").count()
+    };
+    let again = document(&shop, &id, "asked for again", |source| asked(source) > 1).await;
+    assert_eq!(again["_source"]["version"], 1, "{again:#}");
+}
+
 #[tokio::test]
 async fn what_is_wrong_in_an_index_is_found() {
     let server = OnServer::new();

@@ -68,6 +68,10 @@ impl Store for BuggyStore {
         self.inner.incarnation()
     }
 
+    fn generation(&self) -> u64 {
+        self.inner.generation()
+    }
+
     async fn load(&self, ids: &[OrderId]) -> Result<Vec<Stored>, StoreError> {
         self.inner.load(ids).await
     }
