@@ -18,7 +18,7 @@ use super::{
 use crate::port::{Document, Error, Progress, Written};
 
 /// How much is gathered in memory before it is written to disk, for each thread.
-const MEMORY: usize = 20 << 20;
+const MEMORY: usize = 16 << 20;
 
 /// How many documents are written between two commits; then one is made anyway, so that what is remembered of them has an
 /// end.

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Orders that are read at once.
-const PAGE: usize = 512;
+const PAGE: usize = 384;
 /// Orders between two commits: what an index holds uncommitted takes memory.
 const COMMIT_EVERY: u64 = 30_000;
 /// Orders are numbered from the one after this, so the newest number tells about how many there are.

@@ -90,7 +90,7 @@ async fn a_system_moves_into_a_database_and_goes_on_as_itself() {
     shop.stop().await;
     let copied = json_of(&copy(&shop, &to, &["--json"]).await);
     let tables = copied["tables"].as_array().unwrap();
-    assert!(copied["ok"] == true && tables.len() == 27, "{copied:#}");
+    assert!(copied["ok"] == true && tables.len() == 30, "{copied:#}");
     assert!(tables.iter().all(|table| table["same"] == true && table["from"] == table["to"]), "{copied:#}");
     let again = copy(&shop, &to, &[]).await;
     assert_eq!(again.status.code(), Some(1));
