@@ -18,7 +18,7 @@ use cartwright_core::{
 };
 use uuid::Uuid;
 
-use super::service::Service;
+use super::{logic::Applying, service::Service};
 use crate::block_on;
 
 /// Where an operation stands.
@@ -93,6 +93,8 @@ pub(super) struct SimStore {
     pub gate: Arc<Gate>,
     pub inner: Arc<dyn Store>,
     pub seen: Arc<Mutex<Vec<Seen>>>,
+    /// What the process has decided in the step under way.
+    pub applying: Applying,
 }
 
 #[async_trait]
@@ -106,6 +108,8 @@ impl Store for SimStore {
     }
 
     async fn load(&self, ids: &[OrderId]) -> Result<Vec<Stored>, StoreError> {
+        // Whoever reads a record decides by it: what it decided before, by what it remembered, is thrown away.
+        lock(&self.applying).retain(|applied| !ids.contains(&applied.order));
         self.gate.pass(Gated::Before("load")).await?;
         block_on(self.inner.load(ids))
     }

@@ -289,6 +289,7 @@ impl World<'_> {
             gate: gate.clone(),
             inner: self.buggy(L::SERVICE),
             seen: self.seen.clone(),
+            applying: applying.clone(),
         };
         let settings = Settings {
             max_open_orders: shape.max_open_orders,
