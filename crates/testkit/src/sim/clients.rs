@@ -46,6 +46,7 @@ pub(super) struct Request {
     ended: Micros,
     /// The version that somebody had been told when the last attempt was sent.
     floor: u64,
+    /// When the last attempt arrived.
     arrived: Micros,
 }
 
@@ -127,7 +128,11 @@ impl World<'_> {
     pub fn arrive(&mut self, request: usize, attempt: u32, instance: usize) {
         debug_assert_eq!(self.instances[instance].service, Service::Orders);
         let ask = Arc::new(self.ask(request));
-        self.requests[request].arrived = self.now;
+        let asked = &mut self.requests[request];
+        // An earlier attempt may arrive after the last one, and would be taken for it.
+        if attempt == asked.attempt {
+            asked.arrived = self.now;
+        }
         let reply = match &mut self.instances[instance].alive {
             None => Some(Reply::Gone),
             Some(alive) if alive.inbox.commands.len() >= MAX_COMMANDS => Some(Reply::Busy),

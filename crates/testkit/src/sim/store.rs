@@ -84,6 +84,8 @@ pub(super) struct Seen {
     pub instance: usize,
     pub service: Service,
     pub commits: Vec<(Commit, Outcome)>,
+    /// Whether it said how far the sources are settled.
+    pub settles: bool,
 }
 
 /// One process's view of a store.
@@ -116,10 +118,10 @@ impl Store for SimStore {
 
     async fn commit(&self, batch: Batch) -> Result<Vec<Outcome>, StoreError> {
         self.gate.pass(Gated::Before("commit")).await?;
-        let commits = batch.commits.clone();
+        let (commits, settles) = (batch.commits.clone(), !batch.cursors.is_empty());
         let outcomes = block_on(self.inner.commit(batch))?;
         let commits = commits.into_iter().zip(outcomes.iter().cloned()).collect();
-        lock(&self.seen).push(Seen { instance: self.instance, service: self.service, commits });
+        lock(&self.seen).push(Seen { instance: self.instance, service: self.service, commits, settles });
         self.gate.pass(Gated::Written).await?;
         Ok(outcomes)
     }

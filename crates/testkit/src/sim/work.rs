@@ -175,13 +175,14 @@ impl World<'_> {
     /// Takes in what the stores and the logic have been seen doing.
     pub fn observe(&mut self) {
         let seen = std::mem::take(&mut *lock(&self.seen));
-        for Seen { instance, service, commits } in seen {
+        for Seen { instance, service, commits, settles } in seen {
             for (commit, outcome) in &commits {
                 self.applied(instance, Some(&commit.id), is_committed(outcome));
                 self.decided(service, commit, outcome);
             }
-            if commits.iter().all(|(_, outcome)| is_committed(outcome)) {
-                // The cursors stand with it, and so what changed nothing, even if nobody hears of the commit.
+            if settles && commits.iter().all(|(_, outcome)| is_committed(outcome)) {
+                // The cursors stand with it, and so what changed nothing, even if nobody hears of the commit. Without
+                // them, what changed nothing may be decided again: it stands when the step is done.
                 self.applied(instance, None, true);
             }
         }
