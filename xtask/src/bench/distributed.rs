@@ -16,6 +16,7 @@ use super::{
     say,
     search::placed_to_found,
     system::Server,
+    until,
 };
 use crate::{
     Failure,
@@ -79,29 +80,16 @@ impl Bench<'_> {
 
     fn bare_batches(&self, cluster: &Cluster) -> Result<f64, Failure> {
         say("raw: the function alone");
-        let built = build(&["--release", "-p", "cartwright-store", "--example", "bare_batches"])?;
-        let built = built.ok_or("the example bare_batches can't be built")?;
-        let output = Command::new(path_of(&built, "bare_batches")?)
-            .args([&cluster.database, &fresh(), &self.times.limit.to_string()])
-            .output()?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        said.trim()
-            .parse()
-            .map_err(|_| format!("bare_batches: {said}{}", String::from_utf8_lossy(&output.stderr)).into())
+        let seconds = self.times.limit.to_string();
+        let said = run_example("bare_batches", &[&cluster.database, &fresh(), &seconds])?;
+        said.trim().parse().map_err(|_| format!("bare_batches: {said}").into())
     }
 
     /// Takes away what a part has left, which the servers would work on meanwhile the next is measured.
     fn clear_away(&self, cluster: &Cluster, settings: &[(String, String)]) -> Result<(), Failure> {
         let schema = settings.iter().find(|(key, _)| key == SCHEMA).map(|(_, schema)| schema);
         let schema = schema.ok_or("the settings name no schema")?;
-        let built = build(&["--release", "-p", "cartwright-store", "--example", "clear_away"])?;
-        let built = built.ok_or("the example clear_away can't be built")?;
-        let output =
-            Command::new(path_of(&built, "clear_away")?).args([&cluster.database, schema]).output()?;
-        match output.status.success() {
-            true => Ok(()),
-            false => Err(format!("clear_away: {}", String::from_utf8_lossy(&output.stderr)).into()),
-        }
+        run_example("clear_away", &[&cluster.database, schema]).map(drop)
     }
 
     /// One process that takes orders, and nobody who works on them.
@@ -290,6 +278,13 @@ impl Bench<'_> {
     }
 }
 
+/// What one of the store's examples says.
+fn run_example(name: &str, args: &[&str]) -> Result<String, Failure> {
+    let built = build(&["--release", "-p", "cartwright-store", "--example", name])?;
+    let built = built.ok_or_else(|| format!("the example {name} can't be built"))?;
+    servers::process::run(Command::new(path_of(&built, name)?).args(args))
+}
+
 /// How long it takes until something has become of the first order.
 fn first_order(server: &Server) -> Result<Duration, Failure> {
     let began = Instant::now();
@@ -297,27 +292,19 @@ fn first_order(server: &Server) -> Result<Duration, Failure> {
     let placed = client.ask("POST", "/v1/orders", ORDER)?;
     let placed: serde_json::Value = serde_json::from_slice(&placed.body)?;
     let path = format!("/v1/orders/{}", placed["id"].as_str().ok_or("no order was placed")?);
-    while client.json(&path)?.0["milestone"] == "created" {
-        if began.elapsed() > Duration::from_secs(60) {
-            return Err("the first order was not paid within a minute".into());
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    Ok(began.elapsed())
+    until("the first order was not paid", Duration::from_millis(5), || {
+        Ok((client.json(&path)?.0["milestone"] != "created").then(|| began.elapsed()))
+    })
 }
 
 /// Waits until an order has gone all the way: every service has joined its group then.
 fn settled(server: &Server) -> Result<(), Failure> {
     first_order(server)?;
-    let began = Instant::now();
     let mut client = Client::connect(server.url())?;
-    while client.json("/v1/orders?status=completed")?.0["orders"].as_array().is_none_or(Vec::is_empty) {
-        if began.elapsed() > Duration::from_secs(60) {
-            return Err("the first order was not shipped within a minute".into());
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
+    until("the first order was not shipped", Duration::from_millis(20), || {
+        let (completed, _) = client.json("/v1/orders?status=completed")?;
+        Ok(completed["orders"].as_array().is_some_and(|orders| !orders.is_empty()).then_some(()))
+    })
 }
 
 impl Cluster {
@@ -349,16 +336,13 @@ fn fresh() -> String {
 
 /// Waits until a process says so.
 fn ready(server: &Server) -> Result<(), Failure> {
-    let began = Instant::now();
-    loop {
+    until("a process was not ready", Duration::from_millis(50), || {
         let answer =
             Client::connect(server.url()).and_then(|mut client| client.ask("GET", "/health/ready", ""));
-        match answer {
-            Ok(answer) if answer.status == 200 && !contains(&answer.body, "connecting") => return Ok(()),
-            _ if began.elapsed() > Duration::from_secs(60) => return Err("a process is not ready".into()),
-            _ => thread::sleep(Duration::from_millis(50)),
-        }
-    }
+        let is_ready =
+            answer.is_ok_and(|answer| answer.status == 200 && !contains(&answer.body, "connecting"));
+        Ok(is_ready.then_some(()))
+    })
 }
 
 fn contains(body: &[u8], word: &str) -> bool {

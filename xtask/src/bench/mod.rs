@@ -25,7 +25,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::{Args, ValueEnum};
@@ -57,6 +57,9 @@ const CONNECTIONS: &str = "64";
 
 /// Orders on their way at once where as many as possible are to get through.
 const IN_FLIGHT: &str = "4096";
+
+/// How long something that is waited for may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// When memory is looked at first.
 const SETTLED: Duration = Duration::from_secs(10);
@@ -371,6 +374,24 @@ impl Bench<'_> {
 
     fn load(&self, server: &Server, args: &[&str]) -> Result<LoadReport, Failure> {
         Load { program: &self.program, server: server.url() }.run(args)
+    }
+}
+
+/// Looks again and again until something is there, for a minute at the most; `what` did not come about if it is not.
+fn until<T>(
+    what: &str,
+    every: Duration,
+    mut look: impl FnMut() -> Result<Option<T>, Failure>,
+) -> Result<T, Failure> {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(format!("{what} within {} s", PATIENCE.as_secs()).into());
+        }
+        thread::sleep(every);
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     report::{Asked, Report},
     say,
     system::Server,
+    until,
 };
 use crate::Failure;
 
@@ -23,9 +24,6 @@ const OFF: (&str, &str) = ("CARTWRIGHT__SEARCH__ENABLED", "false");
 
 /// Orders whose documents are waited for, one after the other.
 const AWAITED: usize = 100;
-
-/// How long one may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What clients ask again and again: where orders stand.
 const STATUS: &str = r#"{"query":{"match":{"status":"completed"}}}"#;
@@ -98,18 +96,12 @@ pub(super) fn placed_to_found(server: &Server) -> Result<Vec<Duration>, Failure>
         let began = Instant::now();
         let order: Value = serde_json::from_slice(&answer.body)?;
         let one = json!({"query": {"ids": {"values": [order["id"]]}}}).to_string();
-        loop {
+        until("an order was not found", Duration::from_millis(2), || {
             let found = client.ask("POST", "/search/_search", &one)?;
             // At first the index may not be there yet.
             let found: Value = serde_json::from_slice(&found.body)?;
-            if found["hits"]["total"]["value"] == 1 {
-                return Ok(began.elapsed());
-            }
-            if began.elapsed() > PATIENCE {
-                return Err(format!("an order is not found: {found}").into());
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
+            Ok((found["hits"]["total"]["value"] == 1).then(|| began.elapsed()))
+        })
     };
     (0..AWAITED).map(found).collect()
 }

@@ -8,7 +8,7 @@ mod kafka;
 mod opensearch;
 mod place;
 mod postgres;
-mod process;
+pub mod process;
 mod python;
 mod status;
 

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use super::place::Place;
+use super::{place::Place, process};
 use crate::Failure;
 
 /// What tests read.
@@ -49,12 +49,5 @@ fn installed(dir: &Path) -> Result<PathBuf, Failure> {
 }
 
 fn run(command: &mut Command, advice: &str) -> Result<(), Failure> {
-    let program = command.get_program().display().to_string();
-    let output = command.output().map_err(|error| format!("{program} can't be run: {error}; {advice}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said =
-        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    Err(format!("{program} failed ({}): {}; {advice}", output.status, said.trim()).into())
+    process::run(command).map(drop).map_err(|error| format!("{error}\n{advice}").into())
 }

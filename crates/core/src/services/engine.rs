@@ -189,6 +189,7 @@ impl<L: Logic> Engine<L> {
                 self.decide(i, &items[i], work, now, &mut answers);
             }
             pending = self.commit(&mut items, works, answers, now, room, report, &mut conflicted).await?;
+            pending.sort_unstable();
             if pending.is_empty() {
                 return Ok(());
             }
@@ -352,7 +353,7 @@ impl<L: Logic> Engine<L> {
         }
     }
 
-    /// Makes the round durable. Returns the inputs to be decided again, in their order.
+    /// Makes the round durable. Returns the inputs to be decided again.
     #[expect(clippy::too_many_arguments, reason = "the state of one round, used here only")]
     async fn commit(
         &mut self,
@@ -391,10 +392,8 @@ impl<L: Logic> Engine<L> {
             written.push((order, work, tasks));
         }
         // What is decided again is not settled yet.
-        let settled = again.is_empty();
-        let cursors = if settled { self.cursors.values().cloned().collect() } else { vec![] };
+        let cursors = if again.is_empty() { self.cursors.values().cloned().collect() } else { vec![] };
         if commits.is_empty() && (cursors.is_empty() || !self.worth_saving(&cursors)) {
-            again.sort_unstable();
             return Ok(again);
         }
         let outcomes = self.store.commit(Batch { commits, cursors }).await?;
@@ -430,7 +429,6 @@ impl<L: Logic> Engine<L> {
             let saved = std::mem::take(&mut self.cursors).into_iter();
             self.saved.extend(saved.map(|(source, cursor)| (source, cursor.position)));
         }
-        again.sort_unstable();
         Ok(again)
     }
 

@@ -20,7 +20,7 @@ use cartwright_core::{
         OpenQuery, OrderQuery, Origin, Outcome, Parked, ParkedQuery, SavedAnswer, Store, StoreError,
         StoreStats, Stored, Task,
     },
-    services::{Ask, Engine, Input, MAX_PARKED, Orders, Rejection, Settings},
+    services::{Answered, Ask, Engine, Input, MAX_PARKED, Orders, Rejection, Settings, StepReport},
 };
 use cartwright_testkit::{
     MemoryStore,
@@ -82,8 +82,8 @@ fn of_two_that_share_a_store_each_decides_by_what_stands_there() {
     let (store, _) = service();
     let (mut one, mut other) = (engine_with(&store, false), engine_with(&store, false));
     place(&mut one, &["a", "b"]);
-    let version = |report: cartwright_core::services::StepReport<_>| -> u64 {
-        let (_, answer): (u64, Result<cartwright_core::services::Answered, Rejection>) =
+    let version = |report: StepReport<_>| -> u64 {
+        let (_, answer): (u64, Result<Answered, Rejection>) =
             report.answers.into_iter().next().expect("an answer");
         answer.expect("it is done").order.version
     };

@@ -63,6 +63,17 @@ impl Settings {
             timeout: DEFAULT_TIMEOUT,
         }
     }
+
+    /// Checks that they can be used, as far as that can be seen without a connection.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the first that can't be.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        bases(self)?;
+        index(self)?;
+        credentials(self)?;
+        self.ca_file.as_ref().map_or(Ok(()), |file| certificates(file).map(drop))
+    }
 }
 
 /// Shows no secrets.
@@ -197,8 +208,7 @@ mod tests {
     fn problem(change: impl FnOnce(&mut Settings)) -> String {
         let mut settings = settings();
         change(&mut settings);
-        let checked = bases(&settings).map(drop).and_then(|()| index(&settings).map(drop));
-        checked.and_then(|()| credentials(&settings).map(drop)).unwrap_err().to_string()
+        settings.check().unwrap_err().to_string()
     }
 
     #[test]
@@ -241,9 +251,9 @@ mod tests {
     fn a_file_of_certificates_must_hold_some() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("ca.pem");
-        let problem = || certificates(&file).err().unwrap().to_string();
-        assert!(problem().contains("can't be read"));
+        let told = || problem(|s| s.ca_file = Some(file.clone()));
+        assert!(told().contains("can't be read"));
         fs::write(&file, "no certificate").unwrap();
-        assert!(problem().contains("holds no certificate"));
+        assert!(told().contains("holds no certificate"));
     }
 }

@@ -52,13 +52,12 @@ pub(super) struct Layout {
 
 /// Where the values of a field go.
 struct Target {
-    path: &'static str,
+    of: &'static fields::Field,
+    /// Its path in parts.
     keys: Vec<&'static str>,
-    kind: Kind,
     field: Field,
     /// Of a text: where it lies as a whole.
     exact: Option<Field>,
-    everywhere: bool,
 }
 
 pub(super) const ID: &str = "_id";
@@ -87,13 +86,11 @@ impl Layout {
             places.insert(path, Place { field, name, kind });
             field
         };
-        let mut target = |all: &'static fields::Field| Target {
-            path: all.path,
-            keys: all.path.split('.').collect(),
-            kind: all.kind,
-            field: add(all.path.to_owned(), all.kind),
-            exact: (all.kind == Kind::Text).then(|| add(format!("{}.keyword", all.path), Kind::Keyword)),
-            everywhere: all.everywhere,
+        let mut target = |of: &'static fields::Field| Target {
+            of,
+            keys: of.path.split('.').collect(),
+            field: add(of.path.to_owned(), of.kind),
+            exact: (of.kind == Kind::Text).then(|| add(format!("{}.keyword", of.path), Kind::Keyword)),
         };
         let targets = FIELDS.iter().map(&mut target).collect();
         let everything = add(EVERYTHING.to_owned(), Kind::Text);
@@ -129,13 +126,13 @@ impl Layout {
         let mut found = Vec::new();
         for target in &self.targets {
             found.clear();
-            let wrong = |reason: String| format!("[{}]: {reason}", target.path);
+            let wrong = |reason: String| format!("[{}]: {reason}", target.of.path);
             collect(&source, &target.keys, &mut found).map_err(wrong)?;
             for value in &found {
                 filling.add(target, value).map_err(wrong)?;
             }
-            if target.kind == Kind::Text && !found.is_empty() {
-                filling.written.add_text(self.present, target.path);
+            if target.of.kind == Kind::Text && !found.is_empty() {
+                filling.written.add_text(self.present, target.of.path);
             }
         }
         if filling.has_everything {
@@ -154,8 +151,8 @@ struct Filling {
 
 impl Filling {
     fn add(&mut self, to: &Target, value: &Value) -> Result<(), String> {
-        let text = values::as_text(value).ok_or_else(|| format!("{} has no object", to.kind.name()))?;
-        match to.kind {
+        let text = values::as_text(value).ok_or_else(|| format!("{} has no object", to.of.kind.name()))?;
+        match to.of.kind {
             Kind::Keyword => {
                 bounded(&text)?;
                 self.written.add_text(to.field, &text);
@@ -167,13 +164,13 @@ impl Filling {
                 }
             }
             Kind::Long | Kind::Date | Kind::Boolean => {
-                let number = number(to.kind, value, &text).ok_or_else(|| {
-                    format!("failed to parse field of type [{}]: [{text}] is none", to.kind.name())
+                let number = number(to.of.kind, value, &text).ok_or_else(|| {
+                    format!("failed to parse field of type [{}]: [{text}] is none", to.of.kind.name())
                 })?;
                 self.written.add_i64(to.field, number);
             }
         }
-        if to.everywhere {
+        if to.of.everywhere {
             self.has_everything = true;
             self.written.add_text(self.everything, &text);
         }

@@ -52,6 +52,13 @@ struct Known {
     hasher: RandomState,
 }
 
+impl Known {
+    /// `true` if it was not there.
+    fn insert(&mut self, id: &str) -> bool {
+        self.hashes.insert(self.hasher.hash_one(id))
+    }
+}
+
 impl Writer {
     pub(super) fn new(slot: Shared, threads: usize) -> Result<Self, Error> {
         let progress = slot.progress().map_err(failed)?;
@@ -124,7 +131,7 @@ impl Writer {
         let id = Term::from_field_text(layout.id, &document.id);
         let known = match self.uncommitted.get(&document.id).copied() {
             Some(version) => Some(version),
-            None if self.is_new(&document.id) => None,
+            None if self.note_id(&document.id) => None,
             None => newest(&self.committed, layout, &id).map_err(failed)?,
         };
         if known.is_some_and(|known| known >= document.version) {
@@ -145,14 +152,14 @@ impl Writer {
         Ok(Written::Stored)
     }
 
-    /// Whether the index can't have this id, which it gets now.
-    fn is_new(&mut self, id: &str) -> bool {
+    /// Notes an id that is written; `true` if the index can't have it already.
+    fn note_id(&mut self, id: &str) -> bool {
         let Some(known) = &mut self.known else { return false };
-        let is_new = known.hashes.insert(known.hasher.hash_one(id));
+        let is_first = known.insert(id);
         if known.hashes.len() >= MAX_KNOWN {
             self.known = None;
         }
-        is_new
+        is_first
     }
 
     fn try_commit(&mut self, progress: Option<Progress>) -> Result<(), Error> {

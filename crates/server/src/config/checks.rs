@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive, time::Duration};
 
-use cartwright_search::elastic::{Elastic, SettingsError};
+use cartwright_search::elastic::SettingsError;
 use cartwright_store::postgres::{PostgresOptions, PostgresTls};
 use toml::Value;
 use tracing_subscriber::EnvFilter;
@@ -243,7 +243,8 @@ fn search(layers: &mut Layers) {
         {
             Some(("password", "is empty, but there is a search.user: set both".to_owned()))
         }
-        Some(server) => Elastic::open(&server)
+        Some(server) => server
+            .check()
             .err()
             .map(|SettingsError { field, problem }| (if field == "urls" { "url" } else { field }, problem)),
         // An index of our own asks nobody who we are.

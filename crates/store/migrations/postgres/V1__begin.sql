@@ -194,6 +194,7 @@ DECLARE
     named     boolean[];                                        -- of those given other names: what `staged` was
     to_move   boolean := false;
     to_stage  boolean := false;
+    to_clear  boolean := false;
     base      bigint := 0;
     more_open bigint := 0;
     more_tasks bigint := 0;
@@ -288,7 +289,8 @@ BEGIN
             total := total + journal_rows[i];
             IF writes[i] THEN
                 more_open := more_open + count_in[i]::int;
-                to_move := to_move OR staged[i];
+                to_move := to_move OR (staged[i] AND numbers[i] IS NOT NULL);
+                to_clear := to_clear OR (staged[i] AND numbers[i] IS NULL);
                 to_stage := to_stage OR (numbers[i] IS NOT NULL AND NOT staged[i]);
             END IF;
         END IF;
@@ -303,6 +305,8 @@ BEGIN
         FROM unnest(keys, staged, writes, numbers, count_in, statuses, milestones, flows, created, updated, sweeps)
             u(key, staged, writes, number, counted, status, milestone, flow, created_at, updated_at, sweep_at)
         WHERE s.key = u.key AND u.staged AND u.writes AND u.number IS NOT NULL;
+    END IF;
+    IF to_clear THEN
         DELETE FROM stage s USING unnest(keys, staged, writes, numbers) u(key, staged, writes, number)
         WHERE s.key = u.key AND u.staged AND u.writes AND u.number IS NULL;
     END IF;

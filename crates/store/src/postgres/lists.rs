@@ -18,13 +18,12 @@ use super::{
 /// A page of orders, newest first. Sort time and number name a place in the list that stays where it is, whatever is
 /// written between two pages.
 pub(super) async fn orders(client: &Client, query: &OrderQuery) -> Result<Vec<Listed>, Error> {
-    let (table, time) = match query.sort {
+    let (time, number) = match query.sort {
         // By `record` also where orders are picked by their stage: its indexes are in the order of creation.
-        OrderSort::CreatedAt => ("r", "created_at"),
-        OrderSort::UpdatedAt => ("s", "updated_at"),
+        OrderSort::CreatedAt => ("r.created_at", "r.number"),
+        OrderSort::UpdatedAt => ("s.updated_at", "s.number"),
     };
-    let staged = by_stage(query) || table == "s";
-    let from = if staged { "record r JOIN stage s ON s.key = r.key" } else { "record r" };
+    let from = if by_stage(query) { "record r JOIN stage s ON s.key = r.key" } else { "record r" };
     let texts = |texts: &[String]| texts.iter().map(|text| clean(text).into_owned()).collect::<Vec<_>>();
     let statuses: Vec<&str> = query.status.iter().map(|status| status.as_str()).collect();
     let (milestones, flows) = (texts(&query.milestone), texts(&query.flow));
@@ -46,24 +45,25 @@ pub(super) async fn orders(client: &Client, query: &OrderQuery) -> Result<Vec<Li
     select.compare("r.created_at >=", created_after.as_ref());
     select.compare("r.created_at <", created_before.as_ref());
     select.compare("s.updated_at >=", updated_after.as_ref());
-    if let Some((at, number)) = &after {
-        let (a, b) = (select.value(at), select.value(number));
-        select.sql += &format!(" AND ({table}.{time}, {table}.number) < ({a}, {b})");
+    if let Some((at, behind)) = &after {
+        let (a, b) = (select.value(at), select.value(behind));
+        select.sql += &format!(" AND ({time}, {number}) < ({a}, {b})");
     }
     let limit = sql_limit(query.limit);
     let most = select.value(&limit);
     let sql = format!(
-        "SELECT {table}.{time}, {table}.number, r.revision, r.schema, r.parked, r.record FROM {from}
-         WHERE r.number IS NOT NULL{} ORDER BY {table}.{time} DESC, {table}.number DESC LIMIT {most}",
+        "SELECT {time}, {number}, r.revision, r.schema, r.parked, r.record FROM {from}
+         WHERE r.number IS NOT NULL{} ORDER BY {time} DESC, {number} DESC LIMIT {most}",
         select.sql
     );
     let statement = client.prepare_cached(&sql).await?;
     listed(&client.query(&statement, &select.values).await?)
 }
 
-/// Whether a list is narrowed down by where orders stand.
+/// Whether a list is narrowed down or sorted by where orders stand.
 const fn by_stage(query: &OrderQuery) -> bool {
-    !query.status.is_empty()
+    matches!(query.sort, OrderSort::UpdatedAt)
+        || !query.status.is_empty()
         || !query.milestone.is_empty()
         || !query.flow.is_empty()
         || query.updated_after.is_some()

@@ -49,6 +49,7 @@ use uuid::Uuid;
 use self::{
     batch::Arrays,
     codec::{integer, is_passing, limit as sql_limit, store_error},
+    open::Opened,
 };
 pub(crate) use self::{
     codec::clean,
@@ -92,7 +93,7 @@ impl PostgresStore {
     /// # Errors
     /// [`DatabaseError`] says what is wrong with the database and what to do.
     pub async fn open(kind: StoreKind, options: &PostgresOptions) -> Result<Self, DatabaseError> {
-        let (pool, incarnation, origin, made) = open::open(kind, options).await?;
+        let Opened { pool, incarnation, origin, made } = open::open(kind, options).await?;
         let lists = Semaphore::new(options.connections.saturating_sub(KEPT_FREE).max(1));
         Ok(Self { pool, lists, kind, incarnation, origin, made })
     }

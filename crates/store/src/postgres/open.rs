@@ -154,11 +154,17 @@ fn config(options: &PostgresOptions) -> Result<(Config, Tls), DatabaseError> {
     Ok((config, tls))
 }
 
-/// Connections to the schema, its incarnation and its origin, and how many connections have been made.
-pub(super) async fn open(
-    kind: StoreKind,
-    options: &PostgresOptions,
-) -> Result<(Pool, Uuid, Uuid, Arc<AtomicU64>), DatabaseError> {
+/// A schema that is open.
+pub(super) struct Opened {
+    pub(super) pool: Pool,
+    pub(super) incarnation: Uuid,
+    pub(super) origin: Uuid,
+    /// How many connections have been made.
+    pub(super) made: Arc<AtomicU64>,
+}
+
+/// Opens a service's schema.
+pub(super) async fn open(kind: StoreKind, options: &PostgresOptions) -> Result<Opened, DatabaseError> {
     let schema = schema_of(options, kind);
     let (mut client, connection) = connect(options).await?;
     let driver = tokio::spawn(connection);
@@ -191,7 +197,7 @@ pub(super) async fn open(
         .post_create(set_up)
         .build()
         .map_err(|error| DatabaseError::Corrupt { schema, reason: error.to_string() })?;
-    Ok((pool, incarnation, origin, made))
+    Ok(Opened { pool, incarnation, origin, made })
 }
 
 /// What every connection begins with. Answers must be durable whatever the server's default; a list that nobody waits for

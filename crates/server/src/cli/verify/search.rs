@@ -7,7 +7,7 @@ use std::{
 
 use cartwright_core::domain::time::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -173,14 +173,13 @@ struct Event {
 
 /// Whether a timeline holds the newest events of a history. What can't be read is in none.
 fn tells(timeline: &Value, history: &Value) -> bool {
-    let timeline: Vec<Event> = readable(timeline);
-    let history: Vec<Event> = readable(history);
+    let (timeline, history) = (events(timeline), events(history));
     let newest = &history[history.len().saturating_sub(MAX_EVENTS)..];
     timeline == newest
 }
 
-fn readable<T: DeserializeOwned>(items: &Value) -> Vec<T> {
-    items.as_array().into_iter().flatten().filter_map(|item| T::deserialize(item).ok()).collect()
+fn events(items: &Value) -> Vec<Event> {
+    items.as_array().into_iter().flatten().filter_map(|item| Event::deserialize(item).ok()).collect()
 }
 
 fn problem(order: &Value, document: Option<&Value>) -> Option<ProblemKind> {
@@ -189,6 +188,8 @@ fn problem(order: &Value, document: Option<&Value>) -> Option<ProblemKind> {
         let there = order.pointer(in_order).unwrap_or(&Value::Null);
         there == &document[*name]
     });
+    let word = order.get("dialectStatus").unwrap_or(&order["status"]);
+    let same = same && document["status"] == *word;
     let of_each = |list: &str, name: &str| {
         let items = order[list].as_array().into_iter().flatten();
         items.filter_map(|item| item[name].as_str()).filter(|text| !text.is_empty()).collect::<BTreeSet<_>>()
@@ -203,8 +204,6 @@ fn problem(order: &Value, document: Option<&Value>) -> Option<ProblemKind> {
         ("shipments", "trackingNumber", "trackingNumber"),
         ("shipments", "carrier", "carrier"),
     ];
-    let word = order.get("dialectStatus").unwrap_or(&order["status"]);
-    let same = same && document["status"] == *word;
     let same = same && lists.into_iter().all(|(list, name, there)| of_each(list, name) == all(there));
     (!same).then_some(ProblemKind::FoundOtherwise)
 }
