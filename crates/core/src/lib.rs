@@ -6,10 +6,12 @@
 //! * [`domain`]: orders, payments, shipments, money, flows; `decide(record, command) -> events`, `apply(record, event)`.
 //! * [`events`]: the envelope, the versioned payloads and their codec.
 //! * [`services`]: loaded records and a batch of inputs in, commits out.
+//! * [`failpoint`]: places next to durable steps, where tests have a process end.
 //! * [`ports`]: what the services need from the outside.
 #![deny(missing_docs)]
 
 pub mod domain;
 pub mod events;
+pub mod failpoint;
 pub mod ports;
 pub mod services;

@@ -127,6 +127,11 @@ pub trait Store: Send + Sync {
     /// Orders that match, newest first: at most as many as asked, fewer when they come to [`PAGE_BYTES`].
     async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError>;
 
+    /// Orders in the order in which they lie, which is about that in which they came: at most `limit` behind this place
+    /// (0: from the beginning), fewer when they come to [`PAGE_BYTES`], each with the newest `events` of its history. For
+    /// whoever reads them all. One that comes meanwhile may be left out.
+    async fn walk(&self, after: u64, limit: usize, events: usize) -> Result<Vec<Walked>, StoreError>;
+
     /// `count` fresh order numbers, rising; gaps are allowed. Returns the first of a contiguous run.
     async fn reserve_numbers(&self, count: u32) -> Result<u64, StoreError>;
 
@@ -417,6 +422,25 @@ pub struct Listed {
     pub place: (Timestamp, u64),
     /// The record.
     pub stored: Stored,
+}
+
+/// An order of a walk through all of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Walked {
+    /// Where it lies, from 1 on.
+    pub place: u64,
+    /// The record.
+    pub stored: Stored,
+    /// Its newest events, oldest first; `None` if they can't be read. They may know more than the record, and never less.
+    pub history: Option<Vec<Bytes>>,
+}
+
+impl Walked {
+    /// What it weighs in a page.
+    pub fn bytes(&self) -> usize {
+        let events: usize = self.history.iter().flatten().map(Bytes::len).sum();
+        self.stored.record.as_ref().map_or(0, Vec::len) + events
+    }
 }
 
 /// What a list is sorted by, newest first.

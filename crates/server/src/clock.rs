@@ -2,13 +2,18 @@
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use cartwright_core::{domain::time::Timestamp, ports::Clock};
 
-/// The time of day, except that it never goes back while the process runs: what was due in 200 ms stays due in
-/// 200 ms when somebody sets the clock back by an hour. A clock set forward is followed at once.
+use crate::chaos;
+
+/// A clock that goes back by more was wrong before.
+const LONGEST: Duration = Duration::from_secs(24 * 3_600);
+
+/// The time of day, except that it never goes back: what was due in 200 ms stays due in 200 ms when somebody sets the
+/// clock back by an hour, also over a restart. A clock set forward is followed at once.
 pub struct SystemClock {
     started: Instant,
     /// What the time of day is ahead of the time since the start, in microseconds; the most that was seen.
@@ -19,6 +24,23 @@ impl SystemClock {
     /// A clock that begins with the time of day.
     pub fn start() -> Self {
         Self { started: Instant::now(), ahead: AtomicI64::new(i64::MIN) }
+    }
+
+    /// A clock that begins with the time of day, or where the one before has been, if that is later by less than a day.
+    /// A clock that was wrong by more is not followed.
+    pub fn start_after(newest: Timestamp) -> Self {
+        let clock = Self::start();
+        let behind = newest.since(clock.now());
+        if behind > Duration::ZERO && behind < LONGEST {
+            tracing::warn!(?behind, "the time of day is behind the newest event: time goes on from there");
+            clock.ahead.fetch_max(newest.as_micros(), Ordering::Relaxed);
+        } else if behind >= LONGEST {
+            tracing::error!(
+                ?behind,
+                "the time of day is far behind the newest event: what was to be done soon waits until then; set the clock"
+            );
+        }
+        clock
     }
 
     fn at(&self, running: i64, time_of_day: i64) -> Timestamp {
@@ -32,13 +54,24 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let running = i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.at(running, i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+        let time_of_day = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+        self.at(running, time_of_day.saturating_add(chaos::clock_is_off_by()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_begins_where_the_one_before_has_been() {
+        let now = SystemClock::start().now();
+        let hour = Duration::from_secs(3_600);
+        let begun = |newest: Timestamp| SystemClock::start_after(newest).now();
+        assert!(begun(now.plus(hour)) >= now.plus(hour));
+        assert!(begun(Timestamp::default()) < now.plus(hour), "of an empty store nothing follows");
+        assert!(begun(now.plus(25 * hour)) < now.plus(hour), "that one was wrong");
+    }
 
     #[test]
     fn it_follows_the_time_of_day_forward_and_never_back() {

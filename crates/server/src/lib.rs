@@ -4,6 +4,7 @@
 
 mod backoff;
 pub mod bus;
+pub mod chaos;
 pub mod cli;
 pub mod clock;
 pub mod compose;

@@ -5,9 +5,12 @@ mod help_tests;
 
 use std::process::ExitCode;
 
-use cartwright_server::cli::{
-    EXIT_CODES, backup, completions, config, copy, doctor, events, index, load, migrate, orders, parked,
-    providers, serve, services, simulate, topics, up, verify, waiting,
+use cartwright_server::{
+    chaos,
+    cli::{
+        EXIT_CODES, backup, completions, config, copy, doctor, events, index, load, migrate, orders, parked,
+        providers, serve, services, simulate, topics, up, verify, waiting,
+    },
 };
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -68,6 +71,10 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Err(wrong) = chaos::begin() {
+        eprintln!("cartwright: {wrong}");
+        return ExitCode::from(2);
+    }
     match Cli::parse().command {
         Command::Up(args) => up::run(args).await,
         Command::Serve(args) => serve::run(args).await,

@@ -13,7 +13,7 @@ use cartwright_core::{
     ports::{
         AnswerKey, Batch, Commit, Cursor, DueSweep, Guard, HistoryEntry, JournalRow, Listed, ListedParked,
         OpenCount, OpenQuery, OrderColumns, OrderQuery, OrderSort, Outcome, Parked, ParkedQuery, Row,
-        SavedAnswer, Stage, Store, StoreError, StoreStats, Stored, Task, TaskId,
+        SavedAnswer, Stage, Store, StoreError, StoreStats, Stored, Task, TaskId, Walked,
     },
 };
 use uuid::Uuid;
@@ -52,6 +52,8 @@ impl MemoryStore {
 #[derive(Clone, Debug, Default)]
 struct State {
     records: BTreeMap<OrderId, (u64, Row)>,
+    /// In the order in which they came.
+    order: Vec<OrderId>,
     journal: Vec<JournalRow>,
     history: HashMap<OrderId, Vec<Bytes>>,
     tasks: BTreeMap<TaskId, Task>,
@@ -71,6 +73,11 @@ impl State {
             record: row.record.clone(),
             has_parked: self.parked.iter().any(|(order, ..)| order == id),
         })
+    }
+
+    fn newest(&self, id: &OrderId, limit: usize) -> Vec<Bytes> {
+        let events = self.history.get(id).map(Vec::as_slice).unwrap_or_default();
+        events[events.len().saturating_sub(limit)..].to_vec()
     }
 
     fn listed(&self) -> impl Iterator<Item = (&OrderId, &OrderColumns)> {
@@ -117,6 +124,9 @@ impl State {
                 self.arrivals += 1;
                 self.parked.push((id.clone(), event, self.arrivals));
             }
+        }
+        if revision.is_none() {
+            self.order.push(id.clone());
         }
         let (revision, stored) = self.records.entry(id).or_default();
         *revision += 1;
@@ -184,11 +194,7 @@ impl Store for MemoryStore {
 
     async fn histories(&self, ids: &[OrderId], limit: usize) -> Result<Vec<Vec<Bytes>>, StoreError> {
         let state = self.state();
-        let newest = |id| {
-            let events = state.history.get(id).map(Vec::as_slice).unwrap_or_default();
-            events[events.len().saturating_sub(limit)..].to_vec()
-        };
-        Ok(ids.iter().map(newest).collect())
+        Ok(ids.iter().map(|id| state.newest(id, limit)).collect())
     }
 
     async fn claim_tasks(
@@ -306,6 +312,18 @@ impl Store for MemoryStore {
         found.sort_by_key(|(_, c)| Reverse(place(c)));
         let listed = |(id, c)| Listed { place: place(c), stored: state.stored(id) };
         Ok(found.into_iter().take(query.limit).map(listed).collect())
+    }
+
+    async fn walk(&self, after: u64, limit: usize, events: usize) -> Result<Vec<Walked>, StoreError> {
+        let state = self.state();
+        let is_order = |id: &OrderId| {
+            let found = state.records.get(id);
+            found.is_some_and(|(_, row)| row.record.is_some() && row.columns.is_some())
+        };
+        let all = (1..).zip(&state.order).filter(|(place, id)| *place > after && is_order(id));
+        let walked =
+            |(place, id)| Walked { place, stored: state.stored(id), history: Some(state.newest(id, events)) };
+        Ok(all.take(limit).map(walked).collect())
     }
 
     async fn reserve_numbers(&self, count: u32) -> Result<u64, StoreError> {

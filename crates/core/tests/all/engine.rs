@@ -18,7 +18,7 @@ use cartwright_core::{
     ports::{
         AnswerKey, Batch, Cursor, Delivery, DueSweep, Guard, JournalRow, Listed, ListedParked, OpenCount,
         OpenQuery, OrderQuery, Origin, Outcome, Parked, ParkedQuery, SavedAnswer, Store, StoreError,
-        StoreStats, Stored, Task,
+        StoreStats, Stored, Task, Walked,
     },
     services::{Answered, Ask, Engine, Input, MAX_PARKED, Orders, Rejection, Settings, StepReport},
 };
@@ -259,6 +259,10 @@ impl Store for Failing {
 
     async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError> {
         self.inner.orders(query).await
+    }
+
+    async fn walk(&self, after: u64, limit: usize, events: usize) -> Result<Vec<Walked>, StoreError> {
+        self.inner.walk(after, limit, events).await
     }
 
     async fn reserve_numbers(&self, count: u32) -> Result<u64, StoreError> {

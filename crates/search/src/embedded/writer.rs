@@ -30,6 +30,9 @@ const MAX_KNOWN: usize = 1_800_000;
 /// A part of the index in which so much is outdated is written anew.
 const MAX_OUTDATED: f32 = 0.3;
 
+/// Parts that become one when an index is made as a whole: the more at once, the less often a document is written anew.
+const MERGED_AT_ONCE: usize = 16;
+
 /// The one who writes into an index.
 pub(super) struct Writer {
     slot: Shared,
@@ -184,6 +187,9 @@ impl Writer {
             self.slot.index.writer_with_num_threads(self.threads, self.threads * MEMORY)?;
         let mut policy = LogMergePolicy::default();
         policy.set_del_docs_ratio_before_merge(MAX_OUTDATED);
+        if self.threads > 1 {
+            policy.set_min_num_segments(MERGED_AT_ONCE);
+        }
         writer.set_merge_policy(Box::new(policy));
         self.writer = Some(writer);
         self.uncommitted.clear();

@@ -9,9 +9,9 @@ use std::{
 };
 
 use cartwright_core::{
-    domain::ids::OrderId,
+    domain::{ids::OrderId, time::Timestamp},
     events,
-    ports::{Clock, Ids, Store},
+    ports::{Clock, Ids, Store, StoreError},
     services::{Engine, Fulfillment, Logic, Orders, Payments},
 };
 use cartwright_store::{
@@ -129,7 +129,7 @@ impl Assembly {
             roles: roles.clone(),
             outside,
             search,
-            clock: Arc::new(SystemClock::start()),
+            clock: Arc::new(SystemClock::start()), // until the stores say what time it has been
             beside: Arc::new(Beside::new(config.dialects.clone())),
             holder: Uuid::now_v7(),
             stop_intake,
@@ -144,6 +144,7 @@ impl Assembly {
 
     /// Starts what is among the roles.
     pub async fn build(&mut self, stores: &Stores) -> Result<(), StartError> {
+        self.clock = Arc::new(SystemClock::start_after(newest_event(stores).await?));
         let (orders, orders_bell) = watch::channel(stores.orders.stats().await?.head);
         let (payments, payments_bell) = watch::channel(stores.payments.stats().await?.head);
         let (fulfillment, fulfillment_bell) = watch::channel(stores.fulfillment.stats().await?.head);
@@ -500,6 +501,18 @@ async fn vital(name: &'static str, part: impl Future<Output = ()> + Send + 'stat
         tracing::error!(part = name, %error, "a part of the system panicked: please report this; ending the process");
         std::process::abort();
     }
+}
+
+/// When the newest event of any service happened. One that can't be read tells no time.
+async fn newest_event(stores: &Stores) -> Result<Timestamp, StoreError> {
+    let mut newest = Timestamp::default();
+    for store in [&stores.orders, &stores.payments, &stores.fulfillment] {
+        let Some(before) = store.stats().await?.head.checked_sub(1) else { continue };
+        let row = store.journal(before, 1).await?.pop();
+        let event = row.and_then(|row| events::decode(&row.message.value).ok());
+        newest = newest.max(event.map_or(newest, |event| event.occurred_at));
+    }
+    Ok(newest)
 }
 
 fn has_room(config: &Config) -> bool {

@@ -23,12 +23,14 @@ const PREFIX: &str = "CARTWRIGHT__";
 const FAMILY: &str = "CARTWRIGHT_";
 
 /// Variables of ours that are no settings: of other commands, and of our own tests.
-const OTHER_VARIABLES: [&str; 16] = [
+const OTHER_VARIABLES: [&str; 18] = [
     SERVER_VARIABLE,
     "CARTWRIGHT_BIN",
     "CARTWRIGHT_CI_TARGET",
+    "CARTWRIGHT_CLOCK",
     "CARTWRIGHT_CUTS",
     "CARTWRIGHT_GOLDEN",
+    "CARTWRIGHT_KILL_AT",
     "CARTWRIGHT_SEARCHES",
     "CARTWRIGHT_SEED",
     "CARTWRIGHT_SERVERS",

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use cartwright_core::domain::ids::OrderId;
+use cartwright_core::{domain::ids::OrderId, failpoint::Failpoint};
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -362,7 +362,9 @@ impl Writer {
                 Call::Noted { name, reply } => Ready::Noted(noted(&transaction, &name)?, reply),
             });
         }
+        Failpoint::LedgerWritten.reach("ledger");
         transaction.commit()?;
+        Failpoint::LedgerStands.reach("ledger");
         Ok(ready)
     }
 }

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, order::Order},
     events,
+    failpoint::Failpoint,
     ports::{JournalRow, Store, StoreError, Stored},
 };
 use cartwright_search::{Aim, Document, Error, Progress, SearchIndex, Written};
@@ -32,7 +33,7 @@ use crate::{backoff::Backoff, telemetry::metrics};
 /// Journal rows that are read at once.
 const PAGE: usize = 512;
 /// Journal rows that may go into one commit.
-const ROUND: usize = 4_096;
+pub(super) const ROUND: usize = 4_096;
 /// An empty index is filled by following the journal if that has no more rows than this; else from the stores.
 const FEW_ROWS: u64 = 10_000;
 /// Indexing rests so many times as long as it took, so that it never takes more than its part of a busy machine,
@@ -250,7 +251,7 @@ impl Indexer {
             histories.push(
                 match self.store.histories(std::slice::from_ref(id), document::MAX_EVENTS).await {
                     Err(StoreError::Corrupt(why)) => {
-                        tracing::error!(order = %id, why, "the order is indexed without its timeline");
+                        tracing::error!(order = %id, why, "{WITHOUT_TIMELINE}");
                         vec![]
                     }
                     history => history?.pop().unwrap_or_default(),
@@ -282,7 +283,10 @@ impl Indexer {
 
     pub(super) async fn commit(&self, aim: Aim, position: u64) -> Result<(), Trouble> {
         let incarnation = self.store.incarnation();
-        Ok(self.index.commit(aim, Some(Progress { incarnation, position })).await?)
+        Failpoint::IndexWritten.reach(READER);
+        self.index.commit(aim, Some(Progress { incarnation, position })).await?;
+        Failpoint::IndexCommitted.reach(READER);
+        Ok(())
     }
 
     fn say_refused(&self, id: &OrderId, reason: &dyn std::fmt::Display) {
@@ -308,8 +312,11 @@ impl Indexer {
     }
 }
 
+/// What is said of an order whose events can't be read.
+pub(super) const WITHOUT_TIMELINE: &str = "the order is indexed without its timeline";
+
 /// Its name among the readers of the journal.
-const READER: &str = "indexer";
+pub(super) const READER: &str = "indexer";
 
 /// As long as this process is the one that keeps the index.
 struct Keeps<'a>(&'a IndexState);

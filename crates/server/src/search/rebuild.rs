@@ -4,18 +4,20 @@ use std::{sync::atomic::Ordering, time::Instant};
 
 use bytes::Bytes;
 use cartwright_core::{
-    domain::{order::Order, time::Timestamp},
-    ports::{Listed, OrderQuery},
+    domain::order::Order,
+    failpoint::Failpoint,
+    ports::{OrderQuery, Walked},
 };
 use cartwright_search::Aim;
 
 use super::{
-    indexer::{Indexer, Known, Trouble},
+    document,
+    indexer::{Indexer, Known, READER, ROUND, Trouble, WITHOUT_TIMELINE},
     state::Rebuilding,
 };
 
 /// Orders that are read at once.
-const PAGE: usize = 384;
+const PAGE: usize = 128;
 /// Orders between two commits: what an index holds uncommitted takes memory.
 const COMMIT_EVERY: u64 = 30_000;
 /// Orders are numbered from the one after this, so the newest number tells about how many there are.
@@ -53,60 +55,63 @@ impl Indexer {
         let mut position = self.store.stats().await?.head;
         let done = self.write_all().await?;
         self.commit(Aim::Next, position).await?;
-        while let Some(next) = self.round(Aim::Next, position).await? {
-            position = next;
+        // Orders that come all the while are never caught up with: near is good enough here,
+        while self.store.stats().await?.head > position + ROUND as u64 {
+            position = self.round(Aim::Next, position).await?.unwrap_or(position);
         }
-        // From here on nothing goes into the old index alone.
+        // and here, what the old index may know. From here on nothing goes into that one alone.
         let _turn = self.turns.turn.lock().await;
-        while let Some(next) = self.round(Aim::Next, position).await? {
+        let head = self.store.stats().await?.head;
+        while position < head {
+            let Some(next) = self.round(Aim::Next, position).await? else { break };
             position = next;
         }
+        Failpoint::IndexFilled.reach(READER);
         self.index.swap().await?;
+        Failpoint::IndexSwapped.reach(READER);
         self.turns.swaps.fetch_add(1, Ordering::AcqRel);
         Ok(done)
     }
 
-    /// Writes a page while it makes the documents of the next and reads the one behind that.
+    /// Each page is read, then its documents are made, then they are written: all three at once, each of another page.
     async fn write_all(&self) -> Result<u64, Trouble> {
-        let (mut done, mut uncommitted, mut of) = (0, 0, 0);
-        let mut read = self.page(None).await?;
+        let mut counted = Counted { of: self.about_how_many().await?, ..Counted::default() };
+        let mut read = self.page(0).await?;
         let (mut orders, mut documents) = (0, vec![]);
         while read.orders + orders > 0 {
-            of = of.max(read.newest.saturating_sub(FIRST_NUMBER));
-            let (written, next, made) =
-                tokio::join!(self.put(Aim::Next, &documents), self.page_behind(&read), async {
-                    self.documents(&read.known)
-                });
+            let (next, made, written) = tokio::join!(
+                self.page_behind(&read),
+                async { self.documents(&read.known) },
+                self.put(Aim::Next, &documents),
+            );
             written?;
-            (done, uncommitted) = (done + orders, uncommitted + orders);
-            if uncommitted >= COMMIT_EVERY {
+            if counted.add(orders) {
                 self.index.commit(Aim::Next, None).await?;
-                uncommitted = 0;
             }
-            self.state.set_rebuilding(Rebuilding::Under { done, of: of.max(done) });
+            self.state.set_rebuilding(Rebuilding::Under { done: counted.done, of: counted.of });
             (orders, documents) = (read.orders, made);
             read = next?;
         }
-        Ok(done)
+        Ok(counted.done)
     }
 
+    async fn about_how_many(&self) -> Result<u64, Trouble> {
+        let newest = self.store.orders(&OrderQuery { limit: 1, ..OrderQuery::default() }).await?;
+        Ok(newest.first().map_or(0, |listed| listed.place.1.saturating_sub(FIRST_NUMBER)))
+    }
+
+    /// Nothing, if the page before had nothing.
     async fn page_behind(&self, page: &Page) -> Result<Page, Trouble> {
-        match page.last {
-            Some(last) => self.page(Some(last)).await,
-            None => Ok(Page::default()),
-        }
+        if page.orders > 0 { self.page(page.last).await } else { Ok(Page::default()) }
     }
 
-    /// The orders behind this place, newest first.
-    async fn page(&self, after: Option<(Timestamp, u64)>) -> Result<Page, Trouble> {
-        let query = OrderQuery { after, limit: PAGE, ..OrderQuery::default() };
-        let orders = self.store.orders(&query).await?;
+    /// The orders behind this place.
+    async fn page(&self, after: u64) -> Result<Page, Trouble> {
+        let orders = self.store.walk(after, PAGE, document::MAX_EVENTS).await?;
         Ok(Page {
             orders: orders.len() as u64,
-            last: orders.last().map(|listed| listed.place),
-            newest: orders.first().map_or(0, |listed| listed.place.1),
-            // Oldest first: so their histories are read in the direction in which disks read ahead.
-            known: self.with_histories(orders.iter().rev().filter_map(known).collect()).await?,
+            last: orders.last().map_or(after, |walked| walked.place),
+            known: orders.into_iter().filter_map(known).collect(),
         })
     }
 }
@@ -116,16 +121,40 @@ impl Indexer {
 struct Page {
     /// How many.
     orders: u64,
-    /// The place behind which the next page begins; `None`: there was nothing.
-    last: Option<(Timestamp, u64)>,
-    /// The highest number among them.
-    newest: u64,
+    /// The place behind which the next page begins.
+    last: u64,
     /// Those that say who they are, and their events.
     known: Vec<(Known, Vec<Bytes>)>,
 }
 
+/// How far it has come.
+#[derive(Default)]
+struct Counted {
+    done: u64,
+    uncommitted: u64,
+    of: u64,
+}
+
+impl Counted {
+    /// So many more are written; `true` if it is time for a commit.
+    fn add(&mut self, orders: u64) -> bool {
+        self.done += orders;
+        self.of = self.of.max(self.done);
+        self.uncommitted += orders;
+        let full = self.uncommitted >= COMMIT_EVERY;
+        if full {
+            self.uncommitted = 0;
+        }
+        full
+    }
+}
+
 /// One whose record can't be read says no id, so it can't be found; `cartwright verify` tells of it.
-fn known(listed: &Listed) -> Option<Known> {
-    let order: Order = serde_json::from_slice(listed.stored.record.as_deref()?).ok()?;
-    Some(Known { id: order.id.clone(), order: Ok(order) })
+fn known(walked: Walked) -> Option<(Known, Vec<Bytes>)> {
+    let order: Order = serde_json::from_slice(walked.stored.record.as_deref()?).ok()?;
+    let history = walked.history.unwrap_or_else(|| {
+        tracing::error!(order = %order.id, "its history names events that are gone: {WITHOUT_TIMELINE}");
+        vec![]
+    });
+    Some((Known { id: order.id.clone(), order: Ok(order) }, history))
 }

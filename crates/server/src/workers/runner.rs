@@ -11,6 +11,7 @@ use std::{
 };
 
 use cartwright_core::{
+    failpoint::Failpoint,
     ports::{Clock, Store, Task},
     services::{Providers, Schedule, TaskDone},
 };
@@ -84,7 +85,14 @@ pub async fn give_back(store: &dyn Store, tasks: &[Task]) {
 }
 
 /// Carries a task out. A call that hangs or panics has an unknown outcome, like any other that is not answered.
-async fn within_limit(providers: Providers, task: Task, again: bool) -> TaskDone {
+async fn within_limit(service: &str, providers: Providers, task: Task, again: bool) -> TaskDone {
+    Failpoint::CallBegun.reach(service);
+    let done = call(providers, task, again).await;
+    Failpoint::CallAnswered.reach(service);
+    done
+}
+
+async fn call(providers: Providers, task: Task, again: bool) -> TaskDone {
     tracing::debug!(task = task.id, attempts = task.attempts, "the provider is asked");
     let call = AssertUnwindSafe(providers.carry_out(task.clone(), again)).catch_unwind();
     match timeout(CALL_LIMIT, call).await {
@@ -234,7 +242,7 @@ impl Runner {
             let (providers, results, done) = (self.providers.clone(), self.results.clone(), done.clone());
             tokio::spawn(async move {
                 let (id, retry) = (task.id.clone(), task.attempts > 0);
-                let result = within_limit(providers, task, again).await;
+                let result = within_limit(service, providers, task, again).await;
                 if retry && !result.result.is_held_back() {
                     metrics::retry(service);
                 }

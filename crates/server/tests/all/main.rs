@@ -5,9 +5,9 @@
 
 mod bad_inputs;
 mod changing;
+mod chaos;
 mod cli;
 mod cli_troubles;
-mod crash;
 mod dialects;
 mod embedded;
 mod events;

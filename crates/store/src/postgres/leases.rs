@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cartwright_core::ports::StoreError;
+use cartwright_core::{failpoint::Failpoint, ports::StoreError};
 use tokio_postgres::Error;
 use uuid::Uuid;
 
@@ -70,7 +70,9 @@ impl PostgresStore {
             };
             rows.iter().map(lease).collect()
         };
-        self.read(hold).await
+        let held = self.read(hold).await;
+        Failpoint::LeaseTaken.reach(scope.as_str());
+        held
     }
 
     /// Gives up everything that `holder` holds of a scope.

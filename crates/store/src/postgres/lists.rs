@@ -1,11 +1,12 @@
 //! Lists of orders: pages, due sweeps, open orders by where they stand.
 
+use bytes::Bytes;
 use cartwright_core::{
     domain::{
         ids::{OrderId, derive_uuid},
         time::Timestamp,
     },
-    ports::{DueSweep, Listed, OpenCount, OpenQuery, OrderQuery, OrderSort, Stage},
+    ports::{DueSweep, Listed, OpenCount, OpenQuery, OrderQuery, OrderSort, Stage, Walked},
 };
 use deadpool_postgres::Client;
 use tokio_postgres::{Error, Row};
@@ -67,6 +68,34 @@ const fn by_stage(query: &OrderQuery) -> bool {
         || !query.milestone.is_empty()
         || !query.flow.is_empty()
         || query.updated_after.is_some()
+}
+
+/// Orders in the order in which they lie, with their newest events.
+pub(super) async fn walk(
+    client: &Client,
+    after: u64,
+    limit: usize,
+    events: usize,
+) -> Result<Vec<Walked>, Error> {
+    let select = client
+        .prepare_cached(
+            "SELECT r.key, r.revision, r.schema, r.parked, r.record, ARRAY(
+                SELECT coalesce(e.value, j.value) FROM (
+                    SELECT h.n, h.value, h.position FROM history h WHERE h.record = r.key ORDER BY h.n DESC LIMIT $3) e
+                LEFT JOIN journal j ON j.position = e.position ORDER BY e.n)
+             FROM record r WHERE r.key > $1 AND r.number IS NOT NULL ORDER BY r.key LIMIT $2",
+        )
+        .await?;
+    let rows = client.query(&select, &[&integer(after), &sql_limit(limit), &sql_limit(events)]).await?;
+    let read = |row: &Row| {
+        let history: Vec<Option<Vec<u8>>> = row.try_get(5)?;
+        Ok(Walked {
+            place: row.try_get::<_, i64>(0)?.cast_unsigned(),
+            stored: stored(row, 1)?,
+            history: history.into_iter().map(|event| event.map(Bytes::from)).collect(),
+        })
+    };
+    page(&rows, read, Walked::bytes)
 }
 
 /// Orders whose sweep is due, the longest due first.

@@ -36,9 +36,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cartwright_core::{
     domain::{ids::OrderId, time::Timestamp},
+    failpoint::Failpoint,
     ports::{
         AnswerKey, Batch, Cursor, DueSweep, JournalRow, Listed, ListedParked, OpenCount, OpenQuery,
         OrderQuery, Outcome, Parked, ParkedQuery, SavedAnswer, Store, StoreError, StoreStats, Stored, Task,
+        Walked,
     },
 };
 use deadpool_postgres::{Client, Pool, PoolError};
@@ -177,12 +179,14 @@ impl PostgresStore {
             error => Fall { passing: true, error: StoreError::Unavailable(error.to_string()) },
         })?;
         let params = arrays.params();
+        Failpoint::CommitBegun.reach(self.kind.as_str());
         let call = async {
             let call = client.prepare_cached(&batch::call(params.len())).await?;
             let row = client.query_one(&call, &params).await?;
             arrays.outcomes(&row)
         };
         let done = timeout(SILENCE, call).await;
+        Failpoint::CommitStands.reach(self.kind.as_str());
         drop(client);
         match done {
             Ok(done) => {
@@ -272,7 +276,11 @@ impl Store for PostgresStore {
         lease_until: Timestamp,
         limit: usize,
     ) -> Result<Vec<Task>, StoreError> {
-        self.read(async |client| reads::claim(&client, now, lease_until, limit).await).await
+        let claimed = self.read(async |client| reads::claim(&client, now, lease_until, limit).await).await?;
+        if !claimed.is_empty() {
+            Failpoint::TasksClaimed.reach(self.kind.as_str());
+        }
+        Ok(claimed)
     }
 
     async fn give_back(&self, tasks: &[Task]) -> Result<(), StoreError> {
@@ -331,6 +339,10 @@ impl Store for PostgresStore {
 
     async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError> {
         self.list(async |client| lists::orders(&client, query).await).await
+    }
+
+    async fn walk(&self, after: u64, limit: usize, events: usize) -> Result<Vec<Walked>, StoreError> {
+        self.list(async |client| lists::walk(&client, after, limit, events).await).await
     }
 
     async fn reserve_numbers(&self, count: u32) -> Result<u64, StoreError> {

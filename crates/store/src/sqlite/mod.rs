@@ -43,6 +43,7 @@ use cartwright_core::{
     ports::{
         AnswerKey, Batch, Cursor, DueSweep, JournalRow, Listed, ListedParked, OpenCount, OpenQuery,
         OrderQuery, Outcome, Parked, ParkedQuery, SavedAnswer, Store, StoreError, StoreStats, Stored, Task,
+        Walked,
     },
 };
 use uuid::Uuid;
@@ -270,6 +271,10 @@ impl Store for SqliteStore {
     async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError> {
         let query = query.clone();
         self.readers.read_long(move |conn| lists::orders(conn, &query)).await
+    }
+
+    async fn walk(&self, after: u64, limit: usize, events: usize) -> Result<Vec<Walked>, StoreError> {
+        self.readers.read_long(move |conn| reader::walk(conn, after, limit, events)).await
     }
 
     async fn reserve_numbers(&self, count: u32) -> Result<u64, StoreError> {

@@ -17,7 +17,7 @@ use cartwright_core::{
         ids::{OrderId, derive_uuid},
         time::Timestamp,
     },
-    ports::{AnswerKey, Cursor, JournalRow, Message, PAGE_BYTES, SavedAnswer, StoreError, Stored},
+    ports::{AnswerKey, Cursor, JournalRow, Message, PAGE_BYTES, SavedAnswer, StoreError, Stored, Walked},
 };
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -197,6 +197,37 @@ pub(super) fn load(conn: &Connection, ids: &[OrderId]) -> rusqlite::Result<Vec<S
     };
     snapshot.finish()?;
     loaded
+}
+
+pub(super) fn walk(
+    conn: &Connection,
+    after: u64,
+    limit: usize,
+    events: usize,
+) -> rusqlite::Result<Vec<Walked>> {
+    // One snapshot for all statements.
+    let snapshot = conn.unchecked_transaction()?;
+    let walked = {
+        let mut select = snapshot.prepare_cached(
+            "SELECT revision, schema, parked, record, key FROM record
+             WHERE key > ?1 AND number IS NOT NULL ORDER BY key LIMIT ?2",
+        )?;
+        let mut newest = snapshot.prepare_cached(
+            "SELECT coalesce(h.value, (SELECT value FROM journal j WHERE j.position = h.position))
+             FROM history h WHERE h.record = ?1 ORDER BY h.n DESC LIMIT ?2",
+        )?;
+        let rows = select.query_and_then([integer(after), sql_limit(limit)], |row| {
+            let key: i64 = row.get(4)?;
+            let read = |row: &Row<'_>| Ok(row.get::<_, Option<Vec<u8>>>(0)?.map(Bytes::from));
+            let events = newest.query_map([key, sql_limit(events)], read)?;
+            let mut history = events.collect::<rusqlite::Result<Option<Vec<_>>>>()?;
+            history.iter_mut().for_each(|events| events.reverse());
+            Ok(Walked { place: key.cast_unsigned(), stored: stored(row)?, history })
+        })?;
+        page(rows, Walked::bytes)
+    };
+    snapshot.finish()?;
+    walked
 }
 
 pub(super) fn journal(conn: &Connection, after: u64, limit: usize) -> rusqlite::Result<Vec<JournalRow>> {

@@ -9,6 +9,7 @@ use std::{
 
 use cartwright_core::{
     domain::time::Timestamp,
+    failpoint::Failpoint,
     ports::{Outcome, StoreError, Task},
 };
 use crossbeam_channel::Sender;
@@ -163,7 +164,7 @@ impl Thread {
             match job {
                 Job::Commit { batch, reply } => {
                     let first = self.head.position + 1;
-                    let written = self.transact(|conn, head| commit::write(conn, head, &batch));
+                    let written = self.commit(&batch);
                     match &written {
                         Ok(outcomes) => self.shared.tail().extend(first, batch.messages(outcomes)),
                         Err(_) => self.shared.tail().clear(),
@@ -180,7 +181,10 @@ impl Thread {
                     });
                     self.answer(reply, gone);
                 }
-                Job::Copied(Ok(())) => self.start_log_over(),
+                Job::Copied(Ok(())) => {
+                    Failpoint::LogCopied.reach(self.kind.as_str());
+                    self.start_log_over();
+                }
                 Job::Copied(Err(error)) => self.copy_anew(&error),
                 Job::Close => self.closing = true,
             }
@@ -219,9 +223,22 @@ impl Thread {
             }
             _ => {
                 let claimed = self.transact(|conn, _| tasks::claim(conn, now, lease_until, limit));
+                Failpoint::TasksClaimed.reach(self.kind.as_str());
                 self.answer(reply, claimed);
             }
         }
+    }
+
+    fn commit(&mut self, batch: &Checked) -> Result<Vec<Outcome>, StoreError> {
+        let kind = self.kind.as_str();
+        Failpoint::CommitBegun.reach(kind);
+        let written = self.transact(|conn, head| {
+            let written = commit::write(conn, head, batch);
+            Failpoint::CommitWritten.reach(kind);
+            written
+        });
+        Failpoint::CommitStands.reach(kind);
+        written
     }
 
     /// Runs `work` as one transaction; its fate is known when this returns. `work` says whether it wrote anything.

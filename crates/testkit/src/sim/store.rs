@@ -14,6 +14,7 @@ use cartwright_core::{
     ports::{
         AnswerKey, Batch, Commit, Cursor, DueSweep, JournalRow, Listed, ListedParked, OpenCount, OpenQuery,
         OrderQuery, Outcome, Parked, ParkedQuery, SavedAnswer, Store, StoreError, StoreStats, Stored, Task,
+        Walked,
     },
 };
 use uuid::Uuid;
@@ -192,6 +193,10 @@ impl Store for SimStore {
 
     async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError> {
         self.inner.orders(query).await
+    }
+
+    async fn walk(&self, after: u64, limit: usize, events: usize) -> Result<Vec<Walked>, StoreError> {
+        self.inner.walk(after, limit, events).await
     }
 
     async fn reserve_numbers(&self, count: u32) -> Result<u64, StoreError> {

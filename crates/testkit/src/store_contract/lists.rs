@@ -1,12 +1,12 @@
 //! Lists, numbers, sweeps, counts.
 
 use cartwright_core::{
-    domain::{order::OrderStatus, time::Timestamp},
-    ports::{Commit, OpenCount, OpenQuery, OrderColumns, OrderQuery, OrderSort, Stage, Store},
+    domain::{ids::OrderId, order::OrderStatus, time::Timestamp},
+    ports::{Commit, HistoryEntry, OpenCount, OpenQuery, OrderColumns, OrderQuery, OrderSort, Stage, Store},
 };
 
 use super::{Fixture, both, over, stands};
-use crate::build::{at, columns, commit, id, parked, placed, task};
+use crate::build::{at, columns, commit, id, message, parked, placed, task};
 
 async fn list(store: &dyn Store, query: OrderQuery) -> Vec<String> {
     let limit = if query.limit == 0 { 100 } else { query.limit };
@@ -182,6 +182,48 @@ pub async fn pages_have_no_gaps_and_no_repeats_while_orders_are_placed(fixture: 
         stands(store, over(store, placed(&name(old), changed)).await).await;
     }
     assert_eq!(seen, (1..=50).rev().map(name).collect::<Vec<_>>());
+}
+
+/// A walk is in the order in which orders came, and meets each of them once, also those that change meanwhile.
+pub async fn a_walk_meets_every_order_once_while_they_change(fixture: Fixture) {
+    let store = fixture.store();
+    let name = |n: u64| format!("o{n:03}");
+    stands(store, commit("payment")).await;
+    for n in 1..=50 {
+        // By their times they would be the other way round.
+        stands(store, placed(&name(n), columns(n, 100 - n as i64))).await;
+    }
+    let (mut seen, mut after) = (Vec::new(), 0);
+    for n in 1.. {
+        let page = store.walk(after, 4, 2).await.expect("a page");
+        let Some(last) = page.last() else { break };
+        after = last.place;
+        seen.extend(page.into_iter().map(|walked| walked.stored.record));
+        if n <= 50 {
+            stands(store, over(store, placed(&name(n), columns(n, 0))).await).await;
+        }
+    }
+    let all: Vec<OrderId> = (1..=50).map(|n| id(&name(n))).collect();
+    let records: Vec<_> = store.load(&all).await.expect("records").into_iter().map(|s| s.record).collect();
+    assert_eq!(seen, records);
+    assert!(store.walk(after, 4, 2).await.expect("a page").is_empty());
+}
+
+/// A walk brings the newest events of each order along, whoever wrote them.
+pub async fn a_walk_brings_histories_along(fixture: Fixture) {
+    let store = fixture.store();
+    for (n, order, events) in [(1, "a", 0_u8), (2, "b", 3)] {
+        let mut commit = placed(order, columns(n, 0));
+        commit.journal = vec![message(order, "own")];
+        commit.history = (0..events).map(|n| HistoryEntry::Foreign(vec![n].into())).collect();
+        commit.history.insert(usize::from(events).min(2), HistoryEntry::Own(0));
+        stands(store, commit).await;
+    }
+    let walked = store.walk(0, 9, 3).await.expect("a walk");
+    let told: Vec<_> = walked.into_iter().map(|walked| walked.history.expect("a history")).collect();
+    assert_eq!(told, [vec![&b"own"[..]], vec![&[1], b"own", &[2]]]);
+    let none = store.walk(0, 9, 0).await.expect("a walk");
+    assert!(none.iter().all(|walked| walked.history.as_ref().is_some_and(Vec::is_empty)));
 }
 
 /// By change: an order that changes while one pages moves up; those that stay are seen once.
@@ -372,7 +414,7 @@ pub async fn open_orders_are_counted(fixture: Fixture) {
 pub async fn tasks_and_parked_events_are_counted(fixture: Fixture) {
     let store = fixture.store();
     let new = Commit {
-        journal: vec![crate::build::message("a", "1"), crate::build::message("a", "2")],
+        journal: vec![message("a", "1"), message("a", "2")],
         put_tasks: vec![task("t", "a", 1), task("u", "a", 1)],
         park: vec![parked("a", 1, None), parked("a", 1, None)],
         ..commit("a")

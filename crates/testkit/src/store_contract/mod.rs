@@ -88,6 +88,8 @@ macro_rules! store_contract {
             pages_have_no_gaps_and_no_repeats_while_orders_are_placed,
             pages_by_change_repeat_nothing_that_stays,
             orders_of_one_moment_are_listed_by_number,
+            a_walk_meets_every_order_once_while_they_change,
+            a_walk_brings_histories_along,
             numbers_are_given_once,
             sweeps_are_due_in_order,
             due_sweeps_are_read_in_pages,

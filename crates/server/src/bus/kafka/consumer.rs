@@ -13,6 +13,7 @@ use std::{
 use bytes::Bytes;
 use cartwright_core::{
     domain::ids::derive_uuid,
+    failpoint::Failpoint,
     ports::{Delivery, Headers, Origin},
 };
 use rdkafka::{
@@ -269,6 +270,9 @@ impl Reading {
             for Origin { source, lane, position } in origins {
                 ends.insert((source, lane.cast_signed()), position.cast_signed() + 1);
             }
+        }
+        if !ends.is_empty() {
+            Failpoint::OffsetsBehind.reach(self.reader.service);
         }
         for (place, end) in ends {
             let Some(partition) = self.places.get_mut(&place) else { continue }; // somebody else's by now

@@ -12,6 +12,7 @@ use std::{
 use cartwright_core::{
     domain::{ids::OrderId, order::Order},
     events,
+    failpoint::Failpoint,
     ports::{Clock, Headers, JournalRow, PAGE_BYTES, Store, StoreError, Stored},
 };
 use cartwright_store::postgres::{PostgresStore, Scope};
@@ -402,7 +403,9 @@ impl<'a> Sending<'a> {
 
     async fn note(&mut self) -> Result<(), Fall> {
         if self.noted.0 < self.acknowledged {
+            Failpoint::RelaySent.reach(self.relay.topic);
             progress::note(&*self.relay.store, CURSOR, self.acknowledged).await?;
+            Failpoint::RelayNoted.reach(self.relay.topic);
         }
         self.noted = (self.acknowledged, Instant::now());
         Ok(())

@@ -12,7 +12,7 @@ use cartwright_core::{
     ports::{
         AnswerKey, Batch, Commit, Cursor, DueSweep, Guard, JournalRow, Listed, ListedParked, OpenCount,
         OpenQuery, OrderQuery, Outcome, Parked, ParkedQuery, Row, SavedAnswer, Store, StoreError, StoreStats,
-        Stored, Task,
+        Stored, Task, Walked,
     },
 };
 use uuid::Uuid;
@@ -197,6 +197,10 @@ impl Store for BuggyStore {
 
     async fn orders(&self, query: &OrderQuery) -> Result<Vec<Listed>, StoreError> {
         self.inner.orders(query).await
+    }
+
+    async fn walk(&self, after: u64, limit: usize, events: usize) -> Result<Vec<Walked>, StoreError> {
+        self.inner.walk(after, limit, events).await
     }
 
     async fn reserve_numbers(&self, count: u32) -> Result<u64, StoreError> {

@@ -1,0 +1,126 @@
+//! Killed at every durable step: before it, in the middle of it, and after it, when nobody has heard that it was taken.
+
+use std::{
+    collections::BTreeSet,
+    os::unix::process::ExitStatusExt,
+    process::Child,
+    time::{Duration, Instant},
+};
+
+use cartwright_core::failpoint::Failpoint;
+use cartwright_server::chaos::KILL_AT;
+
+use super::{
+    chatter::Chatter,
+    system::{Dice, System},
+};
+use crate::harness::Stack;
+
+/// Within which each place must be reached.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Where a process on any stack comes by, whose place it is, and how often it comes by in a moment.
+const EVERYWHERE: &[(Failpoint, &str, u64)] = &[
+    (Failpoint::CommitBegun, "orders", 30),
+    (Failpoint::CommitBegun, "payments", 30),
+    (Failpoint::CommitBegun, "fulfillment", 30),
+    (Failpoint::CommitStands, "orders", 30),
+    (Failpoint::CommitStands, "payments", 30),
+    (Failpoint::CommitStands, "fulfillment", 30),
+    (Failpoint::CallAnswered, "payments", 200),
+    (Failpoint::CallAnswered, "fulfillment", 100),
+    // The one behind leaves tasks in the table.
+    (Failpoint::CallBegun, "payments", 200),
+    (Failpoint::TasksClaimed, "payments", 1),
+    (Failpoint::LedgerWritten, "ledger", 50),
+    (Failpoint::LedgerStands, "ledger", 50),
+    (Failpoint::IndexWritten, "indexer", 3),
+    (Failpoint::IndexCommitted, "indexer", 3),
+    (Failpoint::IndexFilled, "indexer", 1),
+    (Failpoint::IndexSwapped, "indexer", 1),
+];
+
+const ON_FILES: &[(Failpoint, &str, u64)] = &[
+    (Failpoint::CommitWritten, "orders", 30),
+    (Failpoint::CommitWritten, "payments", 30),
+    (Failpoint::CommitWritten, "fulfillment", 30),
+    (Failpoint::CallBegun, "fulfillment", 100),
+    (Failpoint::TasksClaimed, "fulfillment", 1),
+    (Failpoint::LogCopied, "orders", 1),
+];
+
+const ON_DATABASES: &[(Failpoint, &str, u64)] = &[(Failpoint::LeaseTaken, "index", 3)];
+
+const WITHOUT_KAFKA: &[(Failpoint, &str, u64)] = &[(Failpoint::LeaseTaken, "bus", 5)];
+
+const WITH_KAFKA: &[(Failpoint, &str, u64)] = &[
+    (Failpoint::LeaseTaken, "relay", 5),
+    (Failpoint::RelaySent, "orders", 3),
+    (Failpoint::RelayNoted, "payments", 3),
+    (Failpoint::OffsetsBehind, "orders", 10),
+    (Failpoint::OffsetsBehind, "payments", 10),
+];
+
+fn places() -> Vec<(Failpoint, &'static str, u64)> {
+    let parts: &[_] = match Stack::here() {
+        // A start there costs little: all of them twice.
+        Stack::Embedded => &[EVERYWHERE, ON_FILES, EVERYWHERE, ON_FILES],
+        Stack::Postgres => &[EVERYWHERE, ON_DATABASES, WITHOUT_KAFKA],
+        Stack::Kafka => &[EVERYWHERE, ON_DATABASES, WITH_KAFKA, WITH_KAFKA],
+    };
+    parts.concat()
+}
+
+#[test]
+fn killed_at_every_durable_step_it_loses_nothing_and_does_nothing_twice() {
+    let mut system = System::new(250);
+    let chatter = Chatter::with(&system.url());
+    let mut dice = Dice::thrown_here();
+    for (point, whose, most) in places() {
+        let at = format!("{}@{whose}:{}", point.name(), 1 + dice.next() % most);
+        system.keep_loaded();
+        let server = system.spawn(&[(KILL_AT, &at)]);
+        until_killed(&mut system, server, &at, point);
+    }
+    let server = system.up();
+    chatter.end(&system.url());
+    system.judge(server, &["--search"]);
+}
+
+fn until_killed(system: &mut System, mut server: Child, at: &str, point: Failpoint) {
+    let until = Instant::now() + LIMIT;
+    let mut asked = !matches!(point, Failpoint::IndexFilled | Failpoint::IndexSwapped);
+    loop {
+        if let Some(ended) = server.try_wait().unwrap() {
+            assert_eq!(ended.signal(), Some(9), "{at}: it ended by itself: {}", system.log_of("server.log"));
+            return;
+        }
+        if Instant::now() > until {
+            let _ = server.kill();
+            let _ = server.wait();
+            panic!("{at} is not reached: {}", system.log_of("server.log"));
+        }
+        system.keep_loaded();
+        if !asked {
+            asked = rebuild_begins(system);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Asks for a new index, if anybody is there to hear it.
+fn rebuild_begins(system: &System) -> bool {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let url = format!("{}/v1/admin/index/rebuild", system.url());
+    runtime.block_on(async {
+        let asked = reqwest::Client::new().post(url).json(&serde_json::json!({})).send().await;
+        asked.is_ok_and(|reply| reply.status().is_success())
+    })
+}
+
+#[test]
+fn every_durable_step_is_among_them() {
+    let all = [EVERYWHERE, ON_FILES, ON_DATABASES, WITHOUT_KAFKA, WITH_KAFKA].concat();
+    let tried: BTreeSet<Failpoint> = all.into_iter().map(|(point, ..)| point).collect();
+    assert_eq!(tried, BTreeSet::from(Failpoint::ALL));
+}
