@@ -7,16 +7,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::harness::{Home, Stack, program};
+use crate::harness::{Home, Setting, Stack, program, variable};
 
 /// Orders of one load run; there are as many runs as are needed.
 const ORDERS: u32 = 1_500;
+
+/// Everything is quick, and much goes wrong.
+const SETTINGS: &[Setting] = &[
+    ("log.filter", "warn"),
+    ("sweeper.after_seconds", "5"),
+    ("providers.retry.quick_wait_ms", "20"),
+    ("providers.retry.long_wait_ms", "100"),
+    ("providers.retry.max_wait_ms", "500"),
+    ("simulated.payments.latency_min_ms", "0"),
+    ("simulated.payments.latency_max_ms", "30"),
+    ("simulated.payments.failure_rate", "0.05"),
+    ("simulated.payments.decline_rate", "0.05"),
+    ("simulated.payments.timeout_rate", "0.05"),
+    ("simulated.carrier.latency_min_ms", "0"),
+    ("simulated.carrier.latency_max_ms", "30"),
+    ("simulated.carrier.failure_rate", "0.05"),
+    ("simulated.carrier.decline_rate", "0.05"),
+    ("simulated.carrier.timeout_rate", "0.05"),
+];
 
 /// A system in one process, and how it is loaded.
 pub struct System {
     home: Home,
     port: u16,
     rate: u32,
+    settings: Vec<Setting>,
     loads: Vec<PathBuf>,
     load: Option<Child>,
 }
@@ -24,7 +44,13 @@ pub struct System {
 impl System {
     /// One that does not run yet; it will get so many orders a second.
     pub fn new(rate: u32) -> Self {
-        Self { home: Home::new(), port: free_port(), rate, loads: vec![], load: None }
+        Self::with(rate, &[])
+    }
+
+    /// The same, with other settings.
+    pub fn with(rate: u32, settings: &[Setting]) -> Self {
+        let (home, port) = (Home::new(), free_port());
+        Self { home, port, rate, settings: settings.to_vec(), loads: vec![], load: None }
     }
 
     /// Starts it and waits until it answers.
@@ -49,25 +75,8 @@ impl System {
         let mut command = self.cartwright(&["up", "--listen", &format!("127.0.0.1:{}", self.port), "--data"]);
         command.arg(self.home.join("data")).stdout(Stdio::null()).stderr(self.log("server.log"));
         command.envs(Stack::here().environment(self.home.path())).envs(environment.iter().copied());
-        for (setting, value) in [
-            ("LOG__FILTER", "warn"),
-            ("SWEEPER__AFTER_SECONDS", "5"),
-            ("PROVIDERS__RETRY__QUICK_WAIT_MS", "20"),
-            ("PROVIDERS__RETRY__LONG_WAIT_MS", "100"),
-            ("PROVIDERS__RETRY__MAX_WAIT_MS", "500"),
-        ] {
-            command.env(format!("CARTWRIGHT__{setting}"), value);
-        }
-        for provider in ["PAYMENTS", "CARRIER"] {
-            for (setting, value) in [
-                ("LATENCY_MIN_MS", "0"),
-                ("LATENCY_MAX_MS", "30"),
-                ("FAILURE_RATE", "0.05"),
-                ("DECLINE_RATE", "0.05"),
-                ("TIMEOUT_RATE", "0.05"),
-            ] {
-                command.env(format!("CARTWRIGHT__SIMULATED__{provider}__{setting}"), value);
-            }
+        for (setting, value) in SETTINGS.iter().chain(&self.settings) {
+            command.env(variable(setting), value);
         }
         command.spawn().unwrap()
     }

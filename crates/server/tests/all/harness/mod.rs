@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use self::stores::Stores;
 pub use self::{
-    stack::{Home, Stack, database, program},
+    stack::{Home, Stack, database, program, variable},
     stores::{Cell, Tables, end_leases},
 };
 

@@ -64,7 +64,6 @@ impl Stack {
 
     /// The same for a program of its own, by its environment.
     pub fn environment(self, dir: &Path) -> Vec<(String, String)> {
-        let variable = |key: &str| format!("CARTWRIGHT__{}", key.replace('.', "__").to_uppercase());
         self.settings(dir).into_iter().map(|(key, value)| (variable(key), value)).collect()
     }
 
@@ -79,6 +78,11 @@ impl Stack {
             }
         }
     }
+}
+
+/// The variable of a setting.
+pub fn variable(setting: &str) -> String {
+    format!("CARTWRIGHT__{}", setting.replace('.', "__").to_uppercase())
 }
 
 /// The program, as `cargo xtask test` has built it, or as cargo has built it for these tests.

@@ -18,13 +18,14 @@ use crate::{
 const ON_ITS_PORT: Setting = ("search.listen", "127.0.0.1:0");
 
 /// An index on the real search server, which goes when the test does.
-struct OnServer {
+/// An index of its own on the search server.
+pub struct OnServer {
     url: String,
     index: String,
 }
 
 impl OnServer {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let url = std::env::var("CARTWRIGHT_TEST_SEARCH").expect(
             "CARTWRIGHT_TEST_SEARCH must name a search server: `cargo xtask servers up opensearch` starts one, and \
              `cargo xtask test` does so itself",
@@ -32,7 +33,7 @@ impl OnServer {
         Self { url, index: format!("t{}", Uuid::now_v7().simple()) }
     }
 
-    fn settings(&self) -> [Setting; 3] {
+    pub fn settings(&self) -> [Setting; 3] {
         let leaked = |text: &str| -> &'static str { text.to_owned().leak() };
         [("search.url", leaked(&self.url)), ("search.index", leaked(&self.index)), ("search.replicas", "0")]
     }
@@ -43,7 +44,7 @@ impl OnServer {
         (reply.status(), reply.json().await.unwrap())
     }
 
-    async fn remove(&self) {
+    pub async fn remove(&self) {
         for name in [format!("{}-*", self.index), format!("{}_progress", self.index)] {
             let (status, answer) = self.ask(Method::DELETE, &format!("/{name}"), &json!({})).await;
             assert!(status.is_success() || status == StatusCode::NOT_FOUND, "{answer}");
