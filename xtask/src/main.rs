@@ -2,6 +2,7 @@
 //! `cargo xtask bench`, `cargo xtask servers`.
 
 mod bench;
+mod budget;
 mod cargo;
 mod deploy;
 mod directions;
@@ -12,6 +13,7 @@ mod seed;
 mod servers;
 mod sim;
 mod suites;
+mod supply;
 mod table;
 
 use std::{error::Error, process::ExitCode};
@@ -45,6 +47,8 @@ enum Chore {
     Seed(seed::SeedArgs),
     /// Measure the speed of this machine and of Cartwright on it
     Bench(bench::BenchArgs),
+    /// Check licences, unused libraries, and that each library has a reason
+    Supply(supply::SupplyArgs),
     /// Real servers for tests: PostgreSQL, Kafka and OpenSearch
     Servers(servers::ServersArgs),
     /// A handler that answers orders without storing them
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         Chore::Sim(args) => sim::run(&args),
         Chore::Seed(args) => seed::run(&args),
         Chore::Bench(args) => bench::run(&args),
+        Chore::Supply(args) => supply::run(&args),
         Chore::Servers(args) => servers::run(&args),
         Chore::Bare => bench::bare(),
         Chore::Limit(args) => bench::limit(&args),

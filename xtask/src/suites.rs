@@ -14,9 +14,9 @@ use std::{
 use clap::Args;
 
 use crate::{
-    Failure,
+    Failure, budget,
     cargo::{Built, build, cargo, path_of, root, tests_of},
-    deploy, directions, servers, sim,
+    deploy, directions, servers, sim, supply,
     table::{table, text},
 };
 
@@ -56,7 +56,8 @@ pub struct TestArgs {
 /// # Errors
 /// Cargo can't be run, or a server that tests need can't be started.
 pub fn run(args: &TestArgs) -> Result<bool, Failure> {
-    let mut parts = vec![check_directions()?, check_deploy()?];
+    let slowness = budget::slowness();
+    let mut parts = vec![check_directions()?, check_deploy()?, check_supply()?];
     let began = Instant::now();
     let servers = servers::for_tests()?; // before the build, so that what is missing is known at once
     parts.push(Part::chore("servers", began.elapsed(), true));
@@ -81,7 +82,7 @@ pub fn run(args: &TestArgs) -> Result<bool, Failure> {
             parts.push(Part::chore("simulator", began.elapsed(), well));
         }
     }
-    Ok(conclude(&parts))
+    Ok(conclude(&parts, slowness.max(budget::slowness())))
 }
 
 /// One row of the table at the end.
@@ -118,6 +119,15 @@ fn check_deploy() -> Result<Part, Failure> {
         eprintln!("wrong in what is deployed: {line}");
     }
     Ok(Part::chore("deployment files", began.elapsed(), wrong.is_empty()))
+}
+
+fn check_supply() -> Result<Part, Failure> {
+    let began = Instant::now();
+    let wrong = supply::check(None)?;
+    for line in &wrong {
+        eprintln!("wrong in our libraries: {line}");
+    }
+    Ok(Part::chore("supply chain", began.elapsed(), wrong.is_empty()))
 }
 
 fn run_tests(program: &Path, servers: &[(&str, String)], args: &[String]) -> Result<Vec<Part>, Failure> {
@@ -251,15 +261,16 @@ fn result(line: &str) -> Option<[u64; 3]> {
     Some([count("passed")?, count("failed")?, count("ignored")?])
 }
 
-/// The table and the last line.
-fn conclude(parts: &[Part]) -> bool {
-    let mut shown = table(&["part", "seconds", "passed", "failed", "ignored"], &[1, 2, 3, 4]);
+/// The table and the last line. A part that took longer than its budget has failed.
+fn conclude(parts: &[Part], slowness: f64) -> bool {
+    let mut shown = table(&["part", "seconds", "budget", "passed", "failed", "ignored"], &[1, 2, 3, 4, 5]);
     for part in parts.iter().filter(|part| !part.tests || part.passed + part.failed + part.ignored > 0) {
         let count = |n: u64| if part.tests { n.to_string() } else { String::new() };
         let failed = if !part.tests && part.failed > 0 { "failed".to_owned() } else { count(part.failed) };
         shown.add_row([
             part.name.clone(),
             format!("{:.1}", part.took.as_secs_f64()),
+            format!("{:.0}", budget::of(&part.name).as_secs_f64() * slowness),
             count(part.passed),
             failed,
             count(part.ignored),
@@ -267,8 +278,26 @@ fn conclude(parts: &[Part]) -> bool {
     }
     let sum = |of: fn(&Part) -> u64| parts.iter().map(of).sum::<u64>();
     let (passed, failed) = (sum(|part| part.passed), sum(|part| part.failed));
-    println!("\n{}\n{passed} passed, {failed} failed", text(&shown));
-    failed == 0
+    println!("\n{}", text(&shown));
+    let late = late(parts, slowness);
+    for what in &late {
+        println!("{what}");
+    }
+    println!("{passed} passed, {failed} failed");
+    failed == 0 && late.is_empty()
+}
+
+/// What took too long.
+fn late(parts: &[Part], slowness: f64) -> Vec<String> {
+    let took: Duration = parts.iter().map(|part| part.took).sum();
+    let all = ("everything", took, budget::TOTAL);
+    let each = parts.iter().map(|part| (&*part.name, part.took, budget::of(&part.name)));
+    let late = each.chain([all]).filter(|(_, took, budget)| *took > budget.mul_f64(slowness));
+    let told = |(name, took, budget): (&str, Duration, Duration)| {
+        let may = budget.mul_f64(slowness).as_secs();
+        format!("over budget: {name} took {} s of {may} (xtask/src/budget.rs)", took.as_secs())
+    };
+    late.map(told).collect()
 }
 
 #[cfg(test)]
@@ -307,7 +336,7 @@ test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
                 ("cartwright_core examples", 4, 0, 0),
             ]
         );
-        assert!(!conclude(&parts));
+        assert!(!conclude(&parts, 1.0));
     }
 
     #[test]
@@ -323,7 +352,17 @@ test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
 
     #[test]
     fn a_failed_chore_fails_the_run() {
-        assert!(conclude(&[Part::chore("build", Duration::ZERO, true)]));
-        assert!(!conclude(&[Part::chore("build", Duration::ZERO, false)]));
+        assert!(conclude(&[Part::chore("build", Duration::ZERO, true)], 1.0));
+        assert!(!conclude(&[Part::chore("build", Duration::ZERO, false)], 1.0));
+    }
+
+    #[test]
+    fn a_part_that_takes_longer_than_its_budget_fails_the_run() {
+        let took = |times: f64| [Part::chore("build", budget::of("build").mul_f64(times), true)];
+        assert!(conclude(&took(0.9), 1.0));
+        assert!(!conclude(&took(1.1), 1.0));
+        assert!(conclude(&took(1.1), 1.2), "a slow machine has more time");
+        let many = [(); 4].map(|()| Part::chore("tests/faults/main.rs", Duration::from_secs(990), true));
+        assert!(!conclude(&many, 1.0), "each is in time, and all together are not");
     }
 }

@@ -335,7 +335,7 @@ fn fresh() -> String {
 }
 
 /// Waits until a process says so.
-fn ready(server: &Server) -> Result<(), Failure> {
+pub(super) fn ready(server: &Server) -> Result<(), Failure> {
     until("a process was not ready", Duration::from_millis(50), || {
         let answer =
             Client::connect(server.url()).and_then(|mut client| client.ask("GET", "/health/ready", ""));

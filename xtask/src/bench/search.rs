@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{
     AT_ONCE, Bench, CONNECTIONS, IN_FLIGHT,
     client::Client,
+    distributed::ready,
     many::{ORDER, p99},
     report::{Asked, Report},
     say,
@@ -72,20 +73,30 @@ impl Bench<'_> {
         if old.exists() {
             fs::remove_dir_all(old)?; // of another bench
         }
+        let without = Server::cartwright(&self.program, seeded, &[AT_ONCE, &[OFF]].concat())?;
+        ready(&without)?;
+        let rest = without.memory().own();
+        without.stop()?;
         let server = Server::cartwright(&self.program, seeded, AT_ONCE)?;
         let mut client = Client::connect(server.url())?;
         // The first start makes it by itself.
         rebuilt(&mut client, |_| {})?;
-        let before = server.memory().own();
+        let memory = server.memory();
+        let mut most = memory.own();
         client.ask("POST", "/v1/admin/index/rebuild", "{}")?;
-        let (mut most, memory) = (before, server.memory());
         let index = rebuilt(&mut client, |_| most = most.max(memory.own()))?;
         let seconds = index["rebuild"]["tookMs"].as_f64().ok_or("it says no time")? / 1_000.0;
         let documents = index["rebuild"]["done"].as_f64().unwrap_or(f64::NAN);
         report.add("   documents in the index", documents, "", None, Asked::Nothing);
         report.add("   made anew", documents / seconds, "documents/s", None, Asked::AtLeast(15_000.0));
         report.add("   memory of the process, at the most meanwhile", most, "MiB", None, Asked::Nothing);
-        report.add("   of that the indexer's", most - before, "MiB", None, Asked::AtMost(200.0));
+        report.add(
+            "   without the search index it has so much less",
+            most - rest,
+            "MiB",
+            None,
+            Asked::AtMost(200.0),
+        );
         let took =
             (0..self.times.reads).map(|_| Ok(client.ask("POST", "/search/orders-v1/_search", STATUS)?.took));
         let took = p99(took.collect::<Result<_, Failure>>()?);

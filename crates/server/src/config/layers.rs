@@ -23,8 +23,9 @@ const PREFIX: &str = "CARTWRIGHT__";
 const FAMILY: &str = "CARTWRIGHT_";
 
 /// Variables of ours that are no settings: of other commands, and of our own tests.
-const OTHER_VARIABLES: [&str; 18] = [
+const OTHER_VARIABLES: [&str; 19] = [
     SERVER_VARIABLE,
+    "CARTWRIGHT_ADVISORIES",
     "CARTWRIGHT_BIN",
     "CARTWRIGHT_CI_TARGET",
     "CARTWRIGHT_CLOCK",
