@@ -12,7 +12,8 @@ pub fn run() -> Result<bool, Failure> {
     let slowness = budget::slowness();
     let formatted = cargo(&["fmt", "--all", "--check"]).status()?.success();
     let began = Instant::now();
-    let clippy = ["clippy", "--workspace", "--all-targets", "--profile", "ci", "--", "-D", "warnings"];
+    let clippy =
+        ["clippy", "--locked", "--workspace", "--all-targets", "--profile", "ci", "--", "-D", "warnings"];
     let clean = cargo(&clippy).status()?.success();
     if !formatted {
         eprintln!("xtask: `cargo fmt --all` mends the formatting");

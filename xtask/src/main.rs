@@ -49,6 +49,8 @@ enum Chore {
     Bench(bench::BenchArgs),
     /// Check licences, unused libraries, and that each library has a reason
     Supply(supply::SupplyArgs),
+    /// Load the system for long, with more than it can do, and draw what became of it
+    Soak(bench::soak::SoakArgs),
     /// Real servers for tests: PostgreSQL, Kafka and OpenSearch
     Servers(servers::ServersArgs),
     /// A handler that answers orders without storing them
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Chore::Seed(args) => seed::run(&args),
         Chore::Bench(args) => bench::run(&args),
         Chore::Supply(args) => supply::run(&args),
+        Chore::Soak(args) => bench::soak::run(&args),
         Chore::Servers(args) => servers::run(&args),
         Chore::Bare => bench::bare(),
         Chore::Limit(args) => bench::limit(&args),

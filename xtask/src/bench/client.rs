@@ -23,6 +23,8 @@ pub struct Client {
 pub struct Answer {
     pub status: u16,
     pub body: Vec<u8>,
+    /// When to come again, if it says so.
+    pub retry_after: Option<String>,
     pub took: Duration,
 }
 
@@ -67,7 +69,7 @@ impl Client {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or("no HTTP status")?;
-        let mut length = 0;
+        let (mut length, mut retry_after) = (0, None);
         loop {
             line.clear();
             self.stream.read_line(&mut line)?;
@@ -75,12 +77,15 @@ impl Client {
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
                     length = value.trim().parse()?
                 }
+                Some((name, value)) if name.eq_ignore_ascii_case("retry-after") => {
+                    retry_after = Some(value.trim().to_owned());
+                }
                 Some(_) => {}
                 None => break,
             }
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        Ok(Answer { status, body, took: began.elapsed() })
+        Ok(Answer { status, body, retry_after, took: began.elapsed() })
     }
 }

@@ -48,8 +48,20 @@ impl Load<'_> {
     /// # Errors
     /// It can't be run, failed, or says something else.
     pub fn run(&self, args: &[&str]) -> Result<LoadReport, Failure> {
+        self.run_noting(args, None)
+    }
+
+    /// The same, and notes in a file what is answered.
+    ///
+    /// # Errors
+    /// As [`Load::run`].
+    pub fn run_noting(&self, args: &[&str], answered: Option<&Path>) -> Result<LoadReport, Failure> {
         let mut command = Command::new(self.program);
-        command.args(["load", "--server", self.server, "--no-answered", "--json"]).args(args);
+        command.args(["load", "--server", self.server, "--json"]).args(args);
+        match answered {
+            Some(file) => command.arg("--answered").arg(file),
+            None => command.arg("--no-answered"),
+        };
         let output = command.stderr(Stdio::inherit()).output()?;
         let said = String::from_utf8_lossy(&output.stdout);
         // It may end with a failure because some orders failed; the report says so, too.

@@ -8,6 +8,7 @@
 //! * `search` … the search index.
 //! * `dialects` … the older systems' requests.
 //! * `distributed` … on PostgreSQL and Kafka.
+//! * `soak` … for long, and more than it can do: `cargo xtask soak`.
 
 mod bare;
 mod client;
@@ -18,6 +19,7 @@ mod load;
 mod many;
 mod report;
 mod search;
+pub mod soak;
 mod system;
 
 use std::{
@@ -145,6 +147,21 @@ pub fn run(args: &BenchArgs) -> Result<bool, Failure> {
         println!("{}", report.table());
     }
     Ok(report.all_well())
+}
+
+/// The program to be tried, and where what cargo builds lies.
+fn programs_for_soak(given: Option<&Path>) -> Result<(PathBuf, PathBuf), Failure> {
+    let program = match given {
+        Some(given) => given.to_owned(),
+        None => {
+            say("building with --release");
+            let built = build(&["--release", "-p", "cartwright"])?.ok_or("it can't be built")?;
+            path_of(&built, "cartwright")?.to_owned()
+        }
+    };
+    let beside = root().join("target");
+    fs::create_dir_all(&beside)?;
+    Ok((program, beside))
 }
 
 /// The program to be measured, and this one as fast as it can be.

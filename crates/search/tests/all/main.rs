@@ -7,6 +7,7 @@ mod differential;
 mod differential_documents;
 mod differential_requests;
 mod embedded;
+mod garbage;
 mod remote;
 mod remote_server;
 mod remote_tls;

@@ -7,6 +7,15 @@ use cartwright_server::http::dialects::OldPort;
 
 use crate::harness::{Setting, Shop, all, text};
 
+/// What each dialect answers, a line each.
+pub const TABLES: [(&str, &str); 5] = [
+    ("cart-dotnet", include_str!("tables/cart-dotnet.jsonl")),
+    ("cart-fastapi", include_str!("tables/cart-fastapi.jsonl")),
+    ("order-fulfilment", include_str!("tables/order-fulfilment.jsonl")),
+    ("order-processing", include_str!("tables/order-processing.jsonl")),
+    ("order-tracking", include_str!("tables/order-tracking.jsonl")),
+];
+
 /// Every old port, wherever there is room.
 const PORTS: [Setting; 6] = [
     ("dialects.ports", "true"),

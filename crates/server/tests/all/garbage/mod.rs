@@ -2,6 +2,7 @@
 
 mod bodies;
 mod config;
+mod dialects;
 mod queries;
 mod raw;
 mod records;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::*;
 
+mod garbage;
 mod lives;
 mod round_trip;
 

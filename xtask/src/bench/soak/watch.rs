@@ -1,0 +1,261 @@
+//! Looks at a running system every second: memory, disk, open orders, and how an order that is placed just then fares.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use super::super::{
+    client::Client,
+    many::ORDER,
+    system::{Memory, Server},
+};
+use crate::Failure;
+
+/// How often it looks.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What was seen in one look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    /// Seconds since the first.
+    pub at: f64,
+    /// MiB of its own.
+    pub memory: f64,
+    /// Open orders.
+    pub open: f64,
+    /// MB of all files.
+    pub data_mb: f64,
+    /// MB that the disk has left.
+    pub free_mb: f64,
+    /// How long an order took to be answered, with whatever.
+    pub answer_ms: f64,
+}
+
+/// Orders of the watcher that were refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Refused {
+    /// With 503 and a word about when to come again.
+    pub told: u64,
+    /// In any other way.
+    pub otherwise: u64,
+}
+
+/// Everything that was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Course {
+    /// Look after look.
+    pub seen: Vec<Seen>,
+    /// What the watcher was refused.
+    pub refused: Refused,
+}
+
+/// Somebody who looks, until told to stop.
+pub struct Watch {
+    stop: Arc<AtomicBool>,
+    course: Arc<Mutex<Course>>,
+    thread: JoinHandle<Result<(), String>>,
+    url: String,
+}
+
+impl Watch {
+    /// Begins to look at a server whose files are in `dir`.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn begin(server: &Server, dir: &Path) -> Result<Self, Failure> {
+        let (stop, course) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Course::default())));
+        let (url, memory, dir) = (server.url().to_owned(), server.memory(), dir.to_owned());
+        let (over, noted, there) = (stop.clone(), course.clone(), url.clone());
+        let thread = thread::spawn(move || {
+            look_on(&there, memory, &dir, &over, &noted).map_err(|error| error.to_string())
+        });
+        Ok(Self { stop, course, thread, url })
+    }
+
+    /// What was refused so far.
+    pub fn refused(&self) -> Refused {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner).refused
+    }
+
+    /// Looks on until no order is open any more.
+    ///
+    /// # Errors
+    /// That takes too long, or the server does not answer.
+    pub fn until_final(self, limit: Duration) -> Result<Course, Failure> {
+        let (began, mut client) = (Instant::now(), Client::connect(&self.url)?);
+        while open_orders(&mut client)? > 2.0 {
+            if began.elapsed() > limit {
+                return Err(format!("after {} s there are still open orders", limit.as_secs()).into());
+            }
+            thread::sleep(EVERY / 4);
+        }
+        self.end()
+    }
+
+    /// Stops, and tells what was seen.
+    ///
+    /// # Errors
+    /// The server did not answer.
+    pub fn end(self) -> Result<Course, Failure> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().map_err(|_| "the watcher panicked")??;
+        Ok(self.course.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+impl Course {
+    /// The highest.
+    pub fn most(&self, of: impl Fn(&Seen) -> f64) -> f64 {
+        self.seen.iter().map(of).fold(0.0, f64::max)
+    }
+
+    /// How many times the highest of the last quarter is that of the second.
+    pub fn growth(&self, of: impl Fn(&Seen) -> f64) -> f64 {
+        let most = |part: &[Seen]| part.iter().map(&of).fold(0.0, f64::max);
+        most(self.quarter(3)) / most(self.quarter(1)).max(f64::MIN_POSITIVE)
+    }
+
+    /// How many times the middle of the last quarter is that of the second.
+    pub fn growth_of_middle(&self, of: impl Fn(&Seen) -> f64) -> f64 {
+        let middle = |part: &[Seen]| {
+            let mut values: Vec<f64> = part.iter().map(&of).collect();
+            values.sort_by(f64::total_cmp);
+            values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+        };
+        middle(self.quarter(3)) / middle(self.quarter(1)).max(f64::MIN_POSITIVE)
+    }
+
+    /// By how much it is more at the end than at the beginning.
+    pub fn rise(&self, of: impl Fn(&Seen) -> f64) -> f64 {
+        match (self.seen.first(), self.seen.last()) {
+            (Some(first), Some(last)) => of(last) - of(first),
+            _ => f64::NAN,
+        }
+    }
+
+    fn quarter(&self, n: usize) -> &[Seen] {
+        let length = self.seen.len();
+        &self.seen[n * length / 4..(n + 1) * length / 4]
+    }
+}
+
+fn look_on(
+    url: &str,
+    memory: Memory,
+    dir: &Path,
+    over: &AtomicBool,
+    course: &Mutex<Course>,
+) -> Result<(), Failure> {
+    let (began, mut client) = (Instant::now(), Client::connect(url)?);
+    while !over.load(Ordering::Relaxed) {
+        let at = began.elapsed();
+        let answer = client.ask("POST", "/v1/orders", ORDER)?;
+        let seen = Seen {
+            at: at.as_secs_f64(),
+            memory: memory.own(),
+            open: open_orders(&mut client)?,
+            data_mb: files(dir)?.iter().map(|(_, mb)| mb).sum(),
+            free_mb: free_mb(dir)? as f64,
+            answer_ms: answer.took.as_secs_f64() * 1_000.0,
+        };
+        let mut course = course.lock().unwrap_or_else(PoisonError::into_inner);
+        course.seen.push(seen);
+        match answer.status {
+            200 | 201 => {}
+            503 if answer.retry_after.is_some() => course.refused.told += 1,
+            _ => course.refused.otherwise += 1,
+        }
+        drop(course);
+        thread::sleep(EVERY.saturating_sub(began.elapsed().saturating_sub(at)));
+    }
+    Ok(())
+}
+
+fn open_orders(client: &mut Client) -> Result<f64, Failure> {
+    let metrics = client.ask("GET", "/metrics", "")?;
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    let line = metrics.lines().find_map(|line| line.strip_prefix("cartwright_open_orders "));
+    Ok(line.and_then(|number| number.trim().parse().ok()).unwrap_or(f64::NAN))
+}
+
+/// The files of a system, the largest first, in MB.
+///
+/// # Errors
+/// They can't be looked at.
+pub fn files(dir: &Path) -> Result<Vec<(String, f64)>, Failure> {
+    let mut all = vec![];
+    let mut dirs: Vec<(PathBuf, String)> = vec![(dir.join("data"), String::new())];
+    while let Some((dir, name)) = dirs.pop() {
+        let Ok(entries) = fs::read_dir(&dir) else { continue };
+        for entry in entries.flatten() {
+            let its = entry.file_name().to_string_lossy().into_owned();
+            // Files come and go while we look.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                dirs.push((entry.path(), if name.is_empty() { its } else { name.clone() }));
+            } else {
+                let name = if name.is_empty() { its } else { name.clone() };
+                all.push((name, metadata.len() as f64 / 1e6));
+            }
+        }
+    }
+    let mut sums = std::collections::BTreeMap::<String, f64>::new();
+    for (name, mb) in all {
+        *sums.entry(name).or_default() += mb;
+    }
+    let mut sums: Vec<_> = sums.into_iter().filter(|(_, mb)| *mb >= 0.1).collect();
+    sums.sort_by(|a, b| b.1.total_cmp(&a.1));
+    Ok(sums)
+}
+
+/// MB that are free where this folder is.
+///
+/// # Errors
+/// The system does not say.
+pub fn free_mb(dir: &Path) -> Result<u64, Failure> {
+    let disk = rustix::fs::statvfs(dir)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize) / (1024 * 1024))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn course(values: &[f64]) -> Course {
+        let seen = values.iter().map(|memory| Seen { memory: *memory, ..Seen::default() }).collect();
+        Course { seen, ..Course::default() }
+    }
+
+    #[test]
+    fn growth_is_from_the_second_quarter_to_the_last() {
+        let memory = |seen: &Seen| seen.memory;
+        assert!((course(&[1.0, 9.0, 2.0, 2.0, 3.0, 3.0, 4.0, 1.0]).growth(memory) - 2.0).abs() < 1e-9);
+        assert!(
+            (course(&[1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]).growth_of_middle(memory) - 2.0).abs() < 1e-9
+        );
+        assert!((course(&[1.0, 5.0, 3.0]).rise(memory) - 2.0).abs() < 1e-9);
+        assert!(course(&[]).rise(memory).is_nan());
+    }
+
+    #[test]
+    fn files_are_summed_by_what_they_belong_to() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("data/search/live")).unwrap();
+        fs::write(dir.path().join("data/search/live/a"), vec![0; 300_000]).unwrap();
+        fs::write(dir.path().join("data/search/b"), vec![0; 300_000]).unwrap();
+        fs::write(dir.path().join("data/orders.db"), vec![0; 200_000]).unwrap();
+        let names: Vec<_> =
+            files(dir.path()).unwrap().into_iter().map(|(name, mb)| (name, mb * 10.0)).collect();
+        assert_eq!(
+            names.iter().map(|(name, mb)| format!("{name} {mb:.0}")).collect::<Vec<_>>(),
+            ["search 6", "orders.db 2"]
+        );
+    }
+}
