@@ -34,8 +34,13 @@ static OFF: AtomicI64 = AtomicI64::new(0);
 pub fn begin() -> Result<(), String> {
     if let Ok(text) = std::env::var(KILL_AT) {
         kill_at(text.parse().map_err(|what| format!("{KILL_AT} {what}"))?);
+        eprintln!("cartwright: {KILL_AT}={text} is set: this process will be killed there, as in a test");
     }
     if let Some(file) = std::env::var_os(CLOCK) {
+        eprintln!(
+            "cartwright: {CLOCK} is set: the clock is off by what {} says, as in a test",
+            file.display()
+        );
         follow(PathBuf::from(file)).map_err(|error| format!("{CLOCK}: {error}"))?;
     }
     Ok(())

@@ -10,7 +10,9 @@ use cartwright_core::{domain::time::Timestamp, ports::Clock};
 use crate::chaos;
 
 /// A clock that goes back by more was wrong before.
-const LONGEST: Duration = Duration::from_secs(24 * 3_600);
+const LONGEST: Duration = Duration::from_secs(2 * 3_600);
+/// Less than this is nobody's mistake.
+const SOME: Duration = Duration::from_secs(1);
 
 /// The time of day, except that it never goes back: what was due in 200 ms stays due in 200 ms when somebody sets the
 /// clock back by an hour, also over a restart. A clock set forward is followed at once.
@@ -26,13 +28,18 @@ impl SystemClock {
         Self { started: Instant::now(), ahead: AtomicI64::new(i64::MIN) }
     }
 
-    /// A clock that begins with the time of day, or where the one before has been, if that is later by less than a day.
-    /// A clock that was wrong by more is not followed.
+    /// A clock that begins with the time of day, or where the one before has been, if that is later by less than two
+    /// hours. A clock that was wrong by more is not followed.
     pub fn start_after(newest: Timestamp) -> Self {
         let clock = Self::start();
         let behind = newest.since(clock.now());
         if behind > Duration::ZERO && behind < LONGEST {
-            tracing::warn!(?behind, "the time of day is behind the newest event: time goes on from there");
+            if behind > SOME {
+                tracing::warn!(
+                    ?behind,
+                    "the time of day is behind the newest event: time goes on from there"
+                );
+            }
             clock.ahead.fetch_max(newest.as_micros(), Ordering::Relaxed);
         } else if behind >= LONGEST {
             tracing::error!(
@@ -70,7 +77,7 @@ mod tests {
         let begun = |newest: Timestamp| SystemClock::start_after(newest).now();
         assert!(begun(now.plus(hour)) >= now.plus(hour));
         assert!(begun(Timestamp::default()) < now.plus(hour), "of an empty store nothing follows");
-        assert!(begun(now.plus(25 * hour)) < now.plus(hour), "that one was wrong");
+        assert!(begun(now.plus(3 * hour)) < now.plus(hour), "that one was wrong");
     }
 
     #[test]

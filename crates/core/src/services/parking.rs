@@ -13,6 +13,9 @@ use crate::{
     ports::{Delivery, Origin, Parked, ParkedName},
 };
 
+/// Characters of a reason that are kept.
+const MAX_REASON: usize = 1_000;
+
 /// What an operator says about the parked events of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unpark {
@@ -172,7 +175,17 @@ pub(super) fn set_aside<R>(
         *parts.overflowed += 1;
         return;
     }
+    let reason = shortened(reason);
     parts.park.push(Parked { delivery: delivery.clone(), event_id, reason, parked_at: now });
+}
+
+/// What can't be read may be quoted in the reason, however long it is.
+fn shortened(mut reason: String) -> String {
+    if let Some((end, _)) = reason.char_indices().nth(MAX_REASON) {
+        reason.truncate(end);
+        reason.push('…');
+    }
+    reason
 }
 
 /// Does what an operator says. `unreadable`: why nothing can be applied to the order's record.
@@ -277,4 +290,17 @@ fn is_parked<R>(parts: &Parts<'_, R>, delivery: &Delivery, event_id: Option<Uuid
         _ => parked.delivery.origin == delivery.origin && parked.delivery.value == delivery.value,
     };
     parts.waiting.iter().chain(parts.park.iter()).any(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_does_not_grow_with_what_it_quotes() {
+        assert_eq!(shortened("short".to_owned()), "short");
+        let long = shortened("é".repeat(5_000_000));
+        assert_eq!(long.chars().count(), MAX_REASON + 1);
+        assert!(long.ends_with("é…"));
+    }
 }

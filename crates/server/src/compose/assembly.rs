@@ -144,7 +144,10 @@ impl Assembly {
 
     /// Starts what is among the roles.
     pub async fn build(&mut self, stores: &Stores) -> Result<(), StartError> {
-        self.clock = Arc::new(SystemClock::start_after(newest_event(stores).await?));
+        if stores.database.is_none() {
+            // Where processes share a database, one whose clock is wrong must not lead the others.
+            self.clock = Arc::new(SystemClock::start_after(newest_event(stores).await));
+        }
         let (orders, orders_bell) = watch::channel(stores.orders.stats().await?.head);
         let (payments, payments_bell) = watch::channel(stores.payments.stats().await?.head);
         let (fulfillment, fulfillment_bell) = watch::channel(stores.fulfillment.stats().await?.head);
@@ -504,15 +507,19 @@ async fn vital(name: &'static str, part: impl Future<Output = ()> + Send + 'stat
 }
 
 /// When the newest event of any service happened. One that can't be read tells no time.
-async fn newest_event(stores: &Stores) -> Result<Timestamp, StoreError> {
+async fn newest_event(stores: &Stores) -> Timestamp {
     let mut newest = Timestamp::default();
     for store in [&stores.orders, &stores.payments, &stores.fulfillment] {
-        let Some(before) = store.stats().await?.head.checked_sub(1) else { continue };
-        let row = store.journal(before, 1).await?.pop();
-        let event = row.and_then(|row| events::decode(&row.message.value).ok());
-        newest = newest.max(event.map_or(newest, |event| event.occurred_at));
+        let Ok(last) = newest_of(store).await else { continue };
+        newest = newest.max(last.unwrap_or_default());
     }
-    Ok(newest)
+    newest
+}
+
+async fn newest_of(store: &Arc<dyn Store>) -> Result<Option<Timestamp>, StoreError> {
+    let Some(before) = store.stats().await?.head.checked_sub(1) else { return Ok(None) };
+    let row = store.journal(before, 1).await?.pop();
+    Ok(row.and_then(|row| events::decode(&row.message.value).ok()).map(|event| event.occurred_at))
 }
 
 fn has_room(config: &Config) -> bool {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cartwright_core::{
     domain::order::Order,
     failpoint::Failpoint,
-    ports::{OrderQuery, Walked},
+    ports::{OrderQuery, StoreError, Walked},
 };
 use cartwright_search::Aim;
 
@@ -20,6 +20,8 @@ use super::{
 const PAGE: usize = 128;
 /// Orders between two commits: what an index holds uncommitted takes memory.
 const COMMIT_EVERY: u64 = 30_000;
+/// Rounds of what has changed meanwhile before the old index has to wait.
+const MAX_ROUNDS: usize = 1_000;
 /// Orders are numbered from the one after this, so the newest number tells about how many there are.
 const FIRST_NUMBER: u64 = 1_000;
 
@@ -56,8 +58,12 @@ impl Indexer {
         let done = self.write_all().await?;
         self.commit(Aim::Next, position).await?;
         // Orders that come all the while are never caught up with: near is good enough here,
-        while self.store.stats().await?.head > position + ROUND as u64 {
-            position = self.round(Aim::Next, position).await?.unwrap_or(position);
+        for _ in 0..MAX_ROUNDS {
+            if self.store.stats().await?.head <= position + ROUND as u64 {
+                break;
+            }
+            let Some(next) = self.round(Aim::Next, position).await? else { break };
+            position = next;
         }
         // and here, what the old index may know. From here on nothing goes into that one alone.
         let _turn = self.turns.turn.lock().await;
@@ -107,12 +113,17 @@ impl Indexer {
 
     /// The orders behind this place.
     async fn page(&self, after: u64) -> Result<Page, Trouble> {
-        let orders = self.store.walk(after, PAGE, document::MAX_EVENTS).await?;
-        Ok(Page {
-            orders: orders.len() as u64,
-            last: orders.last().map_or(after, |walked| walked.place),
-            known: orders.into_iter().filter_map(known).collect(),
-        })
+        let (orders, histories_are_there) = match self.store.walk(after, PAGE, document::MAX_EVENTS).await {
+            Err(StoreError::Corrupt(_)) => (self.store.walk(after, PAGE, 0).await?, false),
+            orders => (orders?, true),
+        };
+        let (count, last) = (orders.len() as u64, orders.last().map_or(after, |walked| walked.place));
+        let mut known: Vec<(Known, Vec<Bytes>)> = orders.into_iter().filter_map(known).collect();
+        if !histories_are_there {
+            // One by one: whichever can't be read leaves its own order without a timeline, and no other.
+            known = self.with_histories(known.into_iter().map(|(known, _)| known).collect()).await?;
+        }
+        Ok(Page { orders: count, last, known })
     }
 }
 

@@ -71,7 +71,9 @@ impl PostgresStore {
             rows.iter().map(lease).collect()
         };
         let held = self.read(hold).await;
-        Failpoint::LeaseTaken.reach(scope.as_str());
+        if held.as_ref().is_ok_and(|held: &Vec<Lease>| !held.is_empty()) {
+            Failpoint::LeaseTaken.reach(scope.as_str());
+        }
         held
     }
 

@@ -186,7 +186,9 @@ impl PostgresStore {
             arrays.outcomes(&row)
         };
         let done = timeout(SILENCE, call).await;
-        Failpoint::CommitStands.reach(self.kind.as_str());
+        if matches!(done, Ok(Ok(_))) {
+            Failpoint::CommitStands.reach(self.kind.as_str());
+        }
         drop(client);
         match done {
             Ok(done) => {

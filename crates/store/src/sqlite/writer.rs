@@ -223,7 +223,9 @@ impl Thread {
             }
             _ => {
                 let claimed = self.transact(|conn, _| tasks::claim(conn, now, lease_until, limit));
-                Failpoint::TasksClaimed.reach(self.kind.as_str());
+                if claimed.is_ok() {
+                    Failpoint::TasksClaimed.reach(self.kind.as_str());
+                }
                 self.answer(reply, claimed);
             }
         }
@@ -237,7 +239,9 @@ impl Thread {
             Failpoint::CommitWritten.reach(kind);
             written
         });
-        Failpoint::CommitStands.reach(kind);
+        if written.is_ok() {
+            Failpoint::CommitStands.reach(kind);
+        }
         written
     }
 

@@ -26,8 +26,7 @@ fn twenty_kills_lose_nothing_and_do_nothing_twice() {
         system.keep_loaded();
         // The moment is random; nothing waits for it to pass but the kill itself.
         std::thread::sleep(Duration::from_millis(60 + dice.next() % 500));
-        server.kill().unwrap();
-        server.wait().unwrap();
+        server.end();
         server = system.up();
     }
     system.judge(server, &[]);

@@ -3,7 +3,7 @@
 use std::{
     net::{TcpListener, TcpStream},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -54,16 +54,16 @@ impl System {
     }
 
     /// Starts it and waits until it answers.
-    pub fn up(&self) -> Child {
+    pub fn up(&self) -> Server {
         self.up_with(&[])
     }
 
     /// The same, with more in its environment.
-    pub fn up_with(&self, environment: &[(&str, &str)]) -> Child {
+    pub fn up_with(&self, environment: &[(&str, &str)]) -> Server {
         let mut server = self.spawn(environment);
         let limit = Instant::now() + Duration::from_secs(60);
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(server.try_wait().unwrap().is_none(), "it did not start:\n{}", self.log_of("server.log"));
+            assert!(server.ended().is_none(), "it did not start:\n{}", self.log_of("server.log"));
             assert!(Instant::now() < limit, "it does not answer:\n{}", self.log_of("server.log"));
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -71,23 +71,21 @@ impl System {
     }
 
     /// Starts it; it may end before it answers.
-    pub fn spawn(&self, environment: &[(&str, &str)]) -> Child {
+    pub fn spawn(&self, environment: &[(&str, &str)]) -> Server {
         let mut command = self.cartwright(&["up", "--listen", &format!("127.0.0.1:{}", self.port), "--data"]);
         command.arg(self.home.join("data")).stdout(Stdio::null()).stderr(self.log("server.log"));
         command.envs(Stack::here().environment(self.home.path())).envs(environment.iter().copied());
         for (setting, value) in SETTINGS.iter().chain(&self.settings) {
             command.env(variable(setting), value);
         }
-        command.spawn().unwrap()
+        Server(command.spawn().unwrap())
     }
 
     /// Sees to it that orders come in.
     pub fn keep_loaded(&mut self) {
         if let Some(load) = &mut self.load {
             let Some(status) = load.try_wait().unwrap() else { return };
-            // One that meets no server at its beginning says so, and has not begun.
-            let begun = status.code() != Some(2);
-            assert!(status.success() || !begun, "load failed: {status}\n{}", self.log_of("load.log"));
+            self.load_ended(status);
             self.load = None;
         }
         if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
@@ -115,15 +113,19 @@ impl System {
     }
 
     /// Waits until all orders under way are answered, and everything is final, and has it judged. Then the server is ended.
-    pub fn judge(mut self, mut server: Child, also: &[&str]) {
+    pub fn judge(mut self, mut server: Server, also: &[&str]) {
         if let Some(mut load) = self.load.take() {
             let status = load.wait().unwrap();
-            assert!(status.success(), "load failed: {status}\n{}", self.log_of("load.log"));
+            self.load_ended(status);
         }
-        let verdict = self.verify(also);
-        server.kill().unwrap();
-        server.wait().unwrap();
-        verdict.unwrap();
+        self.verify(also).unwrap();
+        server.end();
+    }
+
+    /// One that meets no server at its beginning has not begun, and has no file. Any other must have gone well.
+    fn load_ended(&self, status: ExitStatus) {
+        let begun = self.loads.last().is_some_and(|file| file.exists());
+        assert!(status.success() || !begun, "load failed: {status}\n{}", self.log_of("load.log"));
     }
 
     /// Where it is.
@@ -181,6 +183,29 @@ impl System {
     fn log(&self, name: &str) -> Stdio {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(self.home.join(name));
         Stdio::from(file.unwrap())
+    }
+}
+
+/// Its process, which ends with its test.
+pub struct Server(Child);
+
+impl Server {
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
+    }
+
+    /// Ends it at once.
+    pub fn end(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -25,7 +25,7 @@ fn read_twice((form, topic, headers, key, _): &Good, value: &[u8]) -> Result<(),
     let message = Message { key, ..message(topic, headers, value) };
     match ((form.read)(&message), (form.read)(&message)) {
         (Err(reason), again) => {
-            prop_assert!(!reason.is_empty() && reason.len() < 1_000, "{reason}");
+            prop_assert!(!reason.is_empty(), "it says why");
             prop_assert_eq!(again.err(), Some(reason));
         }
         (Ok(said), again) => {
