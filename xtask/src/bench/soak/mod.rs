@@ -69,7 +69,7 @@ struct Size {
 
 impl Size {
     const FULL: Self = Self { overload: 300, open: 100_000, measure: 30, steady: 1_200, backlog: 500_000 };
-    const QUICK: Self = Self { overload: 15, open: 3_000, measure: 8, steady: 30, backlog: 5_000 };
+    const QUICK: Self = Self { overload: 15, open: 1_500, measure: 8, steady: 30, backlog: 40_000 };
 }
 
 struct Soak<'a> {
