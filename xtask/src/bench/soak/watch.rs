@@ -90,7 +90,8 @@ impl Watch {
     /// That takes too long, or the server does not answer.
     pub fn until_final(self, limit: Duration) -> Result<Course, Failure> {
         let (began, mut client) = (Instant::now(), Client::connect(&self.url)?);
-        while open_orders(&mut client)? > 2.0 {
+        // Until it says how many are open, nothing is known.
+        while !matches!(open_orders(&mut client)?, 0.0..=2.0) {
             if began.elapsed() > limit {
                 return Err(format!("after {} s there are still open orders", limit.as_secs()).into());
             }
