@@ -26,6 +26,18 @@ pub fn cargo(args: &[&str]) -> Command {
     command
 }
 
+/// What cargo knows of the workspace and all that it is built with, as JSON.
+///
+/// # Errors
+/// Cargo can't be run, or `Cargo.lock` does not fit.
+pub fn metadata() -> Result<Vec<u8>, Failure> {
+    let output = cargo(&["metadata", "--format-version", "1", "--locked"]).output()?;
+    if !output.status.success() {
+        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(output.stdout)
+}
+
 /// A program that cargo built.
 pub struct Built {
     /// The name of its target.

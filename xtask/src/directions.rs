@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::{
     Failure,
-    cargo::{cargo, root},
+    cargo::{metadata, root},
 };
 
 /// Which crates of the workspace each one may depend on.
@@ -67,11 +67,7 @@ const PORT_CRATE_ADAPTERS: &[&str] = &["elastic", "embedded"];
 /// # Errors
 /// Cargo or the source can't be read.
 pub fn check() -> Result<Vec<String>, Failure> {
-    let output = cargo(&["metadata", "--format-version", "1"]).output()?;
-    if !output.status.success() {
-        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr)).into());
-    }
-    let mut wrong = check_crates(&Graph::read(&output.stdout)?);
+    let mut wrong = check_crates(&Graph::read(&metadata()?)?);
     let server = root().join("crates/server/src");
     for module in SEE_PORTS_ONLY {
         check_sources(&server.join(module), &mut wrong)?;

@@ -87,7 +87,7 @@ pub fn run(args: &TestArgs) -> Result<bool, Failure> {
     }
     // Whoever picks tests, or has the simulator run for longer, knows that it takes as long as it takes.
     let usual = args.args.is_empty() && args.sim <= USUAL;
-    let slowness = if usual { slowness.max(budget::slowness()) } else { f64::INFINITY };
+    let slowness = usual.then(|| slowness.max(budget::slowness()));
     Ok(conclude(&parts, slowness))
 }
 
@@ -129,7 +129,7 @@ fn check_deploy() -> Result<Part, Failure> {
 
 fn check_supply() -> Result<Part, Failure> {
     let began = Instant::now();
-    let wrong = supply::check(None)?;
+    let wrong = supply::check()?;
     for line in &wrong {
         eprintln!("wrong in our libraries: {line}");
     }
@@ -268,7 +268,7 @@ fn result(line: &str) -> Option<[u64; 3]> {
 }
 
 /// The table and the last line. A part that took longer than its budget has failed.
-fn conclude(parts: &[Part], slowness: f64) -> bool {
+fn conclude(parts: &[Part], slowness: Option<f64>) -> bool {
     let mut shown = table(&["part", "seconds", "budget", "passed", "failed", "ignored"], &[1, 2, 3, 4, 5]);
     for part in parts.iter().filter(|part| !part.tests || part.passed + part.failed + part.ignored > 0) {
         let count = |n: u64| if part.tests { n.to_string() } else { String::new() };
@@ -276,11 +276,7 @@ fn conclude(parts: &[Part], slowness: f64) -> bool {
         shown.add_row([
             part.name.clone(),
             format!("{:.1}", part.took.as_secs_f64()),
-            if slowness.is_finite() {
-                budget::of(&part.name).mul_f64(slowness).as_secs().to_string()
-            } else {
-                String::new()
-            },
+            slowness.map_or_else(String::new, |slowness| seconds(budget::of(&part.name).mul_f64(slowness))),
             count(part.passed),
             failed,
             count(part.ignored),
@@ -289,7 +285,7 @@ fn conclude(parts: &[Part], slowness: f64) -> bool {
     let sum = |of: fn(&Part) -> u64| parts.iter().map(of).sum::<u64>();
     let (passed, failed) = (sum(|part| part.passed), sum(|part| part.failed));
     println!("\n{}", text(&shown));
-    let late = late(parts, slowness);
+    let late = slowness.map_or_else(Vec::new, |slowness| late(parts, slowness));
     for what in &late {
         println!("{what}");
     }
@@ -297,18 +293,19 @@ fn conclude(parts: &[Part], slowness: f64) -> bool {
     failed == 0 && late.is_empty()
 }
 
+fn seconds(of: Duration) -> String {
+    of.as_secs().to_string()
+}
+
 /// What took too long.
 fn late(parts: &[Part], slowness: f64) -> Vec<String> {
-    if slowness.is_infinite() {
-        return vec![];
-    }
     let took: Duration = parts.iter().map(|part| part.took).sum();
     let all = ("everything", took, budget::TOTAL);
     let each = parts.iter().map(|part| (&*part.name, part.took, budget::of(&part.name)));
     let late = each.chain([all]).filter(|(_, took, budget)| *took > budget.mul_f64(slowness));
     let told = |(name, took, budget): (&str, Duration, Duration)| {
-        let may = budget.mul_f64(slowness).as_secs();
-        format!("over budget: {name} took {} s of {may} (xtask/src/budget.rs)", took.as_secs())
+        let may = seconds(budget.mul_f64(slowness));
+        format!("over budget: {name} took {} s of {may} (xtask/src/budget.rs)", seconds(took))
     };
     late.map(told).collect()
 }
@@ -349,7 +346,7 @@ test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
                 ("cartwright_core examples", 4, 0, 0),
             ]
         );
-        assert!(!conclude(&parts, 1.0));
+        assert!(!conclude(&parts, Some(1.0)));
     }
 
     #[test]
@@ -365,17 +362,17 @@ test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
 
     #[test]
     fn a_failed_chore_fails_the_run() {
-        assert!(conclude(&[Part::chore("build", Duration::ZERO, true)], 1.0));
-        assert!(!conclude(&[Part::chore("build", Duration::ZERO, false)], 1.0));
+        assert!(conclude(&[Part::chore("build", Duration::ZERO, true)], Some(1.0)));
+        assert!(!conclude(&[Part::chore("build", Duration::ZERO, false)], Some(1.0)));
     }
 
     #[test]
     fn a_part_that_takes_longer_than_its_budget_fails_the_run() {
         let took = |times: f64| [Part::chore("build", budget::of("build").mul_f64(times), true)];
-        assert!(conclude(&took(0.9), 1.0));
-        assert!(!conclude(&took(1.1), 1.0));
-        assert!(conclude(&took(1.1), 1.2), "a slow machine has more time");
+        assert!(conclude(&took(0.9), Some(1.0)));
+        assert!(!conclude(&took(1.1), Some(1.0)));
+        assert!(conclude(&took(1.1), Some(1.2)), "a slow machine has more time");
         let many = [(); 4].map(|()| Part::chore("tests/faults/main.rs", Duration::from_secs(990), true));
-        assert!(!conclude(&many, 1.0), "each is in time, and all together are not");
+        assert!(!conclude(&many, Some(1.0)), "each is in time, and all together are not");
     }
 }

@@ -212,7 +212,7 @@ pub async fn start_with(
     let told = outside.controls.told();
     let held = outside.held.iter().cloned().chain(paused(config, roles)).collect();
     let search = search::open(config, roles)?;
-    let mut assembly = Assembly::new(config, roles, outside, search, stop_intake);
+    let mut assembly = Assembly::new(config, roles, outside, search, stores.clock().await, stop_intake);
     assembly.build(&stores).await?;
     assembly.answer(&serving, &stores, prometheus);
     unstarted.disarm();

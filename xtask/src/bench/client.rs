@@ -54,6 +54,17 @@ impl Client {
         Ok((serde_json::from_slice(&answer.body)?, answer.took))
     }
 
+    /// A number of its metrics, with its labels if it has any. `None`: it does not tell it, or not yet.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub fn metric(&mut self, name: &str) -> Result<Option<f64>, Failure> {
+        let metrics = self.ask("GET", "/metrics", "")?;
+        let metrics = String::from_utf8_lossy(&metrics.body);
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(value.and_then(|number| number.trim().parse().ok()))
+    }
+
     /// One request.
     ///
     /// # Errors

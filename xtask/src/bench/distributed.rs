@@ -28,6 +28,8 @@ use crate::{
 const BACKLOG: u64 = 500_000;
 /// How long draining them may take before something is wrong.
 const DRAINED: Duration = Duration::from_secs(600);
+/// What relays have still to send.
+const UNSENT: &str = "cartwright_unsent_events{topic=\"orders\"}";
 /// Orders a second that several processes share.
 const SHARED_RATE: u32 = 400;
 
@@ -219,7 +221,7 @@ impl Bench<'_> {
             let (mut first, mut second) = (f64::NAN, f64::NAN); // too quick to be looked at is not flat
             let mut client = Client::connect(server.url())?;
             loop {
-                let left = unsent(&mut client)?;
+                let left = client.metric(UNSENT)?;
                 if left == Some(0.0) {
                     break;
                 }
@@ -347,13 +349,4 @@ pub(super) fn ready(server: &Server) -> Result<(), Failure> {
 
 fn contains(body: &[u8], word: &str) -> bool {
     String::from_utf8_lossy(body).contains(word)
-}
-
-/// What relays have still to send of the topic orders; `None`: they have not said so yet.
-fn unsent(client: &mut Client) -> Result<Option<f64>, Failure> {
-    let metrics = client.ask("GET", "/metrics", "")?;
-    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
-    let line =
-        metrics.lines().find_map(|line| line.strip_prefix("cartwright_unsent_events{topic=\"orders\"} "));
-    Ok(line.and_then(|number| number.trim().parse().ok()))
 }

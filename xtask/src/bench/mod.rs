@@ -41,8 +41,11 @@ use self::{
 };
 use crate::{
     Failure,
-    cargo::{build, path_of, root},
+    cargo::{Built, build, path_of, root},
 };
+
+/// The program that is measured.
+const PROGRAM: &str = "cartwright";
 
 /// The services whose work is not part of accepting an order.
 const PAUSED: (&str, &str) = ("CARTWRIGHT__WORKERS__PAUSED", "payments,fulfillment");
@@ -149,21 +152,6 @@ pub fn run(args: &BenchArgs) -> Result<bool, Failure> {
     Ok(report.all_well())
 }
 
-/// The program to be tried, and where what cargo builds lies.
-fn programs_for_soak(given: Option<&Path>) -> Result<(PathBuf, PathBuf), Failure> {
-    let program = match given {
-        Some(given) => given.to_owned(),
-        None => {
-            say("building with --release");
-            let built = build(&["--release", "-p", "cartwright"])?.ok_or("it can't be built")?;
-            path_of(&built, "cartwright")?.to_owned()
-        }
-    };
-    let beside = root().join("target");
-    fs::create_dir_all(&beside)?;
-    Ok((program, beside))
-}
-
 /// The program to be measured, and this one as fast as it can be.
 fn programs(args: &BenchArgs) -> Result<(PathBuf, PathBuf), Failure> {
     use Part::{F, G, H, I};
@@ -172,14 +160,17 @@ fn programs(args: &BenchArgs) -> Result<(PathBuf, PathBuf), Failure> {
     if let (Some(given), true) = (given, light) {
         return Ok((given.to_owned(), std::env::current_exe()?));
     }
-    say("building with --release");
-    let mut packages = vec!["--release", "-p", "xtask"];
-    if given.is_none() {
-        packages.extend(["-p", "cartwright"]);
-    }
-    let built = build(&packages)?.ok_or("it can't be built")?;
-    let program = given.map_or_else(|| path_of(&built, "cartwright"), Ok)?;
+    let built = if given.is_some() { released(&["xtask"])? } else { released(&["xtask", PROGRAM])? };
+    let program = given.map_or_else(|| path_of(&built, PROGRAM), Ok)?;
     Ok((program.to_owned(), path_of(&built, "xtask")?.to_owned()))
+}
+
+/// What these packages are as fast as they can be.
+fn released(packages: &[&str]) -> Result<Vec<Built>, Failure> {
+    say("building with --release");
+    let packages = packages.iter().flat_map(|package| ["-p", package]);
+    let args: Vec<&str> = std::iter::once("--release").chain(packages).collect();
+    Ok(build(&args)?.ok_or("it can't be built")?)
 }
 
 /// How long the parts take.

@@ -150,7 +150,7 @@ impl Asked {
 }
 
 /// As many decimals as mean something.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     match value {
         _ if value.is_nan() => "?".to_owned(),
         _ if value >= 100.0 => format!("{value:.0}"),

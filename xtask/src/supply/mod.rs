@@ -15,7 +15,7 @@ use spdx::{Expression, ParseMode};
 
 use crate::{
     Failure,
-    cargo::{cargo, root},
+    cargo::{metadata, root},
 };
 
 /// Licences that ask for no more than being shown.
@@ -53,11 +53,12 @@ pub struct SupplyArgs {
 /// # Errors
 /// Cargo can't be asked, or a file can't be read.
 pub fn run(args: &SupplyArgs) -> Result<bool, Failure> {
-    let wrong = check(args.advisories.as_deref())?;
+    let all: Packages = serde_json::from_slice(&metadata()?)?;
+    let wrong = problems(&all, args.advisories.as_deref())?;
     for line in &wrong {
         println!("{line}");
     }
-    println!("{} libraries, {} problems", packages()?.packages.len(), wrong.len());
+    println!("{} libraries, {} problems", all.libraries().len(), wrong.len());
     Ok(wrong.is_empty())
 }
 
@@ -65,12 +66,15 @@ pub fn run(args: &SupplyArgs) -> Result<bool, Failure> {
 ///
 /// # Errors
 /// Cargo can't be asked, or a file can't be read.
-pub fn check(advisories: Option<&Path>) -> Result<Vec<String>, Failure> {
-    let all = packages()?;
-    let mut wrong = licences(&all);
+pub fn check() -> Result<Vec<String>, Failure> {
+    problems(&serde_json::from_slice(&metadata()?)?, None)
+}
+
+fn problems(all: &Packages, advisories: Option<&Path>) -> Result<Vec<String>, Failure> {
+    let mut wrong = licences(all);
     let page = fs::read_to_string(root().join(REASONS))?;
     wrong.extend(reasons(&all.direct(), &page));
-    wrong.extend(unused(&all)?);
+    wrong.extend(unused(all)?);
     let given = std::env::var_os(ADVISORIES).map(PathBuf::from);
     match advisories.map(Path::to_owned).or(given) {
         Some(dir) => wrong.extend(advisories::check(&dir, &all.libraries())?),
@@ -118,14 +122,6 @@ impl Packages {
         let named = self.ours().flat_map(|package| &package.dependencies);
         named.filter(|named| named.source.is_some()).map(|named| &*named.name).collect()
     }
-}
-
-fn packages() -> Result<Packages, Failure> {
-    let output = cargo(&["metadata", "--format-version", "1", "--locked"]).output()?;
-    if !output.status.success() {
-        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr)).into());
-    }
-    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 fn licences(all: &Packages) -> Vec<String> {

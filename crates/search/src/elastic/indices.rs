@@ -74,7 +74,7 @@ impl Indices {
                 "{alias} is an index, and must be an alias: delete it, if nobody needs it, or choose another name"
             )));
         }
-        let made = self.make(Aim::Live).await;
+        let made = self.make(Aim::Live).await.map(drop);
         // Another process may have made it at the same time: the server lets an alias have only one index to write to.
         match made {
             Err(_) if self.behind(Aim::Live).await?.is_some() => Ok(()),
@@ -82,9 +82,9 @@ impl Indices {
         }
     }
 
-    /// An empty index beside the live one. What earlier attempts left is thrown away: indices with our names that no alias
-    /// of others leads to.
-    pub(super) async fn begin_next(&self) -> Result<(), Error> {
+    /// An empty index beside the live one, and its name. What earlier attempts left is thrown away: indices with our names
+    /// that no alias of others leads to.
+    pub(super) async fn begin_next(&self) -> Result<String, Error> {
         self.put_template().await?;
         self.make_notes().await?;
         let (next, pattern) = (self.name(Aim::Next), format!("{}-*/_alias", self.alias));
@@ -95,16 +95,13 @@ impl Indices {
         self.make(Aim::Next).await
     }
 
-    /// Puts the next one in the live one's place, and gives its name.
-    pub(super) async fn swap(&self) -> Result<String, Error> {
+    /// Puts this one in the live one's place, if it is still the next one: another process may have begun one since.
+    pub(super) async fn swap(&self, new: &str) -> Result<(), Error> {
         let next = self.name(Aim::Next);
-        let Some(new) = self.behind(Aim::Next).await? else {
-            return Err(Error::Refused(format!("nothing stands behind {next}: begin the rebuild again")));
-        };
-        let old = self.behind(Aim::Live).await?.filter(|old| *old != new);
+        let old = self.behind(Aim::Live).await?.filter(|old| old != new);
         let mut actions = vec![
             json!({"add": {"index": new, "alias": self.alias, "is_write_index": true}}),
-            json!({"remove": {"index": new, "alias": next}}),
+            json!({"remove": {"index": new, "alias": next, "must_exist": true}}),
         ];
         if let Some(old) = &old {
             actions.push(json!({"remove": {"index": old, "alias": self.alias}}));
@@ -117,7 +114,7 @@ impl Indices {
                 tracing::warn!(index = old, %error, "the old index stays until the next rebuild");
             }
         }
-        Ok(new)
+        Ok(())
     }
 
     /// Has what was written be found. `false`: there is no such index.
@@ -187,11 +184,12 @@ impl Indices {
         }
     }
 
-    async fn make(&self, aim: Aim) -> Result<(), Error> {
+    async fn make(&self, aim: Aim) -> Result<String, Error> {
         let index = format!("{}-{}", self.alias, Uuid::now_v7().simple());
         let alias = Map::from_iter([(self.name(aim), json!({"is_write_index": true}))]);
         let body = json!({"settings": self.settings, "mappings": fields::mapping(), "aliases": alias});
-        self.done(Method::PUT, &index, &body).await
+        self.done(Method::PUT, &index, &body).await?;
+        Ok(index)
     }
 
     async fn drop_index(&self, index: &str) -> Result<(), Error> {

@@ -14,7 +14,7 @@ mod indices;
 mod nodes;
 mod settings;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use reqwest::Method;
@@ -34,6 +34,8 @@ pub struct Elastic {
     indices: Indices,
     /// The live index that documents go to, since its progress was asked for.
     live: Mutex<Option<String>>,
+    /// The one that we are making. Another process may make one, too, and then it is not ours that stands behind the alias.
+    next: Mutex<Option<String>>,
 }
 
 impl Elastic {
@@ -42,7 +44,7 @@ impl Elastic {
     /// # Errors
     /// [`SettingsError`] names what is wrong.
     pub fn open(settings: &Settings) -> Result<Self, SettingsError> {
-        Ok(Self { indices: Indices::new(settings)?, live: Mutex::new(None) })
+        Ok(Self { indices: Indices::new(settings)?, live: Mutex::new(None), next: Mutex::new(None) })
     }
 
     /// What the nodes say who they are, as JSON: name, version and kind of server.
@@ -53,31 +55,44 @@ impl Elastic {
         self.indices.nodes.send(Method::GET, "", Body::None).await?.json()
     }
 
-    fn remembered(&self) -> Option<String> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn place(&self, aim: Aim) -> MutexGuard<'_, Option<String>> {
+        let place = match aim {
+            Aim::Live => &self.live,
+            Aim::Next => &self.next,
+        };
+        place.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remember(&self, index: Option<String>) {
-        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = index;
+    fn remembered(&self, aim: Aim) -> Option<String> {
+        self.place(aim).clone()
+    }
+
+    fn remember(&self, aim: Aim, index: Option<String>) {
+        *self.place(aim) = index;
     }
 
     /// Whether documents went where those before them are.
-    fn check_place(&self, indices: &[String]) -> Result<(), Error> {
-        let expected = self.remembered();
-        match (indices, expected) {
-            ([], _) => Ok(()),
-            ([index], None) => {
-                self.remember(Some(index.clone()));
+    fn check_place(&self, aim: Aim, indices: &[String]) -> Result<(), Error> {
+        match (indices, self.remembered(aim), aim) {
+            ([], ..) => Ok(()),
+            ([index], None, Aim::Live) => {
+                self.remember(aim, Some(index.clone()));
                 Ok(())
             }
-            ([index], Some(expected)) if *index == expected => Ok(()),
-            (_, Some(_) | None) => {
+            ([index], Some(expected), _) if *index == expected => Ok(()),
+            (.., Aim::Live) => {
                 let alias = &self.indices.alias;
                 Err(Error::Unavailable(format!(
                     "another index stands behind {alias} than before; go on from its progress"
                 )))
             }
+            (.., Aim::Next) => Err(self.not_ours()),
         }
+    }
+
+    fn not_ours(&self) -> Error {
+        let alias = self.indices.name(Aim::Next);
+        Error::Refused(format!("what stands behind {alias} is not what we began: begin the rebuild again"))
     }
 
     /// Makes an index that was deleted, and has it filled again from its beginning.
@@ -104,9 +119,7 @@ impl SearchIndex for Elastic {
     async fn write(&self, aim: Aim, documents: &[Document]) -> Result<Vec<Written>, Error> {
         match bulk::write(&self.indices.nodes, &self.indices.name(aim), documents).await {
             Ok(sent) => {
-                if aim == Aim::Live {
-                    self.check_place(&sent.indices)?;
-                }
+                self.check_place(aim, &sent.indices)?;
                 Ok(sent.written)
             }
             Err(Failed::Gone) => Err(self.gone(aim).await),
@@ -115,14 +128,11 @@ impl SearchIndex for Elastic {
     }
 
     async fn commit(&self, aim: Aim, progress: Option<Progress>) -> Result<(), Error> {
-        let remembered = match aim {
-            Aim::Live => self.remembered(),
-            Aim::Next => None,
-        };
         // By its own name: what was written is there, whatever stands behind the alias by now.
-        let index = match remembered {
-            Some(index) => Some(index),
-            None => self.indices.behind(aim).await?,
+        let index = match (self.remembered(aim), aim) {
+            (Some(index), _) => Some(index),
+            (None, Aim::Live) => self.indices.behind(aim).await?,
+            (None, Aim::Next) => return Err(self.not_ours()),
         };
         let Some(index) = index else { return Err(self.gone(aim).await) };
         if !self.indices.refresh(&index).await? {
@@ -136,7 +146,7 @@ impl SearchIndex for Elastic {
 
     async fn progress(&self) -> Result<Option<Progress>, Error> {
         let index = self.indices.behind(Aim::Live).await?;
-        self.remember(index.clone());
+        self.remember(Aim::Live, index.clone());
         match index {
             Some(index) => self.indices.noted(&index).await,
             None => Ok(None),
@@ -157,12 +167,16 @@ impl SearchIndex for Elastic {
     }
 
     async fn begin_next(&self) -> Result<(), Error> {
-        self.indices.begin_next().await
+        let index = self.indices.begin_next().await?;
+        self.remember(Aim::Next, Some(index));
+        Ok(())
     }
 
     async fn swap(&self) -> Result<(), Error> {
-        let index = self.indices.swap().await?;
-        self.remember(Some(index));
+        let Some(index) = self.remembered(Aim::Next) else { return Err(self.not_ours()) };
+        self.indices.swap(&index).await?;
+        self.remember(Aim::Next, None);
+        self.remember(Aim::Live, Some(index));
         Ok(())
     }
 }

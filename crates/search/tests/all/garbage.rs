@@ -67,8 +67,8 @@ fn check<S: Strategy>(cases: u32, values: &S, body: impl Fn(S::Value) -> Vec<u8>
 fn good_searches_are_answered() {
     for body in good() {
         Request::from_json(&body).unwrap_or_else(|wrong| panic!("{body}: {wrong}"));
+        check(1, &Just(()), |()| body.to_string().into_bytes());
     }
-    check(1, &Just(()), |()| good()[0].to_string().into_bytes());
 }
 
 #[test]

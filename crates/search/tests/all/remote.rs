@@ -234,14 +234,44 @@ async fn a_rebuild_throws_away_what_earlier_ones_left_and_nothing_else() {
     let remote = Remote::new().await;
     let backup = format!("{}-backup", remote.alias());
     remote.ask(Method::PUT, &backup, json!({})).await;
+    let mut last = remote.again();
     for _ in 0..3 {
-        remote.again().begin_next().await.unwrap();
+        last = remote.again();
+        last.begin_next().await.unwrap();
     }
     let indices = remote.indices().await;
     assert_eq!(indices.len(), 3, "the live one, the last next one, the backup: {indices:?}");
     assert!(indices.contains(&backup));
-    remote.index.swap().await.unwrap();
+    last.swap().await.unwrap();
     assert_eq!(remote.indices().await.len(), 2);
+}
+
+/// One that stood still, and woke up when another had begun anew.
+#[tokio::test]
+async fn a_half_made_index_of_another_process_is_not_put_into_place() {
+    let remote = Remote::new().await;
+    remote.index.write(Aim::Live, &[document("a", 1), document("b", 1)]).await.unwrap();
+    remote.index.commit(Aim::Live, Some(at(5))).await.unwrap();
+    let (frozen, other) = (remote.again(), remote.again());
+    frozen.begin_next().await.unwrap();
+    frozen.write(Aim::Next, &[document("a", 1), document("b", 1)]).await.unwrap();
+    other.begin_next().await.unwrap();
+    other.write(Aim::Next, &[document("a", 1)]).await.unwrap();
+    for refused in [
+        frozen.write(Aim::Next, &[document("b", 1)]).await.map(drop),
+        frozen.commit(Aim::Next, Some(at(9))).await,
+        frozen.swap().await,
+    ] {
+        assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+    }
+    assert_eq!(ids(&remote.index).await, ["a", "b"], "the live one, as it was");
+    other.write(Aim::Next, &[document("b", 1)]).await.unwrap();
+    other.commit(Aim::Next, Some(at(5))).await.unwrap();
+    other.swap().await.unwrap();
+    assert_eq!(
+        (ids(&other).await, other.progress().await.unwrap()),
+        (vec!["a".into(), "b".into()], Some(at(5)))
+    );
 }
 
 #[tokio::test]

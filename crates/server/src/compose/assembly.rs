@@ -9,9 +9,9 @@ use std::{
 };
 
 use cartwright_core::{
-    domain::{ids::OrderId, time::Timestamp},
+    domain::ids::OrderId,
     events,
-    ports::{Clock, Ids, Store, StoreError},
+    ports::{Clock, Ids, Store},
     services::{Engine, Fulfillment, Logic, Orders, Payments},
 };
 use cartwright_store::{
@@ -40,7 +40,6 @@ use crate::{
         lanes::{self, Lanes},
         reports::Reports,
     },
-    clock::SystemClock,
     config::Config,
     http::{
         self, About, Api, Component, Serves, Simulated, State,
@@ -122,6 +121,7 @@ impl Assembly {
         roles: &Roles,
         outside: Outside,
         search: Option<Search>,
+        clock: Arc<dyn Clock>,
         stop_intake: CancellationToken,
     ) -> Self {
         Self {
@@ -129,7 +129,7 @@ impl Assembly {
             roles: roles.clone(),
             outside,
             search,
-            clock: Arc::new(SystemClock::start()), // until the stores say what time it has been
+            clock,
             beside: Arc::new(Beside::new(config.dialects.clone())),
             holder: Uuid::now_v7(),
             stop_intake,
@@ -144,10 +144,6 @@ impl Assembly {
 
     /// Starts what is among the roles.
     pub async fn build(&mut self, stores: &Stores) -> Result<(), StartError> {
-        if stores.database.is_none() {
-            // Where processes share a database, one whose clock is wrong must not lead the others.
-            self.clock = Arc::new(SystemClock::start_after(newest_event(stores).await));
-        }
         let (orders, orders_bell) = watch::channel(stores.orders.stats().await?.head);
         let (payments, payments_bell) = watch::channel(stores.payments.stats().await?.head);
         let (fulfillment, fulfillment_bell) = watch::channel(stores.fulfillment.stats().await?.head);
@@ -504,22 +500,6 @@ async fn vital(name: &'static str, part: impl Future<Output = ()> + Send + 'stat
         tracing::error!(part = name, %error, "a part of the system panicked: please report this; ending the process");
         std::process::abort();
     }
-}
-
-/// When the newest event of any service happened. One that can't be read tells no time.
-async fn newest_event(stores: &Stores) -> Timestamp {
-    let mut newest = Timestamp::default();
-    for store in [&stores.orders, &stores.payments, &stores.fulfillment] {
-        let Ok(last) = newest_of(store).await else { continue };
-        newest = newest.max(last.unwrap_or_default());
-    }
-    newest
-}
-
-async fn newest_of(store: &Arc<dyn Store>) -> Result<Option<Timestamp>, StoreError> {
-    let Some(before) = store.stats().await?.head.checked_sub(1) else { return Ok(None) };
-    let row = store.journal(before, 1).await?.pop();
-    Ok(row.and_then(|row| events::decode(&row.message.value).ok()).map(|event| event.occurred_at))
 }
 
 fn has_room(config: &Config) -> bool {

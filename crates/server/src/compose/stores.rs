@@ -2,7 +2,11 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use cartwright_core::{events, ports::Store};
+use cartwright_core::{
+    domain::time::Timestamp,
+    events,
+    ports::{Clock, Store, StoreError},
+};
 use cartwright_store::{
     DataDir, StoreKind, check_cursors,
     postgres::{PostgresOptions, PostgresStore},
@@ -11,7 +15,7 @@ use cartwright_store::{
 use uuid::Uuid;
 
 use super::{StartError, listeners::Serving};
-use crate::{backoff::Backoff, config::Config};
+use crate::{backoff::Backoff, clock::SystemClock, config::Config};
 
 /// The first wait for a database.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -131,6 +135,31 @@ impl Stores {
             (events::FULFILLMENT, self.fulfillment.clone()),
         ]
     }
+
+    /// The time of whoever works on them. On files it goes on from where it has been.
+    pub async fn clock(&self) -> Arc<dyn Clock> {
+        Arc::new(match self.database {
+            None => SystemClock::start_after(self.newest_event().await),
+            // Where processes share a database, one whose clock is wrong must not lead the others.
+            Some(_) => SystemClock::start(),
+        })
+    }
+
+    /// When the newest event of any service happened. One that can't be read tells no time.
+    async fn newest_event(&self) -> Timestamp {
+        let mut newest = Timestamp::default();
+        for store in [&self.orders, &self.payments, &self.fulfillment] {
+            let Ok(last) = newest_of(store).await else { continue };
+            newest = newest.max(last.unwrap_or_default());
+        }
+        newest
+    }
+}
+
+async fn newest_of(store: &Arc<dyn Store>) -> Result<Option<Timestamp>, StoreError> {
+    let Some(before) = store.stats().await?.head.checked_sub(1) else { return Ok(None) };
+    let row = store.journal(before, 1).await?.pop();
+    Ok(row.and_then(|row| events::decode(&row.message.value).ok()).map(|event| event.occurred_at))
 }
 
 /// Opens a service's store; waits as long as the database is not there.

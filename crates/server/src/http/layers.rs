@@ -20,7 +20,7 @@ use axum::{
 };
 use hyper::body::{Frame, SizeHint};
 
-use super::problem::Problem;
+use super::{hear_out::hear_out, problem::Problem};
 use crate::telemetry::metrics;
 
 /// How long a request may take, its body's arrival included.
@@ -41,7 +41,7 @@ async fn within(limit: Duration, request: Request, next: Next) -> Response {
     let awaited = Arc::new(AtomicBool::new(false));
     let noted = awaited.clone();
     let request = request.map(|body| Body::new(Noted { body, awaited: noted }));
-    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_| {
+    tokio::time::timeout(limit, hear_out(request, next)).await.unwrap_or_else(|_| {
         if awaited.load(Ordering::Relaxed) {
             let detail = "the body did not arrive in time; nothing was done, so send it again";
             return Problem::new(StatusCode::REQUEST_TIMEOUT, "request-timeout", detail).into_response();

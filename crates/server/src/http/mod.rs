@@ -146,15 +146,16 @@ fn surrounded(router: Router) -> Router {
     layered(router)
 }
 
-/// What goes around every call.
+/// What goes around every call, the outermost first. In one layer: each one of a router boxes all that is in it, and
+/// clones that for every request.
 fn layered(router: Router) -> Router {
-    router
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn(hear_out::hear_out))
-        .layer(middleware::from_fn(layers::observe))
-        .layer(PropagateRequestIdLayer::x_request_id())
-        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .layer(CatchPanicLayer::custom(layers::panicked))
+    router.layer((
+        CatchPanicLayer::custom(layers::panicked),
+        SetRequestIdLayer::x_request_id(MakeRequestUuid),
+        PropagateRequestIdLayer::x_request_id(),
+        middleware::from_fn(layers::observe),
+        DefaultBodyLimit::max(MAX_BODY),
+    ))
 }
 
 /// The OpenAPI document of everything.

@@ -9,11 +9,8 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    Router,
-    extract::{ConnectInfo, Request},
-    middleware::Next,
-};
+use axum::{Router, extract::ConnectInfo, http::Request};
+use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -25,6 +22,7 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::util::MapRequest;
 
 use crate::telemetry::metrics;
 
@@ -127,9 +125,9 @@ async fn converse(
     builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.head);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(patience.head);
     let asked = Arc::new(AtomicBool::new(false));
-    let router = noting(router, client, asked.clone());
+    let service = noting(router, client, asked.clone());
     let connection = builder
-        .serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
+        .serve_connection_with_upgrades(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);
     // Whatever ends a connection is its client's affair.
     let ended = tokio::select! {
@@ -145,12 +143,16 @@ async fn converse(
 }
 
 /// Notes that something was asked, and tells by whom.
-fn noting(router: Router, client: SocketAddr, asked: Arc<AtomicBool>) -> Router {
-    router.layer(axum::middleware::from_fn(move |mut request: Request, next: Next| {
+fn noting(
+    router: Router,
+    client: SocketAddr,
+    asked: Arc<AtomicBool>,
+) -> MapRequest<Router, impl Fn(Request<Incoming>) -> Request<Incoming> + Clone> {
+    MapRequest::new(router, move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(client));
         asked.store(true, Ordering::Relaxed);
-        next.run(request)
-    }))
+        request
+    })
 }
 
 /// Ends when a connection has asked nothing at all for so long. Hyper's own limit begins only once it knows which HTTP

@@ -36,6 +36,10 @@ type Read = Box<dyn FnOnce(rusqlite::Result<&Connection>) + Send>;
 
 /// How long a list may take. Filters without an index walk all orders.
 const LONGEST: Duration = Duration::from_secs(10);
+/// An order's newest events, the last first, and their positions in the journal as long as they are there.
+const NEWEST: &str =
+    "SELECT coalesce(h.value, (SELECT value FROM journal j WHERE j.position = h.position)), h.position
+    FROM history h WHERE h.record = ?1 ORDER BY h.n DESC LIMIT ?2";
 /// Steps of SQLite's machine between two looks at the time.
 const STEPS: i32 = 10_000;
 
@@ -212,10 +216,7 @@ pub(super) fn walk(
             "SELECT revision, schema, parked, record, key FROM record
              WHERE key > ?1 AND number IS NOT NULL ORDER BY key LIMIT ?2",
         )?;
-        let mut newest = snapshot.prepare_cached(
-            "SELECT coalesce(h.value, (SELECT value FROM journal j WHERE j.position = h.position))
-             FROM history h WHERE h.record = ?1 ORDER BY h.n DESC LIMIT ?2",
-        )?;
+        let mut newest = snapshot.prepare_cached(NEWEST)?;
         let rows = select.query_and_then([integer(after), sql_limit(limit)], |row| {
             let key: i64 = row.get(4)?;
             let read = |row: &Row<'_>| Ok(row.get::<_, Option<Vec<u8>>>(0)?.map(Bytes::from));
@@ -317,11 +318,12 @@ pub(super) fn history(
 
 /// The newest events of an order, oldest first.
 pub(super) fn newest(conn: &Connection, id: &OrderId, limit: usize) -> rusqlite::Result<Vec<Bytes>> {
-    let mut select = conn.prepare_cached(
-        "SELECT coalesce(h.value, (SELECT value FROM journal j WHERE j.position = h.position)), h.position
-         FROM history h WHERE h.record = (SELECT key FROM record WHERE id = ?1) ORDER BY h.n DESC LIMIT ?2",
-    )?;
-    let events = select.query_and_then(params![id.as_str(), sql_limit(limit)], |row| historic(id, row))?;
+    let mut key = conn.prepare_cached("SELECT key FROM record WHERE id = ?1")?;
+    let Some(key) = key.query_row([id.as_str()], |row| row.get::<_, i64>(0)).optional()? else {
+        return Ok(vec![]);
+    };
+    let mut select = conn.prepare_cached(NEWEST)?;
+    let events = select.query_and_then([key, sql_limit(limit)], |row| historic(id, row))?;
     let mut events = events.collect::<rusqlite::Result<Vec<_>>>()?;
     events.reverse();
     Ok(events)

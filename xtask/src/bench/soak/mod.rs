@@ -10,24 +10,20 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    thread,
     time::{Duration, Instant},
 };
 
 use clap::Args;
 
-use self::{
-    page::{Page, Verdict},
-    watch::Watch,
-};
+use self::{page::Page, watch::Watch};
 use super::{
-    AT_ONCE, CONNECTIONS, IN_FLIGHT, PAUSED,
+    AT_ONCE, CONNECTIONS, IN_FLIGHT, PAUSED, PROGRAM,
     client::Client,
     load::{Load, LoadReport},
-    programs_for_soak, say,
+    released, say,
     system::{self, Server},
 };
-use crate::Failure;
+use crate::{Failure, cargo::path_of};
 
 /// How much of what it can do it is asked to do for long.
 const STEADY: f64 = 0.7;
@@ -83,9 +79,13 @@ struct Soak<'a> {
 /// # Errors
 /// Something can't be built, started or understood.
 pub fn run(args: &SoakArgs) -> Result<bool, Failure> {
-    let (program, beside) = programs_for_soak(args.program.as_deref())?;
-    let data =
-        tempfile::Builder::new().prefix("soak-").tempdir_in(args.data.as_deref().unwrap_or(&beside))?;
+    let program = match &args.program {
+        Some(given) => given.clone(),
+        None => path_of(&released(&[PROGRAM])?, PROGRAM)?.to_owned(),
+    };
+    let this = std::env::current_exe()?;
+    let beside = this.parent().unwrap_or(Path::new("."));
+    let data = tempfile::Builder::new().prefix("soak-").tempdir_in(args.data.as_deref().unwrap_or(beside))?;
     let size = if args.quick { Size::QUICK } else { Size::FULL };
     let soak = Soak { program, data: data.path(), size };
     let mut page = Page::default();
@@ -104,57 +104,29 @@ impl Soak<'_> {
     fn overload(&self, page: &mut Page) -> Result<(), Failure> {
         let Size { overload, open, .. } = self.size;
         say(&format!("soak: {OVERLOAD} times as many orders as it completes, {overload} s"));
-        let open = open.to_string();
-        let max_open = ("CARTWRIGHT__ORDERS__MAX_OPEN", &*open);
         let dir = self.data.join("overload");
-        let server = Server::cartwright(&self.program, &dir, &[AT_ONCE, &[max_open]].concat())?;
+        let server = self.server(&dir, &[("CARTWRIGHT__ORDERS__MAX_OPEN", &open.to_string())])?;
         // Payments at a rate: what is completed in a second is known, whatever machine this is.
-        let answered = dir.join("answered");
-        let completes = (self.size.open / overload / 2).max(50);
+        let completes = (open / overload / 2).max(50);
         rate_of_payments(&server, &format!(r#"{{"enabled":true,"rate":{completes}}}"#))?;
         let watch = Watch::begin(&server, &dir)?;
-        let offered = u64::from(OVERLOAD) * completes;
-        let load = self.load(
-            &server,
-            &["--duration", &overload.to_string(), "--rate", &offered.to_string()],
-            Some(&answered),
-        )?;
+        let answered = dir.join("answered");
+        let offered = (u64::from(OVERLOAD) * completes).to_string();
+        // Whoever is refused comes again after a second: as many clients, so that it stays so much.
+        let args = ["--duration", &overload.to_string(), "--rate", &offered, "--connections", &offered];
+        let load = self.load(&server, &args, Some(&answered))?;
         rate_of_payments(&server, r#"{"enabled":true,"rate":null}"#)?;
         let course = watch.until_final(FINAL)?;
-        let verified = self.verify(&server, &dir, &answered)?;
-        server.stop()?;
-        fs::remove_dir_all(&dir)?;
         page.chart("Overload: open orders", "orders", &course, |seen| seen.open);
         page.chart("Overload: memory of its own", "MiB", &course, |seen| seen.memory);
         page.chart("Overload: time to an answer", "ms", &course, |seen| seen.answer_ms);
-        let refused = course.refused;
-        page.verdict("overload: orders taken", load.orders as f64, "", Verdict::Told);
-        page.verdict(
-            "overload: refused with 503 and Retry-After",
-            refused.told as f64,
-            "probes",
-            Verdict::from(refused.told > 0),
-        );
-        page.verdict(
-            "overload: refused otherwise",
-            refused.otherwise as f64,
-            "probes",
-            Verdict::from(refused.otherwise == 0),
-        );
-        page.verdict(
-            "overload: open at the most",
-            course.most(|seen| seen.open),
-            "orders",
-            Verdict::from(course.most(|seen| seen.open) <= self.size.open as f64),
-        );
-        page.verdict(
-            "overload: memory, last quarter to second",
-            course.growth(|seen| seen.memory),
-            "times",
-            Verdict::from(course.growth(|seen| seen.memory) <= FLAT),
-        );
-        page.verdict("overload: every order taken is final in the end", 1.0, "", Verdict::from(verified));
-        Ok(())
+        page.told("overload: orders taken", load.orders as f64, "");
+        page.told("overload: clients sent away for a while", load.retries as f64, "times");
+        page.refused("overload", course.refused);
+        let most = course.most(|seen| seen.open);
+        page.judged("overload: open at the most", most, "orders", most <= open as f64);
+        page.flat("overload: memory", course.growth(|seen| seen.memory), FLAT);
+        self.end("overload", server, &dir, &answered, page)
     }
 
     /// A disk that fills up: it refuses before it is full, and finishes what it has taken.
@@ -162,49 +134,21 @@ impl Soak<'_> {
         say("soak: a disk that fills up");
         let dir = self.data.join("disk");
         fs::create_dir_all(&dir)?;
-        let free = watch::free_mb(&dir)?;
-        let kept = free.saturating_sub(ROOM_MB).to_string();
-        let server = Server::cartwright(
-            &self.program,
-            &dir,
-            &[AT_ONCE, &[("CARTWRIGHT__DATA__MIN_FREE_MB", &*kept)]].concat(),
-        )?;
+        let kept = watch::free_mb(&dir)?.saturating_sub(ROOM_MB);
+        let server = self.server(&dir, &[("CARTWRIGHT__DATA__MIN_FREE_MB", &kept.to_string())])?;
         let watch = Watch::begin(&server, &dir)?;
         let answered = dir.join("answered");
-        let loaded = thread::scope(|scope| {
-            let load = scope.spawn(|| {
-                self.load(&server, &["--duration", "60", "--connections", CONNECTIONS], Some(&answered))
-                    .map_err(|error| error.to_string())
-            });
-            load.join().unwrap_or_else(|_| Err("the load panicked".to_owned()))
-        })?;
-        let refused = watch.refused();
-        // An operator makes room.
+        let load =
+            self.load(&server, &["--duration", "60", "--connections", CONNECTIONS], Some(&answered))?;
         let course = watch.end()?;
+        // An operator makes room.
         server.stop()?;
-        let server = Server::cartwright(&self.program, &dir, AT_ONCE)?;
-        Watch::begin(&server, &dir)?.until_final(FINAL)?;
-        let verified = self.verify(&server, &dir, &answered)?;
-        server.stop()?;
-        fs::remove_dir_all(&dir)?;
-        page.chart("A disk that fills up: free above the limit", "MB", &course, |seen| {
-            seen.free_mb - kept.parse::<f64>().unwrap_or(0.0)
-        });
-        page.verdict("full disk: orders taken", loaded.orders as f64, "", Verdict::Told);
-        page.verdict(
-            "full disk: refused with 503 and Retry-After",
-            refused.told as f64,
-            "probes",
-            Verdict::from(refused.told > 0),
-        );
-        page.verdict(
-            "full disk: refused otherwise",
-            refused.otherwise as f64,
-            "probes",
-            Verdict::from(refused.otherwise == 0),
-        );
-        page.verdict("full disk: every order taken is final in the end", 1.0, "", Verdict::from(verified));
-        Ok(())
+        let server = self.server(&dir, &[])?;
+        let title = "A disk that fills up: free above the limit";
+        page.chart(title, "MB", &course, |seen| seen.free_mb - kept as f64);
+        page.told("full disk: orders taken", load.orders as f64, "");
+        page.refused("full disk", course.refused);
+        self.end("full disk", server, &dir, &answered, page)
     }
 
     /// What it can do, for long: nothing grows but the data, and that as orders come.
@@ -212,78 +156,34 @@ impl Soak<'_> {
         let Size { measure, steady, .. } = self.size;
         say(&format!("soak: what it can do, {measure} s"));
         let dir = self.data.join("steady");
-        let server = Server::cartwright(&self.program, &dir, AT_ONCE)?;
-        let measured = self.load(
-            &server,
-            &[
-                "--duration",
-                &measure.to_string(),
-                "--connections",
-                CONNECTIONS,
-                "--in-flight",
-                IN_FLIGHT,
-                "--follow",
-            ],
-            None,
-        )?;
+        let server = self.server(&dir, &[])?;
+        let follow = ["--connections", CONNECTIONS, "--follow"];
+        let args = ["--duration", &measure.to_string(), "--in-flight", IN_FLIGHT];
+        let measured = self.load(&server, &[&args[..], &follow].concat(), None)?;
         let rate = (measured.shipped_per_second.unwrap_or(measured.per_second) * STEADY) as u64;
         say(&format!("soak: {rate} orders a second, {steady} s"));
         let watch = Watch::begin(&server, &dir)?;
         let answered = dir.join("answered");
-        let load = self.load(
-            &server,
-            &[
-                "--duration",
-                &steady.to_string(),
-                "--rate",
-                &rate.to_string(),
-                "--connections",
-                CONNECTIONS,
-                "--follow",
-            ],
-            Some(&answered),
-        )?;
+        let args = ["--duration", &steady.to_string(), "--rate", &rate.to_string()];
+        let load = self.load(&server, &[&args[..], &follow].concat(), Some(&answered))?;
         let course = watch.end()?;
-        Watch::begin(&server, &dir)?.until_final(FINAL)?;
-        let verified = self.verify(&server, &dir, &answered)?;
-        let files = watch::files(&dir)?;
-        server.stop()?;
-        fs::remove_dir_all(&dir)?;
         page.chart("Steady: memory of its own", "MiB", &course, |seen| seen.memory);
         page.chart("Steady: time to an answer", "ms", &course, |seen| seen.answer_ms);
         page.chart("Steady: open orders", "orders", &course, |seen| seen.open);
         page.chart("Steady: data on disk", "MB", &course, |seen| seen.data_mb);
-        page.verdict("steady: orders a second", rate as f64, "", Verdict::Told);
-        page.verdict("steady: accepted, p99", load.p99_ms, "ms", Verdict::Told);
-        page.verdict(
-            "steady: created to shipped, p99",
-            load.created_to_shipped_p99_ms.unwrap_or(f64::NAN),
-            "ms",
-            Verdict::Told,
-        );
-        page.verdict(
-            "steady: memory, last quarter to second",
-            course.growth(|seen| seen.memory),
-            "times",
-            Verdict::from(course.growth(|seen| seen.memory) <= FLAT),
-        );
-        page.verdict(
-            "steady: time to an answer, last quarter to second",
-            course.growth_of_middle(|seen| seen.answer_ms),
-            "times",
-            Verdict::from(course.growth_of_middle(|seen| seen.answer_ms) <= FLAT_LATENCY),
-        );
-        page.verdict(
-            "steady: data for each order",
-            course.rise(|seen| seen.data_mb) * 1_000.0 / load.orders.max(1) as f64,
-            "kB",
-            Verdict::Told,
-        );
-        for (name, mb) in files {
-            page.verdict(&format!("steady: at the end, {name}"), mb, "MB", Verdict::Told);
+        page.told("steady: orders a second", rate as f64, "");
+        page.told("steady: accepted, p99", load.p99_ms, "ms");
+        let shipped = load.created_to_shipped_p99_ms.unwrap_or(f64::NAN);
+        page.told("steady: created to shipped, p99", shipped, "ms");
+        page.flat("steady: memory", course.growth(|seen| seen.memory), FLAT);
+        let slower = course.growth_of_middle(|seen| seen.answer_ms);
+        page.flat("steady: time to an answer", slower, FLAT_LATENCY);
+        let grown = course.rise(|seen| seen.data_mb) * 1_000.0 / load.orders.max(1) as f64;
+        page.told("steady: data for each order", grown, "kB");
+        for (name, mb) in watch::files(&dir)? {
+            page.told(&format!("steady: at the end, {name}"), mb, "MB");
         }
-        page.verdict("steady: every order taken is final in the end", 1.0, "", Verdict::from(verified));
-        Ok(())
+        self.end("steady", server, &dir, &answered, page)
     }
 
     /// Orders that wait because nobody works; then somebody does.
@@ -291,28 +191,38 @@ impl Soak<'_> {
         let orders = self.size.backlog;
         say(&format!("soak: a backlog of {orders} orders"));
         let dir = self.data.join("backlog");
-        let server = Server::cartwright(&self.program, &dir, &[AT_ONCE, &[PAUSED]].concat())?;
+        let server = self.server(&dir, &[PAUSED])?;
         self.load(&server, &["--orders", &orders.to_string(), "--connections", CONNECTIONS], None)?;
         server.stop()?;
-        let server = Server::cartwright(&self.program, &dir, AT_ONCE)?;
+        let server = self.server(&dir, &[])?;
         let began = Instant::now();
         let course = Watch::begin(&server, &dir)?.until_final(FINAL)?;
         let seconds = began.elapsed().as_secs_f64();
-        let verified = self.verify(&server, &dir, Path::new(""))?;
-        server.stop()?;
-        fs::remove_dir_all(&dir)?;
         page.chart("Backlog: open orders", "orders", &course, |seen| seen.open);
         page.chart("Backlog: memory of its own", "MiB", &course, |seen| seen.memory);
-        page.verdict("backlog: orders that waited", orders as f64, "", Verdict::Told);
-        page.verdict("backlog: final in a second", orders as f64 / seconds, "orders/s", Verdict::Told);
-        page.verdict(
-            "backlog: memory, last quarter to second",
-            course.growth(|seen| seen.memory),
-            "times",
-            Verdict::from(course.growth(|seen| seen.memory) <= FLAT),
-        );
-        page.verdict("backlog: every order is final in the end", 1.0, "", Verdict::from(verified));
-        Ok(())
+        page.told("backlog: orders that waited", orders as f64, "");
+        page.told("backlog: final in a second", orders as f64 / seconds, "orders/s");
+        page.flat("backlog: memory", course.growth(|seen| seen.memory), FLAT);
+        self.end("backlog", server, &dir, Path::new(""), page)
+    }
+
+    fn server(&self, dir: &Path, settings: &[(&str, &str)]) -> Result<Server, Failure> {
+        Server::cartwright(&self.program, dir, &[AT_ONCE, settings].concat())
+    }
+
+    /// Has it judged that everything is final, and nothing lost or done twice; then nothing stays of it.
+    fn end(
+        &self,
+        part: &str,
+        server: Server,
+        dir: &Path,
+        answered: &Path,
+        page: &mut Page,
+    ) -> Result<(), Failure> {
+        let well = self.verify(&server, dir, answered)?;
+        page.judged(&format!("{part}: every order taken is final in the end"), f64::from(well), "", well);
+        server.stop()?;
+        Ok(fs::remove_dir_all(dir)?)
     }
 
     /// Orders, noted in a file as they are answered.
@@ -324,7 +234,8 @@ impl Soak<'_> {
     fn verify(&self, server: &Server, dir: &Path, answered: &Path) -> Result<bool, Failure> {
         let mut command = Command::new(&self.program);
         command
-            .args(["verify", "--wait", "--timeout", "600", "--server", server.url(), "--data"])
+            .args(["verify", "--wait", "--timeout", &FINAL.as_secs().to_string()])
+            .args(["--server", server.url(), "--data"])
             .arg(dir.join("data"));
         if answered.exists() {
             command.arg("--answered").arg(answered);

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::watch::{Course, Seen};
+use super::{
+    super::report::number,
+    watch::{Course, Refused, Seen},
+};
 use crate::table::{table, text};
 
 const WIDTH: f64 = 720.0;
@@ -12,19 +15,13 @@ const EDGE: (f64, f64) = (64.0, 24.0);
 
 /// Whether something is as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+enum Verdict {
     /// It is.
     Well,
     /// It is not.
     Wrong,
     /// It is only told.
     Told,
-}
-
-impl From<bool> for Verdict {
-    fn from(well: bool) -> Self {
-        if well { Self::Well } else { Self::Wrong }
-    }
 }
 
 impl Verdict {
@@ -45,8 +42,29 @@ pub struct Page {
 }
 
 impl Page {
-    /// A row of the table.
-    pub fn verdict(&mut self, what: &str, value: f64, unit: &str, verdict: Verdict) {
+    /// A row that only tells.
+    pub fn told(&mut self, what: &str, value: f64, unit: &str) {
+        self.row(what, value, unit, Verdict::Told);
+    }
+
+    /// A row about what must be so.
+    pub fn judged(&mut self, what: &str, value: f64, unit: &str, well: bool) {
+        self.row(what, value, unit, if well { Verdict::Well } else { Verdict::Wrong });
+    }
+
+    /// A row about what must not grow by more than so many times.
+    pub fn flat(&mut self, what: &str, growth: f64, most: f64) {
+        self.judged(&format!("{what}, last quarter to second"), growth, "times", growth <= most);
+    }
+
+    /// Rows about orders that must have been refused, and only so that whoever asks knows what to do.
+    pub fn refused(&mut self, part: &str, refused: Refused) {
+        let Refused { told, otherwise } = refused;
+        self.judged(&format!("{part}: refused with 503 and Retry-After"), told as f64, "probes", told > 0);
+        self.judged(&format!("{part}: refused otherwise"), otherwise as f64, "probes", otherwise == 0);
+    }
+
+    fn row(&mut self, what: &str, value: f64, unit: &str, verdict: Verdict) {
         self.rows.push((what.to_owned(), value, unit.to_owned(), verdict));
     }
 
@@ -122,14 +140,6 @@ fn plot(title: &str, unit: &str, points: &[(f64, f64)]) -> String {
     )
 }
 
-fn number(value: f64) -> String {
-    match value.abs() {
-        large if large >= 100.0 => format!("{value:.0}"),
-        middle if middle >= 10.0 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,9 +147,9 @@ mod tests {
     #[test]
     fn a_page_shows_what_is_wrong_and_a_line_for_each_course() {
         let mut page = Page::default();
-        page.verdict("fine", 1.0, "ms", Verdict::Told);
+        page.told("fine", 1.0, "ms");
         assert!(page.all_well());
-        page.verdict("memory", 2.5, "times", Verdict::from(false));
+        page.flat("memory", 2.5, 1.25);
         let seen = |at: f64, memory: f64| Seen { at, memory, ..Seen::default() };
         let course =
             Course { seen: vec![seen(0.0, 1.0), seen(5.0, f64::NAN), seen(10.0, 2.0)], ..Course::default() };

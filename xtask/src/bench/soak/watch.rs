@@ -79,11 +79,6 @@ impl Watch {
         Ok(Self { stop, course, thread, url })
     }
 
-    /// What was refused so far.
-    pub fn refused(&self) -> Refused {
-        self.course.lock().unwrap_or_else(PoisonError::into_inner).refused
-    }
-
     /// Looks on until no order is open any more.
     ///
     /// # Errors
@@ -179,11 +174,9 @@ fn look_on(
     Ok(())
 }
 
+/// `NAN` until it says how many.
 fn open_orders(client: &mut Client) -> Result<f64, Failure> {
-    let metrics = client.ask("GET", "/metrics", "")?;
-    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
-    let line = metrics.lines().find_map(|line| line.strip_prefix("cartwright_open_orders "));
-    Ok(line.and_then(|number| number.trim().parse().ok()).unwrap_or(f64::NAN))
+    Ok(client.metric("cartwright_open_orders")?.unwrap_or(f64::NAN))
 }
 
 /// The files of a system, the largest first, in MB.

@@ -10,9 +10,12 @@ use std::{
 };
 
 use reqwest::Client;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::harness::{LIMIT, text};
+use crate::{
+    dialects::{Create, DIALECTS},
+    harness::{LIMIT, block_on, wait_until_within},
+};
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,10 +36,7 @@ impl Chatter {
     pub fn with(url: &str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (url, over) = (url.to_owned(), stop.clone());
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(talk(&url, &over))
-        });
+        let thread = std::thread::spawn(move || block_on(talk(&url, &over)));
         Self { stop, thread }
     }
 
@@ -44,8 +44,7 @@ impl Chatter {
     pub fn end(self, url: &str) {
         self.stop.store(true, Ordering::Relaxed);
         let answered = self.thread.join().unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
+        block_on(async {
             let client = Client::new();
             for dialect in DIALECTS {
                 assert!(
@@ -60,40 +59,6 @@ impl Chatter {
     }
 }
 
-const DIALECTS: [&str; 5] =
-    ["order-tracking", "order-processing", "order-fulfilment", "cart-dotnet", "cart-fastapi"];
-
-/// A request, and where the answer has the id, if it has it.
-fn request(dialect: &str, number: u64) -> (&'static str, Value, Option<&'static str>) {
-    match dialect {
-        "order-tracking" => (
-            "order-tracking/api/orders",
-            json!({"userId": 1, "productName": "x", "quantity": 2, "price": 1.5}),
-            Some("/data/orderId"),
-        ),
-        "order-processing" => (
-            "order-processing/api/orders",
-            json!({"customerId": "c", "customerName": "n", "items": [{"productId": "p", "quantity": 1}]}),
-            Some("/orderId"),
-        ),
-        "order-fulfilment" => (
-            "order-fulfilment/orders",
-            json!({"customerEmail": "a@b.c", "productType": "Phone", "country": "US", "paymentScenario": "success"}),
-            Some("/id"),
-        ),
-        "cart-dotnet" => (
-            "cart-dotnet/order/create-order",
-            json!({"OrderId": format!("cart-{number}"), "ItemsNum": 2}),
-            None,
-        ),
-        _ => (
-            "cart-fastapi/create-order",
-            json!({"order_id": number.to_string(), "number_of_items": 1}),
-            Some("/orderId"),
-        ),
-    }
-}
-
 async fn talk(url: &str, over: &AtomicBool) -> Vec<Answered> {
     let client = Client::builder().timeout(PATIENCE).build().unwrap();
     let mut answered = vec![];
@@ -101,16 +66,14 @@ async fn talk(url: &str, over: &AtomicBool) -> Vec<Answered> {
         if over.load(Ordering::Relaxed) {
             break;
         }
-        let (path, body, id_at) = request(dialect, number);
-        let reply = client.post(format!("{url}/dialects/{path}")).json(&body).send().await;
+        let ask = Create::of(dialect, number);
+        let reply = client.post(format!("{url}{}", ask.path)).json(&ask.body).send().await;
         // What is half answered is not answered.
         if let Ok(reply) = reply
             && reply.status().is_success()
             && let Ok(body) = reply.text().await
         {
-            let found: Value = serde_json::from_str(&body).unwrap_or_default();
-            let id = id_at.map_or(format!("cart-{number}"), |at| text(found.pointer(at).unwrap()));
-            answered.push((dialect, id));
+            answered.push((dialect, ask.id_in(body.as_bytes())));
         }
         tokio::time::sleep(REST).await;
     }
@@ -119,19 +82,16 @@ async fn talk(url: &str, over: &AtomicBool) -> Vec<Answered> {
 
 /// Carts are left as they are; all others go on by themselves.
 async fn until_it_rests(client: &Client, url: &str, dialect: &str, id: &str) {
-    let until = std::time::Instant::now() + 4 * LIMIT;
-    loop {
+    wait_until_within(4 * LIMIT, &format!("{dialect} order {id} rests"), async || {
         let reply = client.get(format!("{url}/v1/orders/{id}")).send().await.unwrap();
         let (status, order) = (reply.status(), reply.json::<Value>().await.unwrap());
-        if status != 503 {
-            assert_eq!(status, 200, "{dialect} order {id} was answered, and is not there: {order:#}");
-            assert_eq!(order["dialect"], dialect, "{order:#}");
-            let rests = dialect.starts_with("cart-") || order["milestone"] == "scheduled";
-            if rests || order["status"] != "open" {
-                return;
-            }
+        if status == 503 {
+            return false;
         }
-        assert!(std::time::Instant::now() < until, "it is stuck, or the server does not start: {order:#}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        assert_eq!(status, 200, "{dialect} order {id} was answered, and is not there: {order:#}");
+        assert_eq!(order["dialect"], dialect, "{order:#}");
+        let rests = dialect.starts_with("cart-") || order["milestone"] == "scheduled";
+        rests || order["status"] != "open"
+    })
+    .await;
 }

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use reqwest::{Client, StatusCode};
@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::system::System;
+use crate::harness::wait_until_within;
 
 /// Requests that nobody waits for to the end.
 const REQUESTS: u32 = 10_000;
@@ -59,7 +60,8 @@ async fn ten_thousand_clients_that_go_away_leave_whole_orders_or_none() {
     let system = System::new(0);
     let server = system.up();
     let client = Client::new();
-    until(&client, &format!("{}/health/ready", system.url()), |status, _| status == 200).await;
+    wait_until_within(LIMIT, "it is ready", async || get(&client, &system, "/health/ready").await.0 == 200)
+        .await;
     let address = system.url().trim_start_matches("http://").to_owned();
     let next = Arc::new(AtomicU32::new(0));
     let mut clients = JoinSet::new();
@@ -89,7 +91,8 @@ async fn ten_thousand_clients_that_go_away_leave_whole_orders_or_none() {
     let heard = whole.iter().filter(|number| Far::of(**number) == Far::Answer).count();
     // Nothing is kept of those that have gone.
     let open = "cartwright_open_connections{listener=\"api\"} ";
-    until(&client, &format!("{}/metrics", system.url()), |_, metrics| {
+    wait_until_within(LIMIT, "connections are closed", async || {
+        let metrics = get(&client, &system, "/metrics").await.1;
         let open = metrics.lines().find_map(|line| line.strip_prefix(open)?.parse::<f64>().ok());
         open.is_some_and(|open| open <= 4.0)
     })
@@ -126,18 +129,9 @@ async fn go_away(address: &str, number: u32) {
     }
 }
 
-/// Asks until the answer is as it must be.
-async fn until(client: &Client, url: &str, is_well: impl Fn(StatusCode, &str) -> bool) {
-    let until = Instant::now() + LIMIT;
-    loop {
-        let reply = client.get(url).send().await.unwrap();
-        let (status, text) = (reply.status(), reply.text().await.unwrap());
-        if is_well(status, &text) {
-            return;
-        }
-        assert!(Instant::now() < until, "{url}: {status} {text}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+async fn get(client: &Client, system: &System, path: &str) -> (StatusCode, String) {
+    let reply = client.get(format!("{}{path}", system.url())).send().await.unwrap();
+    (reply.status(), reply.text().await.unwrap())
 }
 
 /// How many orders there are.

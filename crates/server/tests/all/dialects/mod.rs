@@ -4,6 +4,7 @@ mod pattern;
 pub mod table;
 
 use cartwright_server::http::dialects::OldPort;
+use serde_json::{Value, json};
 
 use crate::harness::{Setting, Shop, all, text};
 
@@ -139,36 +140,75 @@ async fn of_200_who_create_an_id_at_once_one_succeeds() {
 #[tokio::test]
 async fn orders_of_every_dialect_are_visible_through_v1_with_their_history() {
     let shop = Shop::open().await;
-    for (path, body, id) in [
-        (
-            "order-tracking/api/orders",
-            serde_json::json!({"userId": 1, "productName": "x", "quantity": 2, "price": 1.5}),
-            Some("/data/orderId"),
-        ),
-        (
-            "order-processing/api/orders",
-            serde_json::json!({"customerId": "c", "customerName": "n", "items": [{"productId": "p", "quantity": 1}]}),
-            Some("/orderId"),
-        ),
-        (
-            "order-fulfilment/orders",
-            serde_json::json!({"customerEmail": "a@b.c", "productType": "Phone", "country": "US", "paymentScenario": "success"}),
-            Some("/id"),
-        ),
-        ("cart-dotnet/order/create-order", serde_json::json!({"OrderId": "test", "ItemsNum": 2}), None),
-        (
-            "cart-fastapi/create-order",
-            serde_json::json!({"order_id": "1", "number_of_items": 1}),
-            Some("/orderId"),
-        ),
-    ] {
-        let reply = shop.post(&format!("/dialects/{path}"), &body).await;
-        assert!(reply.status < 300, "{path}: {}", reply.text());
-        let found: serde_json::Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-        let id = id.map_or("test".to_owned(), |at| text(found.pointer(at).unwrap()));
+    for (number, dialect) in (1..).zip(DIALECTS) {
+        let ask = Create::of(dialect, number);
+        let reply = shop.post(&ask.path, &ask.body).await;
+        assert!(reply.status < 300, "{dialect}: {}", reply.text());
+        let id = ask.id_in(&reply.body);
         let order = shop.order(&id).await;
-        assert_eq!(order["dialect"], path.split('/').next().unwrap(), "{order:#}");
+        assert_eq!(order["dialect"], dialect, "{order:#}");
         let history = shop.get(&format!("{}/events", crate::harness::path(&id))).await.ok(200);
-        assert!(history.to_string().contains("OrderCreatedV1"), "{path}: {history:#}");
+        assert!(history.to_string().contains("OrderCreatedV1"), "{dialect}: {history:#}");
+    }
+}
+
+/// The systems whose requests we understand.
+pub const DIALECTS: [&str; 5] =
+    ["order-tracking", "order-processing", "order-fulfilment", "cart-dotnet", "cart-fastapi"];
+
+/// A request for the smallest order of a dialect.
+pub struct Create {
+    pub path: String,
+    pub body: Value,
+    id: Id,
+}
+
+/// Where the order's id is.
+enum Id {
+    Asked(String),
+    AnsweredAt(&'static str),
+}
+
+impl Create {
+    /// The number tells it from others where the client names the order.
+    pub fn of(dialect: &str, number: u64) -> Self {
+        let (call, body, id) = match dialect {
+            "order-tracking" => (
+                "api/orders",
+                json!({"userId": 1, "productName": "x", "quantity": 2, "price": 1.5}),
+                Id::AnsweredAt("/data/orderId"),
+            ),
+            "order-processing" => (
+                "api/orders",
+                json!({"customerId": "c", "customerName": "n", "items": [{"productId": "p", "quantity": 1}]}),
+                Id::AnsweredAt("/orderId"),
+            ),
+            "order-fulfilment" => (
+                "orders",
+                json!({"customerEmail": "a@b.c", "productType": "Phone", "country": "US", "paymentScenario": "success"}),
+                Id::AnsweredAt("/id"),
+            ),
+            "cart-dotnet" => {
+                let id = format!("cart-{number}");
+                ("order/create-order", json!({"OrderId": id, "ItemsNum": 2}), Id::Asked(id))
+            }
+            _ => (
+                "create-order",
+                json!({"order_id": number.to_string(), "number_of_items": 1}),
+                Id::AnsweredAt("/orderId"),
+            ),
+        };
+        Self { path: format!("/dialects/{dialect}/{call}"), body, id }
+    }
+
+    /// The order's id, from the answer if that tells it.
+    pub fn id_in(&self, answer: &[u8]) -> String {
+        match &self.id {
+            Id::Asked(id) => id.clone(),
+            Id::AnsweredAt(at) => {
+                let answer: Value = serde_json::from_slice(answer).unwrap();
+                text(answer.pointer(at).unwrap())
+            }
+        }
     }
 }

@@ -406,11 +406,21 @@ impl Reply {
 
 /// Waits until a condition holds.
 pub async fn wait_until(what: &str, holds: impl AsyncFn() -> bool) {
-    let until = Instant::now() + LIMIT;
+    wait_until_within(LIMIT, what, holds).await;
+}
+
+/// The same where it may take longer, or where more is asked of a system that is busy.
+pub async fn wait_until_within(limit: Duration, what: &str, holds: impl AsyncFn() -> bool) {
+    let until = Instant::now() + limit;
     while !holds().await {
-        assert!(Instant::now() < until, "after {LIMIT:?} it still does not hold that {what}");
+        assert!(Instant::now() < until, "after {limit:?} it still does not hold that {what}");
         pause().await;
     }
+}
+
+/// For tests that have no runtime of their own, or need another.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 /// Lets others work between two looks. Nothing depends on its length.

@@ -13,6 +13,8 @@ use rdkafka::{
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
+use super::block_on;
+
 /// What the tests run on, as `CARTWRIGHT_TEST_STACK` says: the same tests on each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stack {
@@ -148,10 +150,8 @@ fn clear_schemas(schema: &str) {
         "SET client_min_messages TO warning; SET lock_timeout TO '10s';
          DROP SCHEMA IF EXISTS \"{schema}_orders\", \"{schema}_payments\", \"{schema}_fulfillment\" CASCADE"
     );
-    let cleared = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async { plain_client().await.batch_execute(&drop).await })
-    });
+    let cleared =
+        std::thread::spawn(move || block_on(async { plain_client().await.batch_execute(&drop).await }));
     // A test that has failed must be able to say so.
     if let Ok(Err(error)) = cleared.join() {
         eprintln!("the schemas {schema}_* stay in the database: {error}");
@@ -161,11 +161,10 @@ fn clear_schemas(schema: &str) {
 fn clear_topics(prefix: &str) {
     let topics = ["orders", "payments", "fulfillment"].map(|topic| format!("{prefix}.{topic}.v1"));
     let cleared = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let admin: AdminClient<DefaultClientContext> =
             ClientConfig::new().set("bootstrap.servers", brokers()).create().unwrap();
         let names = topics.each_ref().map(String::as_str);
-        runtime.block_on(admin.delete_topics(&names, &AdminOptions::new())).map(drop)
+        block_on(admin.delete_topics(&names, &AdminOptions::new())).map(drop)
     });
     if let Ok(Err(error)) = cleared.join() {
         eprintln!("topics stay in the broker: {error}");
