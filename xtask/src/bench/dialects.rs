@@ -36,6 +36,8 @@ impl Bench<'_> {
         let length = Duration::from_secs(self.times.accept);
         let bare = asked(&Server::bare(&self.xtask)?, "/create-order", &cart, None, length)?;
         report.add("j. create-order, bare handler", bare.per_second, "orders/s", None, Asked::Nothing);
+        let limit = self.limit()?.placed_per_second;
+        report.add("   limit of the files, placed alone", limit, "orders/s", None, Asked::Nothing);
         let path = "/dialects/cart-fastapi/create-order";
         let ours = self.with_server("carts", &[], |server| asked(server, path, &cart, None, length))?;
         let ratio = Some((ours.per_second / bare.per_second, "of that"));

@@ -17,6 +17,8 @@ use crate::{Failure, cargo::root};
 
 /// Inputs in one transaction.
 const BATCH: usize = 128;
+/// The same where each of 64 clients waits for its answer.
+const SMALL_BATCH: usize = 64;
 const PAGE_BYTES: i64 = 8_192;
 /// The write-ahead log is copied back when it has so many pages: 16 MiB, as the store does it.
 const CHECKPOINT_PAGES: i64 = 16 * 1024 * 1024 / PAGE_BYTES;
@@ -37,6 +39,8 @@ pub struct LimitArgs {
 pub struct Limit {
     /// Whole lives of orders.
     pub orders_per_second: f64,
+    /// Orders that are placed, and nothing more.
+    pub placed_per_second: f64,
     /// 4 KiB appended and made durable.
     pub fsyncs_per_second: f64,
 }
@@ -49,8 +53,10 @@ pub fn run(args: &LimitArgs) -> Result<bool, Failure> {
     fs::create_dir_all(&args.data)?;
     let time = Duration::from_secs(args.seconds);
     let fsyncs_per_second = fsyncs(&args.data, time / 3)?;
-    let orders_per_second = Files::create(&args.data)?.live(time)?;
-    println!("{}", serde_json::to_string(&Limit { orders_per_second, fsyncs_per_second })?);
+    let orders_per_second = Files::create(&args.data.join("lives"))?.live(time)?;
+    let placed_per_second = Files::create(&args.data.join("placed"))?.place(time / 3)?;
+    let limit = Limit { orders_per_second, placed_per_second, fsyncs_per_second };
+    println!("{}", serde_json::to_string(&limit)?);
     Ok(true)
 }
 
@@ -81,6 +87,7 @@ struct Files {
 
 impl Files {
     fn create(dir: &Path) -> Result<Self, Failure> {
+        fs::create_dir_all(dir)?;
         Ok(Self {
             orders: Store::create(&dir.join("orders.db"), "orders")?,
             payments: Store::create(&dir.join("payments.db"), "payments")?,
@@ -99,6 +106,23 @@ impl Files {
             orders += BATCH as u32;
         }
         Ok(f64::from(orders) / began.elapsed().as_secs_f64())
+    }
+
+    /// The same for orders that wait for nothing once they are placed, such as the older systems' carts.
+    fn place(mut self, time: Duration) -> Result<f64, Failure> {
+        let (began, mut placed) = (Instant::now(), 0_u32);
+        let Self { orders, life, scattered, .. } = &mut self;
+        while began.elapsed() < time {
+            orders.begin()?;
+            for _ in 0..SMALL_BATCH {
+                let id = scattered.next_id();
+                let key = orders.insert_order(&id, &life.orders.placed)?;
+                orders.own(key, 1, &id, &life.orders.journal[0])?;
+            }
+            orders.commit()?;
+            placed += SMALL_BATCH as u32;
+        }
+        Ok(f64::from(placed) / began.elapsed().as_secs_f64())
     }
 
     /// The whole life of some orders: nine transactions.

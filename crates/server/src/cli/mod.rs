@@ -6,11 +6,14 @@
 
 mod api;
 pub mod backup;
+mod command;
 pub mod completions;
 pub mod config;
 pub mod copy;
 pub mod doctor;
 pub mod events;
+#[cfg(test)]
+mod help_tests;
 mod ids;
 pub mod index;
 pub mod load;
@@ -30,6 +33,8 @@ pub mod verify;
 pub mod waiting;
 
 use clap::Args;
+
+pub use self::command::main;
 
 use crate::config::SERVER_VARIABLE;
 

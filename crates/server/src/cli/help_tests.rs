@@ -2,7 +2,7 @@
 
 use clap::{Command, CommandFactory};
 
-use crate::Cli;
+use super::command::Cli;
 
 /// Commands that print no results for machines.
 const NO_JSON: [&str; 3] = ["cartwright up", "cartwright serve", "cartwright completions"];
