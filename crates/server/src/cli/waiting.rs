@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
+use cartwright_core::{domain::time::Timestamp, ports::Clock as _};
 use clap::Args;
 use serde_json::Value;
 
@@ -9,10 +10,11 @@ use super::{
     ServerArg,
     api::{Api, ApiError},
     obstacles::{Parked, Standing},
-    orders::text,
+    orders::{next_try, text},
     out,
     style::{Paint, table},
 };
+use crate::clock::SystemClock;
 
 /// `cartwright waiting`
 #[derive(Args, Debug)]
@@ -64,15 +66,15 @@ async fn list(api: &Api, args: WaitingArgs) -> Result<ExitCode, ApiError> {
     }
     let standing = Standing::ask(api).await;
     let parked = if standing.has_parked() { Parked::first(api).await } else { vec![] };
-    out::line(shown(&page, &standing, &parked, &Paint::stdout()));
+    out::line(shown(&page, &standing, &parked, SystemClock::start().now(), &Paint::stdout()));
     Ok(ExitCode::SUCCESS)
 }
 
-fn shown(page: &Value, standing: &Standing, parked: &[Parked], paint: &Paint) -> String {
+fn shown(page: &Value, standing: &Standing, parked: &[Parked], now: Timestamp, paint: &Paint) -> String {
     let orders = page["waiting"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut shown = match orders {
         [] => "no order waits".to_owned(),
-        orders => rows(orders, parked, paint),
+        orders => rows(orders, parked, now, paint),
     };
     for obstacle in standing.all() {
         let _ = write!(shown, "\n{}", paint.yellow(&obstacle.line()));
@@ -83,7 +85,7 @@ fn shown(page: &Value, standing: &Standing, parked: &[Parked], paint: &Paint) ->
     shown
 }
 
-fn rows(orders: &[Value], parked: &[Parked], paint: &Paint) -> String {
+fn rows(orders: &[Value], parked: &[Parked], now: Timestamp, paint: &Paint) -> String {
     let mut rows = table(&["NUMBER", "ID", "FLOW", "WAITS FOR", "STATE", "SINCE", "NEXT TRY", "REASON"]);
     for order in orders {
         let held = order["onHold"].as_bool() == Some(true);
@@ -103,7 +105,7 @@ fn rows(orders: &[Value], parked: &[Parked], paint: &Paint) -> String {
             &waits_for,
             text(order, "/state"),
             text(order, "/since"),
-            text(order, "/nextTryAt"),
+            next_try(text(order, "/nextTryAt"), now),
             &reason(order, parked),
         ]);
     }
@@ -126,16 +128,31 @@ mod tests {
 
     use super::*;
 
+    const NOON: Timestamp = Timestamp::from_micros(1_767_268_800_000_000);
+
+    #[test]
+    fn a_try_that_is_due_is_said_to_be_due() {
+        for (next, shown_as) in
+            [("2026-01-01T11:00:00Z", "due now"), ("2026-01-01T13:00:00Z", "2026-01-01T13:00:00Z")]
+        {
+            let order = json!({"number": "1001", "order": "a", "flow": "standard", "onHold": false, "kind": "pay",
+                "state": "waiting", "since": "2026-01-01T00:00:00Z", "nextTryAt": next, "reason": null});
+            let page = json!({"waiting": [order], "next": null});
+            let text = shown(&page, &Standing::default(), &[], NOON, &Paint::plain());
+            assert!(text.contains(shown_as), "{text}");
+        }
+    }
+
     #[test]
     fn an_order_on_hold_waits_for_its_release() {
         let order = json!({"number": "1001", "order": "a", "flow": "standard", "onHold": true, "kind": null,
             "state": null, "since": "2026-01-01T00:00:00Z", "nextTryAt": null, "reason": null});
         let none = Standing::default();
-        let text = shown(&json!({"waiting": [order], "next": null}), &none, &[], &Paint::plain());
+        let text = shown(&json!({"waiting": [order], "next": null}), &none, &[], NOON, &Paint::plain());
         assert_eq!(text.lines().count(), 2, "{text}");
         assert!(text.contains("release"), "{text}");
         assert_eq!(
-            shown(&json!({"waiting": [], "next": null}), &none, &[], &Paint::plain()),
+            shown(&json!({"waiting": [], "next": null}), &none, &[], NOON, &Paint::plain()),
             "no order waits"
         );
     }
@@ -154,7 +171,7 @@ mod tests {
         let standing = Standing::given(json!({}), services);
         assert!(standing.has_parked());
         let page = json!({"waiting": [order], "next": null});
-        let text = shown(&page, &standing, &[parked], &Paint::plain());
+        let text = shown(&page, &standing, &[parked], NOON, &Paint::plain());
         assert!(text.contains("parked in payments: StepRequestedV1: too new"), "{text}");
         assert!(text.contains("cartwright services resume payments"), "{text}");
     }

@@ -28,8 +28,8 @@ pub enum LogFormat {
 }
 
 /// Never told, whatever the filter says: at `debug`, the database's library tells what every statement is given, and
-/// that may be a means of payment.
-const QUIET: &str = "tokio_postgres=info,tokio_postgres::query=info";
+/// that may be a means of payment; the search library warns of merges that a rebuild has overtaken, which harms nobody.
+const QUIET: &str = "tokio_postgres=info,tokio_postgres::query=info,tantivy=error";
 
 /// Starts logging to stderr. `filter` has the form of `RUST_LOG`.
 pub fn start_logging(filter: &str, format: LogFormat) {

@@ -17,7 +17,7 @@ use super::{
         style::{Paint, table},
     },
     OrderArg, find,
-    show::text,
+    show::{next_try, text},
 };
 use crate::{clock::SystemClock, control::HeldBy};
 
@@ -115,13 +115,6 @@ impl Waiting {
             tries: tries.count,
         }
     }
-
-    /// When it is tried again; a moment that is over is none to show.
-    fn next_try(&self, now: Timestamp) -> Option<&str> {
-        let at = self.next_try_at.as_deref()?;
-        let is_over = Timestamp::parse(at).is_some_and(|at| at <= now);
-        Some(if is_over { "due now" } else { at })
-    }
 }
 
 impl Explanation {
@@ -182,7 +175,7 @@ impl Explanation {
         fact("id", Some(&self.id));
         if let Some(waiting) = &self.waiting_for {
             fact("since", waiting.since.as_deref());
-            fact("next try", waiting.next_try(now));
+            fact("next try", waiting.next_try_at.as_deref().map(|at| next_try(at, now)));
             let tries = waiting.tries.to_string();
             fact("tries without an outcome", Some(&*tries).filter(|_| waiting.tries > 0));
             fact("held back", waiting.held_back.as_deref());
@@ -213,7 +206,10 @@ impl Explanation {
         let undone = self.steps.iter().any(|step| step.state == "undone");
         let and = |undone_too: &'static str| if undone { undone_too } else { "" };
         match text(order, "/status") {
-            "completed" => "every step of its flow is done".into(),
+            "completed" => match text(order, "/cancellation/refused") {
+                "" => "every step of its flow is done".into(),
+                why => format!("every step of its flow is done, and it was too late to call it off ({why})"),
+            },
             "failed" => format!(
                 "a step was refused ({}){}",
                 events::reason_of("OrderFailedV1", history).unwrap_or("no reason was given"),

@@ -20,7 +20,7 @@ pub use self::{
 };
 use super::{ServerArg, api::Api};
 
-pub(super) use self::show::text;
+pub(super) use self::show::{next_try, text};
 
 /// `cartwright orders …`
 #[derive(Args, Debug)]

@@ -19,7 +19,7 @@ use super::{
 #[command(
     after_help = "Words are looked for in id, number, customer, e-mail, product, tracking number and status; all of \
     them must be there. `field:word` looks in one field, such as skus, country or carrier (docs/search.md).\n\n\
-    Examples:\n  cartwright orders search ada chair\n  cartwright orders search status:FulfillmentScheduled --limit 50\n  \
+    Examples:\n  cartwright orders search gaming laptop\n  cartwright orders search status:FulfillmentScheduled --limit 50\n  \
     cartwright orders search 'customerEmail:\"ada@example.com\"' --json"
 )]
 pub struct SearchArgs {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use cartwright_core::domain::money::Currency;
+use cartwright_core::domain::{money::Currency, time::Timestamp};
 use serde_json::Value;
 
 use super::{
@@ -149,7 +149,11 @@ pub fn order(order: &Value, history: &History, paint: &Paint) -> String {
         let parts = ["/status", "/carrier", "/trackingNumber", "/error"].map(|at| text(shipment, at));
         fact("", join(&parts));
     }
-    fact("cancelled for", join(&[text(order, "/cancellation/reason"), text(order, "/cancellation/note")]));
+    let cancellation = join(&[text(order, "/cancellation/reason"), text(order, "/cancellation/note")]);
+    match text(order, "/cancellation/refused") {
+        "" => fact("cancelled for", cancellation),
+        why => fact("not cancelled", format!("{cancellation}: {why}")),
+    }
     fact("created", text(order, "/createdAt").into());
     fact("updated", text(order, "/updatedAt").into());
     let _ = writeln!(shown, "{}\n", facts.trim_fmt());
@@ -179,6 +183,11 @@ fn lines(order: &Value) -> comfy_table::Table {
     rows.add_row(["total", "", "", "", &total(order)]);
     align_right(&mut rows, &[2, 3, 4]);
     rows
+}
+
+/// When something is tried again; a moment that is over is none to show.
+pub fn next_try(at: &str, now: Timestamp) -> &str {
+    if Timestamp::parse(at).is_some_and(|at| at <= now) { "due now" } else { at }
 }
 
 fn waiting(order: &Value) -> String {

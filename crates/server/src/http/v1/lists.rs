@@ -58,7 +58,7 @@ pub async fn get(State(api): State<Arc<Api>>, id: PathId, headers: HeaderMap) ->
 /// hold all its words: in id, number, customer, e-mail, product, tracking number or status, or in one field as in
 /// `status:shipped`. What has just changed is found within a second.
 #[utoipa::path(get, path = "/v1/orders", tag = "orders",
-    params(("q" = Option<String>, Query, description = "words that they hold, such as `ada chair` or `skus:A-1`"),
+    params(("q" = Option<String>, Query, description = "words that they hold, such as `gaming laptop` or `skus:A-1`"),
         ("status" = Option<Vec<OrderStatus>>, Query, description = "where they stand; several: any of them"),
         ("milestone" = Option<Vec<Milestone>>, Query, description = "what they have reached; several: any of them"),
         ("customer" = Option<Vec<String>>, Query, description = "of these customers: their ids"),

@@ -60,6 +60,18 @@ fn nobody_knows_whether_a_step_that_was_asked_for_has_begun() {
 }
 
 #[test]
+fn a_completed_order_says_that_it_was_too_late_to_call_it_off() {
+    let mut order = order(json!(null));
+    order["status"] = json!("completed");
+    order["cancellation"] = json!({"reason": "customer", "refused": null});
+    let text = shown(&Explanation::of(&order, &[], &standing(true), vec![]));
+    assert!(text.contains("every step of its flow is done\n"), "{text}");
+    order["cancellation"]["refused"] = json!("it has been shipped already");
+    let text = shown(&Explanation::of(&order, &[], &standing(true), vec![]));
+    assert!(text.contains("too late to call it off (it has been shipped already)"), "{text}");
+}
+
+#[test]
 fn a_step_that_a_neighbour_does_is_said_to_be_with_it() {
     let mut order = order(json!({"step": "a:3", "kind": "ship", "state": "requested"}));
     order["neighbours"] = json!(["ship"]);
