@@ -10,6 +10,7 @@ pub mod clock;
 pub mod compose;
 pub mod config;
 pub mod control;
+mod files;
 pub mod http;
 pub mod providers;
 pub mod redact;

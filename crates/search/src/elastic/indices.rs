@@ -98,15 +98,25 @@ impl Indices {
     /// Puts this one in the live one's place, if it is still the next one: another process may have begun one since.
     pub(super) async fn swap(&self, new: &str) -> Result<(), Error> {
         let next = self.name(Aim::Next);
+        // Should another one be begun after this look, ours is deleted, and nothing can be exchanged.
+        if self.behind(Aim::Next).await?.as_deref() != Some(new) {
+            return Err(Error::Refused(format!(
+                "{new} is not behind {next} any more: begin the rebuild again"
+            )));
+        }
         let old = self.behind(Aim::Live).await?.filter(|old| old != new);
         let mut actions = vec![
             json!({"add": {"index": new, "alias": self.alias, "is_write_index": true}}),
-            json!({"remove": {"index": new, "alias": next, "must_exist": true}}),
+            json!({"remove": {"index": new, "alias": next}}),
         ];
         if let Some(old) = &old {
             actions.push(json!({"remove": {"index": old, "alias": self.alias}}));
         }
-        self.done(Method::POST, "_aliases", &json!({"actions": actions})).await?;
+        let exchanged = self.done(Method::POST, "_aliases", &json!({"actions": actions})).await;
+        // It may have been done although we did not hear so.
+        if exchanged.is_err() && self.behind(Aim::Live).await?.as_deref() != Some(new) {
+            return exchanged;
+        }
         if let Some(old) = old {
             // Who searches there already may finish. If we don't get to it, the next rebuild drops it.
             tokio::time::sleep(GRACE).await;

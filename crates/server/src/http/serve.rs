@@ -24,7 +24,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::util::MapRequest;
 
-use crate::telemetry::metrics;
+use crate::{files, telemetry::metrics};
 
 /// How long a client may keep us waiting.
 #[derive(Clone, Copy, Debug)]
@@ -164,18 +164,8 @@ async fn silent(asked: &AtomicBool, limit: Duration) {
     }
 }
 
-/// As many as the system allows this process, raised as far as that goes.
 fn files_for_connections() -> usize {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current < limit.maximum || limit.maximum.is_none() {
-        let wanted = rustix::process::Rlimit { current: limit.maximum, ..limit };
-        if setrlimit(Resource::Nofile, wanted).is_ok() {
-            limit.current = limit.maximum;
-        }
-    }
-    let files = limit.current.unwrap_or(u64::MAX).saturating_sub(OWN_FILES).max(16);
-    usize::try_from(files).unwrap_or(usize::MAX)
+    usize::try_from(files::allowed().saturating_sub(OWN_FILES).max(16)).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]

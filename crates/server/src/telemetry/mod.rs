@@ -28,13 +28,16 @@ pub enum LogFormat {
 }
 
 /// Never told, whatever the filter says: at `debug`, the database's library tells what every statement is given, and
-/// that may be a means of payment; the search library warns of merges that a rebuild has overtaken, which harms nobody.
-const QUIET: &str = "tokio_postgres=info,tokio_postgres::query=info,tantivy=error";
+/// that may be a means of payment.
+const QUIET: &str = "tokio_postgres=info,tokio_postgres::query=info";
+/// Told only if somebody asks for it by name: the search library warns of parts that a merge or a rebuild has overtaken,
+/// which harms nobody.
+const HARMLESS: &str = "tantivy::indexer::segment_manager=error";
 
 /// Starts logging to stderr. `filter` has the form of `RUST_LOG`.
 pub fn start_logging(filter: &str, format: LogFormat) {
-    let filter = EnvFilter::try_new(format!("{filter},{QUIET}"));
-    let filter = filter.unwrap_or_else(|_| EnvFilter::new(format!("info,{QUIET}")));
+    let filter = EnvFilter::try_new(format!("{HARMLESS},{filter},{QUIET}"));
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(format!("info,{HARMLESS},{QUIET}")));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let terminal = std::io::stderr().is_terminal();
     match (format, terminal) {

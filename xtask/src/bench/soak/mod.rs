@@ -15,7 +15,10 @@ use std::{
 
 use clap::Args;
 
-use self::{page::Page, watch::Watch};
+use self::{
+    page::Page,
+    watch::{Refused, Watch},
+};
 use super::{
     AT_ONCE, CONNECTIONS, IN_FLIGHT, PAUSED, PROGRAM,
     client::Client,
@@ -120,13 +123,14 @@ impl Soak<'_> {
         page.chart("Overload: open orders", "orders", &course, |seen| seen.open);
         page.chart("Overload: memory of its own", "MiB", &course, |seen| seen.memory);
         page.chart("Overload: time to an answer", "ms", &course, |seen| seen.answer_ms);
-        page.told("overload: orders taken", load.orders as f64, "");
+        page.judged("overload: orders taken", load.orders as f64, "", load.orders > 0);
         page.told("overload: clients sent away for a while", load.retries as f64, "times");
         page.refused("overload", course.refused);
         let most = course.most(|seen| seen.open);
         page.judged("overload: open at the most", most, "orders", most <= open as f64);
         page.flat("overload: memory", course.growth(|seen| seen.memory), FLAT);
-        self.end("overload", server, &dir, &answered, page)
+        self.judge("overload", &server, &dir, &answered, page)?;
+        end(server, &dir)
     }
 
     /// A disk that fills up: it refuses before it is full, and finishes what it has taken.
@@ -146,9 +150,10 @@ impl Soak<'_> {
         let server = self.server(&dir, &[])?;
         let title = "A disk that fills up: free above the limit";
         page.chart(title, "MB", &course, |seen| seen.free_mb - kept as f64);
-        page.told("full disk: orders taken", load.orders as f64, "");
+        page.judged("full disk: orders taken", load.orders as f64, "", load.orders > 0);
         page.refused("full disk", course.refused);
-        self.end("full disk", server, &dir, &answered, page)
+        self.judge("full disk", &server, &dir, &answered, page)?;
+        end(server, &dir)
     }
 
     /// What it can do, for long: nothing grows but the data, and that as orders come.
@@ -171,7 +176,16 @@ impl Soak<'_> {
         page.chart("Steady: time to an answer", "ms", &course, |seen| seen.answer_ms);
         page.chart("Steady: open orders", "orders", &course, |seen| seen.open);
         page.chart("Steady: data on disk", "MB", &course, |seen| seen.data_mb);
-        page.told("steady: orders a second", rate as f64, "");
+        page.loaded("steady", &load);
+        page.told("steady: orders a second", load.per_second, "");
+        page.judged(
+            "steady: of those asked for",
+            load.per_second / rate as f64,
+            "",
+            load.per_second >= 0.99 * rate as f64,
+        );
+        let Refused { told, otherwise } = course.refused;
+        page.judged("steady: refused", (told + otherwise) as f64, "probes", told + otherwise == 0);
         page.told("steady: accepted, p99", load.p99_ms, "ms");
         let shipped = load.created_to_shipped_p99_ms.unwrap_or(f64::NAN);
         page.told("steady: created to shipped, p99", shipped, "ms");
@@ -180,10 +194,11 @@ impl Soak<'_> {
         page.flat("steady: time to an answer", slower, FLAT_LATENCY);
         let grown = course.rise(|seen| seen.data_mb) * 1_000.0 / load.orders.max(1) as f64;
         page.told("steady: data for each order", grown, "kB");
+        self.judge("steady", &server, &dir, &answered, page)?;
         for (name, mb) in watch::files(&dir)? {
             page.told(&format!("steady: at the end, {name}"), mb, "MB");
         }
-        self.end("steady", server, &dir, &answered, page)
+        end(server, &dir)
     }
 
     /// Orders that wait because nobody works; then somebody does.
@@ -192,7 +207,9 @@ impl Soak<'_> {
         say(&format!("soak: a backlog of {orders} orders"));
         let dir = self.data.join("backlog");
         let server = self.server(&dir, &[PAUSED])?;
-        self.load(&server, &["--orders", &orders.to_string(), "--connections", CONNECTIONS], None)?;
+        let answered = dir.join("answered");
+        let args = ["--orders", &orders.to_string(), "--connections", CONNECTIONS];
+        let load = self.load(&server, &args, Some(&answered))?;
         server.stop()?;
         let server = self.server(&dir, &[])?;
         let began = Instant::now();
@@ -200,29 +217,30 @@ impl Soak<'_> {
         let seconds = began.elapsed().as_secs_f64();
         page.chart("Backlog: open orders", "orders", &course, |seen| seen.open);
         page.chart("Backlog: memory of its own", "MiB", &course, |seen| seen.memory);
-        page.told("backlog: orders that waited", orders as f64, "");
-        page.told("backlog: final in a second", orders as f64 / seconds, "orders/s");
+        page.loaded("backlog", &load);
+        page.judged("backlog: orders that waited", load.orders as f64, "", load.orders == orders);
+        page.told("backlog: final in a second", load.orders as f64 / seconds, "orders/s");
         page.flat("backlog: memory", course.growth(|seen| seen.memory), FLAT);
-        self.end("backlog", server, &dir, Path::new(""), page)
+        self.judge("backlog", &server, &dir, &answered, page)?;
+        end(server, &dir)
     }
 
     fn server(&self, dir: &Path, settings: &[(&str, &str)]) -> Result<Server, Failure> {
         Server::cartwright(&self.program, dir, &[AT_ONCE, settings].concat())
     }
 
-    /// Has it judged that everything is final, and nothing lost or done twice; then nothing stays of it.
-    fn end(
+    /// Has it judged that everything is final, and nothing lost or done twice.
+    fn judge(
         &self,
         part: &str,
-        server: Server,
+        server: &Server,
         dir: &Path,
         answered: &Path,
         page: &mut Page,
     ) -> Result<(), Failure> {
-        let well = self.verify(&server, dir, answered)?;
+        let well = self.verify(server, dir, answered)?;
         page.judged(&format!("{part}: every order taken is final in the end"), f64::from(well), "", well);
-        server.stop()?;
-        Ok(fs::remove_dir_all(dir)?)
+        Ok(())
     }
 
     /// Orders, noted in a file as they are answered.
@@ -236,10 +254,9 @@ impl Soak<'_> {
         command
             .args(["verify", "--wait", "--timeout", &FINAL.as_secs().to_string()])
             .args(["--server", server.url(), "--data"])
-            .arg(dir.join("data"));
-        if answered.exists() {
-            command.arg("--answered").arg(answered);
-        }
+            .arg(dir.join("data"))
+            .arg("--answered")
+            .arg(answered);
         let output = command.output()?;
         if !output.status.success() {
             say(&String::from_utf8_lossy(&output.stdout));
@@ -247,6 +264,12 @@ impl Soak<'_> {
         }
         Ok(output.status.success())
     }
+}
+
+/// Nothing stays of it.
+fn end(server: Server, dir: &Path) -> Result<(), Failure> {
+    server.stop()?;
+    Ok(fs::remove_dir_all(dir)?)
 }
 
 /// Has the payment provider be called at a rate, or as often as it comes.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    super::report::number,
+    super::{load::LoadReport, report::number},
     watch::{Course, Refused, Seen},
 };
 use crate::table::{table, text};
@@ -55,6 +55,12 @@ impl Page {
     /// A row about what must not grow by more than so many times.
     pub fn flat(&mut self, what: &str, growth: f64, most: f64) {
         self.judged(&format!("{what}, last quarter to second"), growth, "times", growth <= most);
+    }
+
+    /// Rows about a load that must have come to its end.
+    pub fn loaded(&mut self, part: &str, load: &LoadReport) {
+        self.judged(&format!("{part}: orders taken"), load.orders as f64, "", load.orders > 0);
+        self.judged(&format!("{part}: never answered"), load.errors as f64, "orders", load.errors == 0);
     }
 
     /// Rows about orders that must have been refused, and only so that whoever asks knows what to do.

@@ -107,15 +107,15 @@ impl Watch {
 }
 
 impl Course {
-    /// The highest.
+    /// The highest; `NAN` if nothing was seen, which is no good figure.
     pub fn most(&self, of: impl Fn(&Seen) -> f64) -> f64 {
-        self.seen.iter().map(of).fold(0.0, f64::max)
+        self.seen.iter().map(of).fold(f64::NAN, f64::max)
     }
 
     /// How many times the highest of the last quarter is that of the second.
     pub fn growth(&self, of: impl Fn(&Seen) -> f64) -> f64 {
-        let most = |part: &[Seen]| part.iter().map(&of).fold(0.0, f64::max);
-        most(self.quarter(3)) / most(self.quarter(1)).max(f64::MIN_POSITIVE)
+        let most = |part: &[Seen]| part.iter().map(&of).fold(f64::NAN, f64::max);
+        most(self.quarter(3)) / most(self.quarter(1))
     }
 
     /// How many times the middle of the last quarter is that of the second.
@@ -125,7 +125,7 @@ impl Course {
             values.sort_by(f64::total_cmp);
             values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
         };
-        middle(self.quarter(3)) / middle(self.quarter(1)).max(f64::MIN_POSITIVE)
+        middle(self.quarter(3)) / middle(self.quarter(1))
     }
 
     /// By how much it is more at the end than at the beginning.
@@ -236,6 +236,9 @@ mod tests {
         );
         assert!((course(&[1.0, 5.0, 3.0]).rise(memory) - 2.0).abs() < 1e-9);
         assert!(course(&[]).rise(memory).is_nan());
+        let nothing = course(&[f64::NAN; 8]);
+        assert!(course(&[]).growth(memory).is_nan() && nothing.growth(memory).is_nan());
+        assert!(nothing.growth_of_middle(memory).is_nan() && nothing.most(memory).is_nan());
     }
 
     #[test]

@@ -41,6 +41,7 @@ use super::{
     orders::sample_order,
     style::Paint,
 };
+use crate::files;
 
 /// Where the ids of answered orders go, if nobody says.
 pub const DEFAULT_ANSWERED: &str = "./cartwright-load.answered";
@@ -101,6 +102,7 @@ pub struct LoadArgs {
 
 /// Runs `cartwright load`.
 pub async fn run(args: LoadArgs) -> ExitCode {
+    files::allowed(); // many clients are many connections
     let (done, result) = tokio::sync::oneshot::channel();
     // A thread of its own: the senders share their state without locks, and nothing else runs between them.
     let thread = std::thread::Builder::new().name("load".into()).spawn(move || {

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     dialects::{Create, DIALECTS},
-    harness::{LIMIT, block_on, wait_until_within},
+    harness::{LIMIT, block_on, wait_within},
 };
 
 /// How long a client waits for an answer.
@@ -82,16 +82,16 @@ async fn talk(url: &str, over: &AtomicBool) -> Vec<Answered> {
 
 /// Carts are left as they are; all others go on by themselves.
 async fn until_it_rests(client: &Client, url: &str, dialect: &str, id: &str) {
-    wait_until_within(4 * LIMIT, &format!("{dialect} order {id} rests"), async || {
+    wait_within(4 * LIMIT, &format!("{dialect} order {id} rests"), async || {
         let reply = client.get(format!("{url}/v1/orders/{id}")).send().await.unwrap();
         let (status, order) = (reply.status(), reply.json::<Value>().await.unwrap());
         if status == 503 {
-            return false;
+            return Err(format!("{order:#}"));
         }
         assert_eq!(status, 200, "{dialect} order {id} was answered, and is not there: {order:#}");
         assert_eq!(order["dialect"], dialect, "{order:#}");
         let rests = dialect.starts_with("cart-") || order["milestone"] == "scheduled";
-        rests || order["status"] != "open"
+        if rests || order["status"] != "open" { Ok(()) } else { Err(format!("{order:#}")) }
     })
     .await;
 }

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::system::System;
-use crate::harness::wait_until_within;
+use crate::harness::wait_within;
 
 /// Requests that nobody waits for to the end.
 const REQUESTS: u32 = 10_000;
@@ -60,8 +60,11 @@ async fn ten_thousand_clients_that_go_away_leave_whole_orders_or_none() {
     let system = System::new(0);
     let server = system.up();
     let client = Client::new();
-    wait_until_within(LIMIT, "it is ready", async || get(&client, &system, "/health/ready").await.0 == 200)
-        .await;
+    wait_within(LIMIT, "it is ready", async || {
+        let (status, text) = get(&client, &system, "/health/ready").await;
+        if status == 200 { Ok(()) } else { Err(text) }
+    })
+    .await;
     let address = system.url().trim_start_matches("http://").to_owned();
     let next = Arc::new(AtomicU32::new(0));
     let mut clients = JoinSet::new();
@@ -91,10 +94,10 @@ async fn ten_thousand_clients_that_go_away_leave_whole_orders_or_none() {
     let heard = whole.iter().filter(|number| Far::of(**number) == Far::Answer).count();
     // Nothing is kept of those that have gone.
     let open = "cartwright_open_connections{listener=\"api\"} ";
-    wait_until_within(LIMIT, "connections are closed", async || {
+    wait_within(LIMIT, "connections are closed", async || {
         let metrics = get(&client, &system, "/metrics").await.1;
         let open = metrics.lines().find_map(|line| line.strip_prefix(open)?.parse::<f64>().ok());
-        open.is_some_and(|open| open <= 4.0)
+        if open.is_some_and(|open| open <= 4.0) { Ok(()) } else { Err(format!("{open:?} are open")) }
     })
     .await;
     let placed = count(&client, &system.url()).await;

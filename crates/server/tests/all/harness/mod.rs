@@ -406,14 +406,14 @@ impl Reply {
 
 /// Waits until a condition holds.
 pub async fn wait_until(what: &str, holds: impl AsyncFn() -> bool) {
-    wait_until_within(LIMIT, what, holds).await;
+    wait_within(LIMIT, what, async || if holds().await { Ok(()) } else { Err(String::new()) }).await;
 }
 
-/// The same where it may take longer, or where more is asked of a system that is busy.
-pub async fn wait_until_within(limit: Duration, what: &str, holds: impl AsyncFn() -> bool) {
+/// The same where it may take longer, or where it helps to know what was seen instead.
+pub async fn wait_within(limit: Duration, what: &str, look: impl AsyncFn() -> Result<(), String>) {
     let until = Instant::now() + limit;
-    while !holds().await {
-        assert!(Instant::now() < until, "after {limit:?} it still does not hold that {what}");
+    while let Err(seen) = look().await {
+        assert!(Instant::now() < until, "after {limit:?} it still does not hold that {what}: {seen}");
         pause().await;
     }
 }
