@@ -1,7 +1,10 @@
 //! What the adapter makes of a search server that does not do what it should.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
 
@@ -238,7 +241,45 @@ async fn too_many_buckets_are_the_requests_fault() {
 #[tokio::test]
 async fn documents_are_only_ever_written_through_an_alias() {
     let server = FakeServer::start(|asked| bulk(asked, "orders-1", |_| 201)).await;
-    index(&[&server]).write(Aim::Next, &documents(&["a"])).await.unwrap();
-    let asked = server.asked();
-    assert!(asked[0].what.starts_with("POST /orders-next/_bulk?require_alias=true"), "{}", asked[0].what);
+    let index = index(&[&server]);
+    index.write(Aim::Live, &documents(&["a"])).await.unwrap();
+    index.write(Aim::Next, &documents(&["a"])).await.expect_err("none was begun");
+    let asked: Vec<String> = server.asked().into_iter().map(|asked| asked.what).collect();
+    for (what, alias) in asked.iter().zip(["orders", "orders-next"]) {
+        assert!(what.starts_with(&format!("POST /{alias}/_bulk?require_alias=true")), "{what}");
+    }
+    assert_eq!(asked.len(), 2, "{asked:?}");
+}
+
+/// The exchange is done, and nobody hears so.
+#[tokio::test]
+async fn a_swap_whose_answer_is_lost_is_done_all_the_same() {
+    let made = Mutex::new(None::<String>);
+    let swapped = AtomicUsize::new(0);
+    let server = FakeServer::start(move |asked| {
+        let alias = |index: &str, alias: &str| json!({index: {"aliases": {alias: {}}}});
+        let made = &mut *made.lock().unwrap();
+        match asked.what.split_once(" /").unwrap() {
+            ("PUT", path) if path.starts_with("orders-") => *made = Some(path.to_owned()),
+            ("GET", "_alias/orders-next") => {
+                return Reply::Json(200, alias(made.as_deref().unwrap(), "orders-next"));
+            }
+            ("GET", "_alias/orders") => {
+                let live = if swapped.load(SeqCst) > 0 { made.as_deref().unwrap() } else { "orders-old" };
+                return Reply::Json(200, alias(live, "orders"));
+            }
+            ("POST", "_aliases") => {
+                swapped.fetch_add(1, SeqCst);
+                return Reply::Cut;
+            }
+            _ => {}
+        }
+        Reply::Json(200, json!({}))
+    })
+    .await;
+    let index = index(&[&server]);
+    index.begin_next().await.unwrap();
+    index.swap().await.unwrap();
+    let dropped = server.asked().iter().any(|asked| asked.what == "DELETE /orders-old");
+    assert!(dropped, "the old one is thrown away: {:?}", server.asked());
 }
