@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use self::{
     page::Page,
@@ -40,11 +40,27 @@ const ROOM_MB: u64 = 300;
 /// How long everything may take to become final.
 const FINAL: Duration = Duration::from_secs(1_800);
 
+/// What it consists of, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Far more orders than it completes
+    Overload,
+    /// A disk that fills up
+    Disk,
+    /// What it can do, for long
+    Steady,
+    /// Many orders that waited
+    Backlog,
+}
+
 #[derive(Args)]
 pub struct SoakArgs {
     /// Short: a look at whether it works, in about three minutes
     #[arg(long)]
     quick: bool,
+    /// Only these parts
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
     /// Where the report is written [default: soak.html beside what cargo builds]
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -92,12 +108,20 @@ pub fn run(args: &SoakArgs) -> Result<bool, Failure> {
     let size = if args.quick { Size::QUICK } else { Size::FULL };
     let soak = Soak { program, data: data.path(), size };
     let mut page = Page::default();
-    soak.overload(&mut page)?;
-    soak.full_disk(&mut page)?;
-    soak.steady(&mut page)?;
-    soak.backlog(&mut page)?;
     let report = args.report.clone().unwrap_or_else(|| beside.join("soak.html"));
-    fs::write(&report, page.html())?;
+    for part in Part::value_variants() {
+        if !args.only.is_empty() && !args.only.contains(part) {
+            continue;
+        }
+        match part {
+            Part::Overload => soak.overload(&mut page)?,
+            Part::Disk => soak.full_disk(&mut page)?,
+            Part::Steady => soak.steady(&mut page)?,
+            Part::Backlog => soak.backlog(&mut page)?,
+        }
+        // What was seen is not lost with what comes after it.
+        fs::write(&report, page.html())?;
+    }
     println!("{}\nthe report: {}", page.table(), report.display());
     Ok(page.all_well())
 }
