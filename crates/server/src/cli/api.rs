@@ -87,6 +87,11 @@ impl Api {
         }
     }
 
+    /// Where the server is.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
     pub async fn get<T: DeserializeOwned>(
         &self,
         path: &str,

@@ -6,7 +6,7 @@ use cartwright_core::domain::flow::StepKind;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{api::Api, orders::text};
+use super::{DEFAULT_SERVER, api::Api, orders::text};
 use crate::control::{HeldBy, PROVIDERS};
 
 /// Parked events of one order that are worth showing.
@@ -29,6 +29,8 @@ pub struct Obstacle {
 pub struct Standing {
     providers: Option<Value>,
     services: Option<Value>,
+    /// What a command takes to reach the same server: nothing for the usual one.
+    server: String,
 }
 
 /// A parked event.
@@ -53,14 +55,6 @@ impl Obstacle {
             None => self.what.clone(),
         }
     }
-
-    fn held(provider: &str, by: HeldBy) -> Self {
-        let undo = match by {
-            HeldBy::Switch | HeldBy::Rate(_) => Some(format!("cartwright providers on {provider}")),
-            HeldBy::Breaker => None, // it closes by itself once the provider answers
-        };
-        Self { what: by.reason(provider), undo }
-    }
 }
 
 impl Standing {
@@ -69,6 +63,10 @@ impl Standing {
         Self {
             providers: api.get("/v1/admin/providers", &[]).await.ok(),
             services: api.get("/v1/admin/services", &[]).await.ok(),
+            server: match api.server() {
+                DEFAULT_SERVER => String::new(),
+                other => format!(" --server {other}"),
+            },
         }
     }
 
@@ -99,7 +97,7 @@ impl Standing {
     fn of_provider(&self, provider: &str, reason: &str) -> Option<Obstacle> {
         let said = HeldBy::read(reason).filter(|(named, _)| *named == provider).map(|(_, by)| by);
         match (&self.providers, said) {
-            (None, Some(by)) => Some(Obstacle::held(provider, by)),
+            (None, Some(by)) => Some(self.held(provider, by)),
             (None, None) => None,
             (Some(_), said) => {
                 let limited = matches!(said, Some(HeldBy::Rate(_))).then(|| self.limited(provider)).flatten();
@@ -111,21 +109,31 @@ impl Standing {
     fn not_called(&self, provider: &str) -> Option<Obstacle> {
         let state = self.providers.as_ref()?.get(provider)?;
         if state["enabled"].as_bool() == Some(false) {
-            return Some(Obstacle::held(provider, HeldBy::Switch));
+            return Some(self.held(provider, HeldBy::Switch));
         }
-        (text(state, "/breaker") == "open").then(|| Obstacle::held(provider, HeldBy::Breaker))
+        (text(state, "/breaker") == "open").then(|| self.held(provider, HeldBy::Breaker))
     }
 
     fn limited(&self, provider: &str) -> Option<Obstacle> {
         let rate = self.providers.as_ref()?.get(provider)?["rate"].as_f64()?;
-        Some(Obstacle::held(provider, HeldBy::Rate(rate)))
+        Some(self.held(provider, HeldBy::Rate(rate)))
+    }
+
+    fn held(&self, provider: &str, by: HeldBy) -> Obstacle {
+        let undo = match by {
+            HeldBy::Switch | HeldBy::Rate(_) => {
+                Some(format!("cartwright providers on {provider}{}", self.server))
+            }
+            HeldBy::Breaker => None, // it closes by itself once the provider answers
+        };
+        Obstacle { what: by.reason(provider), undo }
     }
 
     fn paused(&self, service: &str) -> Option<Obstacle> {
         let paused = |known: &Value| known["name"] == service && known["paused"].as_bool() == Some(true);
         self.services().find(|known| paused(known)).map(|_| Obstacle {
             what: format!("the service {service} is paused"),
-            undo: Some(format!("cartwright services resume {service}")),
+            undo: Some(format!("cartwright services resume {service}{}", self.server)),
         })
     }
 
@@ -172,7 +180,7 @@ impl Parked {
 impl Standing {
     /// For tests: answers as they would come.
     pub fn given(providers: Value, services: Value) -> Self {
-        Self { providers: Some(providers), services: Some(services) }
+        Self { providers: Some(providers), services: Some(services), server: String::new() }
     }
 }
 
@@ -213,5 +221,12 @@ mod tests {
             "the service payments is paused (to undo it: `cartwright services resume payments`)"
         );
         assert_eq!(all[1].line(), "the circuit is open: payments does not answer");
+    }
+
+    #[test]
+    fn a_command_reaches_the_server_that_was_asked() {
+        let elsewhere = Standing { server: " --server http://x".into(), ..standing(false, None, "closed") };
+        let undo = elsewhere.all().into_iter().filter_map(|obstacle| obstacle.undo);
+        assert_eq!(undo.last().unwrap(), "cartwright providers on carrier --server http://x");
     }
 }

@@ -32,6 +32,9 @@ use crate::{Failure, cargo::path_of};
 const STEADY: f64 = 0.7;
 /// How much more than it can do it is asked to do at first.
 const OVERLOAD: u32 = 10;
+/// Connections where orders come at a rate: so many that none waits for one in the worst of moments, for then the wait is
+/// the load's and not the system's.
+const AT_A_RATE: &str = "512";
 /// How much memory, or time for an answer, may grow from the second quarter to the last and still be called flat.
 const FLAT: f64 = 1.25;
 const FLAT_LATENCY: f64 = 2.0;
@@ -186,15 +189,16 @@ impl Soak<'_> {
         say(&format!("soak: what it can do, {measure} s"));
         let dir = self.data.join("steady");
         let server = self.server(&dir, &[])?;
-        let follow = ["--connections", CONNECTIONS, "--follow"];
         let args = ["--duration", &measure.to_string(), "--in-flight", IN_FLIGHT];
-        let measured = self.load(&server, &[&args[..], &follow].concat(), None)?;
+        let args = [&args[..], &["--connections", CONNECTIONS, "--follow"]].concat();
+        let measured = self.load(&server, &args, None)?;
         let rate = (measured.shipped_per_second.unwrap_or(measured.per_second) * STEADY) as u64;
         say(&format!("soak: {rate} orders a second, {steady} s"));
         let watch = Watch::begin(&server, &dir)?;
         let answered = dir.join("answered");
         let args = ["--duration", &steady.to_string(), "--rate", &rate.to_string()];
-        let load = self.load(&server, &[&args[..], &follow].concat(), Some(&answered))?;
+        let args = [&args[..], &["--connections", AT_A_RATE, "--follow"]].concat();
+        let load = self.load(&server, &args, Some(&answered))?;
         let course = watch.end()?;
         page.chart("Steady: memory of its own", "MiB", &course, |seen| seen.memory);
         page.chart("Steady: time to an answer", "ms", &course, |seen| seen.answer_ms);

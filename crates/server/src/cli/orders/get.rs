@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use cartwright_core::ports::Clock as _;
 use clap::Args;
 use serde_json::Value;
 
@@ -14,6 +15,7 @@ use super::{
     OrderArg, find, show,
     watch::History,
 };
+use crate::clock::SystemClock;
 
 /// `cartwright orders get`
 #[derive(Args, Debug)]
@@ -32,7 +34,7 @@ pub async fn run(api: &Api, args: &GetArgs, json: bool) -> Result<ExitCode, ApiE
         out::line(order);
     } else {
         let history: History = api.get(&format!("{path}/events"), &[]).await?;
-        out::line(show::order(&order, &history, &Paint::stdout()));
+        out::line(show::order(&order, &history, SystemClock::start().now(), &Paint::stdout()));
     }
     Ok(ExitCode::SUCCESS)
 }

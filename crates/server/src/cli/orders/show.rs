@@ -124,7 +124,7 @@ pub fn list(page: &Value, paint: &Paint) -> String {
 }
 
 /// An order with its lines, its money, its shipments and its history.
-pub fn order(order: &Value, history: &History, paint: &Paint) -> String {
+pub fn order(order: &Value, history: &History, now: Timestamp, paint: &Paint) -> String {
     let status = text(order, "/status");
     let mut shown = format!("{} {}\n", paint.bold("order"), paint.bold(text(order, "/number")));
     let mut facts = table(&[]);
@@ -136,7 +136,7 @@ pub fn order(order: &Value, history: &History, paint: &Paint) -> String {
     let held = if order["onHold"].as_bool().unwrap_or(false) { ", on hold" } else { "" };
     fact("id", text(order, "/id").into());
     fact("status", format!("{status} ({}){held}", text(order, "/milestone")));
-    fact("waits for", waiting(order));
+    fact("waits for", waiting(order, now));
     fact("flow", text(order, "/flow").into());
     fact("customer", join(&[text(order, "/customer/id"), text(order, "/customer/name")]));
     fact("payment", text(order, "/paymentStatus").into());
@@ -190,10 +190,12 @@ pub fn next_try(at: &str, now: Timestamp) -> &str {
     if Timestamp::parse(at).is_some_and(|at| at <= now) { "due now" } else { at }
 }
 
-fn waiting(order: &Value) -> String {
+fn waiting(order: &Value, now: Timestamp) -> String {
     let parts = ["/kind", "/state", "/reason"].map(|at| text(&order["waitingFor"], at));
-    let next = text(&order["waitingFor"], "/nextTryAt");
-    let next = if next.is_empty() { String::new() } else { format!("next try {next}") };
+    let next = match text(&order["waitingFor"], "/nextTryAt") {
+        "" => String::new(),
+        at => format!("next try {}", next_try(at, now)),
+    };
     join(&[parts[0], parts[1], parts[2], &next])
 }
 
@@ -239,6 +241,15 @@ mod tests {
         assert_eq!(show("USD", Value::Null, -5), "-0.05");
         assert_eq!(show("JPY", Value::Null, 500), "500");
         assert_eq!(show("USD", json!(4), 15_000), "1.5000");
+    }
+
+    #[test]
+    fn a_next_try_that_is_over_is_due_now() {
+        let order =
+            json!({"waitingFor": {"kind": "pay", "state": "waiting", "nextTryAt": "2026-01-01T00:00:10Z"}});
+        let at = |second: &str| waiting(&order, Timestamp::parse(second).unwrap());
+        assert_eq!(at("2026-01-01T00:00:09Z"), "pay, waiting, next try 2026-01-01T00:00:10Z");
+        assert_eq!(at("2026-01-01T00:00:11Z"), "pay, waiting, next try due now");
     }
 
     #[test]
