@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn a_command_reaches_the_server_that_was_asked() {
         let elsewhere = Standing { server: " --server http://x".into(), ..standing(false, None, "closed") };
-        let undo = elsewhere.all().into_iter().filter_map(|obstacle| obstacle.undo);
-        assert_eq!(undo.last().unwrap(), "cartwright providers on carrier --server http://x");
+        let mut undo = elsewhere.all().into_iter().filter_map(|obstacle| obstacle.undo);
+        assert_eq!(undo.next_back().unwrap(), "cartwright providers on carrier --server http://x");
     }
 }
