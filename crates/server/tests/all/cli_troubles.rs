@@ -49,7 +49,8 @@ async fn providers_and_services_are_switched_from_a_terminal() {
     let waiting = &explained["waitingFor"];
     assert_eq!(waiting["heldBack"], "payments is switched off", "{explained}");
     assert_eq!((&waiting["tries"], &waiting["said"]), (&json!(0), &Value::Null), "{explained}");
-    assert_eq!(explained["obstacles"][0]["undo"], "cartwright providers on payments", "{explained}");
+    let undo = format!("cartwright providers on payments --server http://{}", shop.address());
+    assert_eq!(explained["obstacles"][0]["undo"], undo, "{explained}");
     good(&run(&shop, &["providers", "on", "payments", "--rate", "10"]).await);
     let listed = json_of(&run(&shop, &["providers", "--json"]).await);
     assert_eq!((&listed["payments"]["enabled"], &listed["payments"]["rate"]), (&json!(true), &json!(10.0)));
