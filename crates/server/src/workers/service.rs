@@ -83,6 +83,12 @@ struct Looked {
 }
 
 impl ServiceState {
+    /// Of a service whose store has so many open orders. Until its first batch nobody else says so, and after a start on
+    /// an idle system that may be long.
+    pub fn new(open_orders: u64) -> Self {
+        Self { open_orders: AtomicU64::new(open_orders), ..Self::default() }
+    }
+
     /// Whether its last commit failed, or one has been under way for long.
     pub fn is_failing(&self) -> bool {
         let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);

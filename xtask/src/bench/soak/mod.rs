@@ -1,8 +1,9 @@
 //! `cargo xtask soak`: far more orders than it can complete, then what it can for long, then a mountain that grew
 //! while nobody worked. What is looked at all the while is drawn on a page.
 //!
-//! * `watch` … looks at a running system every second. `page` … the report.
+//! * `machine` … what it had left. `watch` … looks at a running system every second. `page` … the report.
 
+mod machine;
 mod page;
 mod watch;
 
@@ -204,6 +205,11 @@ impl Soak<'_> {
         page.chart("Steady: time to an answer", "ms", &course, |seen| seen.answer_ms);
         page.chart("Steady: open orders", "orders", &course, |seen| seen.open);
         page.chart("Steady: data on disk", "MB", &course, |seen| seen.data_mb);
+        page.chart("Steady: processors of the machine that were idle", "%", &course, |seen| {
+            seen.machine.idle
+        });
+        page.chart("Steady: waiting for the disk", "%", &course, |seen| seen.machine.stalled);
+        page.chart("Steady: processors that others had", "%", &course, |seen| seen.machine.stolen);
         page.loaded("steady", &load);
         page.told("steady: orders a second", load.per_second, "");
         page.judged(
@@ -220,6 +226,9 @@ impl Soak<'_> {
         page.flat("steady: memory", course.growth(|seen| seen.memory), FLAT);
         let slower = course.growth_of_middle(|seen| seen.answer_ms);
         page.flat("steady: time to an answer", slower, FLAT_LATENCY);
+        let spread = course.spread_of_middles(|seen| seen.answer_ms);
+        page.told("steady: time to an answer, slowest quarter to quickest", spread, "times");
+        page.told("steady: open at the most", course.most(|seen| seen.open), "orders");
         let grown = course.rise(|seen| seen.data_mb) * 1_000.0 / load.orders.max(1) as f64;
         page.told("steady: data for each order", grown, "kB");
         self.judge("steady", &server, &dir, &answered, page)?;

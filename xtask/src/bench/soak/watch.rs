@@ -11,10 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::super::{
-    client::Client,
-    many::ORDER,
-    system::{Memory, Server},
+use super::{
+    super::{
+        client::Client,
+        many::ORDER,
+        system::{Memory, Server},
+    },
+    machine::{Load, Machine},
 };
 use crate::Failure;
 
@@ -36,6 +39,8 @@ pub struct Seen {
     pub free_mb: f64,
     /// How long an order took to be answered, with whatever.
     pub answer_ms: f64,
+    /// What the machine did since the look before.
+    pub machine: Load,
 }
 
 /// Orders of the watcher that were refused.
@@ -120,12 +125,7 @@ impl Course {
 
     /// How many times the middle of the last quarter is that of the second.
     pub fn growth_of_middle(&self, of: impl Fn(&Seen) -> f64) -> f64 {
-        let middle = |part: &[Seen]| {
-            let mut values: Vec<f64> = part.iter().map(&of).collect();
-            values.sort_by(f64::total_cmp);
-            values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-        };
-        middle(self.quarter(3)) / middle(self.quarter(1))
+        middle(self.quarter(3), &of) / middle(self.quarter(1), &of)
     }
 
     /// By how much it is more at the end than at the beginning.
@@ -136,10 +136,23 @@ impl Course {
         }
     }
 
+    /// How many times the middle of the slowest quarter is that of the quickest.
+    pub fn spread_of_middles(&self, of: impl Fn(&Seen) -> f64) -> f64 {
+        let middles: Vec<f64> = (0..4).map(|n| middle(self.quarter(n), &of)).collect();
+        middles.iter().copied().fold(f64::NAN, f64::max) / middles.iter().copied().fold(f64::NAN, f64::min)
+    }
+
     fn quarter(&self, n: usize) -> &[Seen] {
         let length = self.seen.len();
         &self.seen[n * length / 4..(n + 1) * length / 4]
     }
+}
+
+/// The value in the middle.
+fn middle(part: &[Seen], of: impl Fn(&Seen) -> f64) -> f64 {
+    let mut values: Vec<f64> = part.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn look_on(
@@ -150,6 +163,7 @@ fn look_on(
     course: &Mutex<Course>,
 ) -> Result<(), Failure> {
     let (began, mut client) = (Instant::now(), Client::connect(url)?);
+    let mut machine = Machine::now();
     while !over.load(Ordering::Relaxed) {
         let at = began.elapsed();
         let answer = client.ask("POST", "/v1/orders", ORDER)?;
@@ -160,6 +174,7 @@ fn look_on(
             data_mb: files(dir)?.iter().map(|(_, mb)| mb).sum(),
             free_mb: free_mb(dir)? as f64,
             answer_ms: answer.took.as_secs_f64() * 1_000.0,
+            machine: machine.since(),
         };
         let mut course = course.lock().unwrap_or_else(PoisonError::into_inner);
         course.seen.push(seen);
