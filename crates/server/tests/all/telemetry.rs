@@ -4,11 +4,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
     process::{Command, Stdio},
+    rc::Rc,
 };
 
 use serde_json::{Value, json};
 
-use crate::harness::{Home, PAUSED, Shop, Stack, fields, path, program, small, small_with, text, wait_until};
+use crate::harness::{
+    Home, PAUSED, Setting, Shop, Stack, fields, path, program, small, small_with, text, variable, wait_until,
+};
 
 /// Names of metrics and the labels of each.
 type Metrics = BTreeMap<String, BTreeSet<String>>;
@@ -129,16 +132,31 @@ async fn health_shows_what_is_paused_without_failing() {
     assert_eq!((&components["payments"], &components["orders"]), (&json!("paused"), &json!("ok")));
 }
 
+#[tokio::test]
+async fn open_orders_are_counted_before_anything_happens() {
+    let home = Rc::new(Home::new());
+    let before = Told::start(home.clone(), &[PAUSED]).await;
+    let place = reqwest::Client::new().post(format!("{}/v1/orders", before.url)).json(&small());
+    assert_eq!(place.send().await.unwrap().status(), 201);
+    drop(before);
+    let after = Told::start(home, &[PAUSED]).await;
+    let open = async || {
+        let metrics = reqwest::get(format!("{}/metrics", after.url)).await.unwrap().text().await.unwrap();
+        metrics.lines().find_map(|line| line.strip_prefix("cartwright_open_orders ").map(str::to_owned))
+    };
+    wait_until("it says how many", async || open().await.is_some()).await;
+    assert_eq!(open().await.unwrap(), "1", "nothing has happened since the start");
+}
+
 /// A whole program with everything told, for its log.
 struct Told {
     program: std::process::Child,
-    home: Home,
+    home: Rc<Home>,
     url: String,
 }
 
 impl Told {
-    async fn start() -> Self {
-        let home = Home::new();
+    async fn start(home: Rc<Home>, settings: &[Setting]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let program = Command::new(program())
             .env("CARTWRIGHT__DIALECTS__PORTS", "false")
@@ -148,6 +166,7 @@ impl Told {
             .envs(Stack::here().environment(home.path()))
             .env("CARTWRIGHT__LOG__FILTER", "trace")
             .env("CARTWRIGHT__SIMULATED__PAYMENTS__FAILURE_RATE", "0.5")
+            .envs(settings.iter().map(|(name, value)| (variable(name), *value)))
             .stdout(Stdio::null())
             .stderr(File::create(home.join("log")).unwrap())
             .spawn()
@@ -177,7 +196,7 @@ impl Drop for Told {
 #[tokio::test]
 async fn the_log_tells_each_step_with_its_order_and_no_secret() {
     const SECRET: &str = "tok-SECRET-0815";
-    let told = Told::start().await;
+    let told = Told::start(Rc::new(Home::new()), &[]).await;
     let client = reqwest::Client::new();
     for scenario in ["success", "decline", "error", "timeout"] {
         let order = small_with(json!({"id": scenario, "payment": {"token": SECRET, "scenario": scenario}}));
