@@ -125,11 +125,6 @@ impl<L: Logic> Engine<L> {
         }
     }
 
-    /// Orders that are open, as far as this process knows.
-    pub fn open_orders(&self) -> u64 {
-        self.open_orders
-    }
-
     /// Handles one batch: every input is decided in order and made durable, or refused, or parked. `room` is how
     /// many tasks the caller can carry out from memory.
     ///

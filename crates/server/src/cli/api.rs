@@ -10,7 +10,7 @@ use serde::{
 };
 use serde_json::Value;
 
-use super::{exit, style::Paint};
+use super::{DEFAULT_SERVER, exit, style::Paint};
 
 /// No single call of a command takes longer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -87,9 +87,12 @@ impl Api {
         }
     }
 
-    /// Where the server is.
-    pub fn server(&self) -> &str {
-        &self.server
+    /// What a command takes to reach the same server: nothing for the usual one.
+    pub fn flag(&self) -> String {
+        match &*self.server {
+            DEFAULT_SERVER => String::new(),
+            other => format!(" --server {other}"),
+        }
     }
 
     pub async fn get<T: DeserializeOwned>(

@@ -6,7 +6,7 @@ use cartwright_core::domain::flow::StepKind;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{DEFAULT_SERVER, api::Api, orders::text};
+use super::{api::Api, orders::text};
 use crate::control::{HeldBy, PROVIDERS};
 
 /// Parked events of one order that are worth showing.
@@ -29,8 +29,8 @@ pub struct Obstacle {
 pub struct Standing {
     providers: Option<Value>,
     services: Option<Value>,
-    /// What a command takes to reach the same server: nothing for the usual one.
-    server: String,
+    /// What a command takes to reach the same server.
+    flag: String,
 }
 
 /// A parked event.
@@ -63,10 +63,7 @@ impl Standing {
         Self {
             providers: api.get("/v1/admin/providers", &[]).await.ok(),
             services: api.get("/v1/admin/services", &[]).await.ok(),
-            server: match api.server() {
-                DEFAULT_SERVER => String::new(),
-                other => format!(" --server {other}"),
-            },
+            flag: api.flag(),
         }
     }
 
@@ -89,9 +86,23 @@ impl Standing {
         self.paused(kind.service()).into_iter().chain(provider).collect()
     }
 
+    /// Providers that are called at a rate: what is more waits. Of one that is switched off its rate matters once it is on.
+    pub fn limits(&self) -> impl Iterator<Item = Obstacle> {
+        let on =
+            |provider: &&str| self.providers.as_ref().is_some_and(|all| all[*provider]["enabled"] == true);
+        PROVIDERS.into_iter().filter(on).filter_map(|provider| self.limited(provider))
+    }
+
     /// Whether any service has parked something, as far as is known.
     pub fn has_parked(&self) -> bool {
-        self.services().any(|service| service["parked"].as_u64() > Some(0))
+        self.parked().next().is_some()
+    }
+
+    /// Services that have parked something, as far as is known, and how many events.
+    pub fn parked(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.services().filter_map(|service| {
+            Some((service["name"].as_str()?, service["parked"].as_u64().filter(|count| *count > 0)?))
+        })
     }
 
     fn of_provider(&self, provider: &str, reason: &str) -> Option<Obstacle> {
@@ -122,7 +133,7 @@ impl Standing {
     fn held(&self, provider: &str, by: HeldBy) -> Obstacle {
         let undo = match by {
             HeldBy::Switch | HeldBy::Rate(_) => {
-                Some(format!("cartwright providers on {provider}{}", self.server))
+                Some(format!("cartwright providers on {provider}{}", self.flag))
             }
             HeldBy::Breaker => None, // it closes by itself once the provider answers
         };
@@ -133,7 +144,7 @@ impl Standing {
         let paused = |known: &Value| known["name"] == service && known["paused"].as_bool() == Some(true);
         self.services().find(|known| paused(known)).map(|_| Obstacle {
             what: format!("the service {service} is paused"),
-            undo: Some(format!("cartwright services resume {service}{}", self.server)),
+            undo: Some(format!("cartwright services resume {service}{}", self.flag)),
         })
     }
 
@@ -180,7 +191,7 @@ impl Parked {
 impl Standing {
     /// For tests: answers as they would come.
     pub fn given(providers: Value, services: Value) -> Self {
-        Self { providers: Some(providers), services: Some(services), server: String::new() }
+        Self { providers: Some(providers), services: Some(services), flag: String::new() }
     }
 }
 
@@ -225,8 +236,21 @@ mod tests {
 
     #[test]
     fn a_command_reaches_the_server_that_was_asked() {
-        let elsewhere = Standing { server: " --server http://x".into(), ..standing(false, None, "closed") };
+        let elsewhere = Standing { flag: " --server http://x".into(), ..standing(false, None, "closed") };
         let mut undo = elsewhere.all().into_iter().filter_map(|obstacle| obstacle.undo);
         assert_eq!(undo.next_back().unwrap(), "cartwright providers on carrier --server http://x");
+    }
+
+    #[test]
+    fn a_rate_is_to_be_looked_at_while_calls_go_out() {
+        let at = |enabled, rate| {
+            let standing =
+                Standing { flag: " --server http://y".into(), ..standing(enabled, rate, "closed") };
+            standing.limits().next()
+        };
+        let limited = at(true, Some(2.5)).unwrap();
+        assert_eq!(limited.what, "calls to payments are limited to 2.5 per second");
+        assert!(limited.undo.unwrap().ends_with("providers on payments --server http://y"));
+        assert!(at(true, None).is_none() && at(false, Some(2.5)).is_none());
     }
 }

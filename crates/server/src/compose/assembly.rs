@@ -288,7 +288,7 @@ impl Assembly {
         head: watch::Sender<u64>,
     ) -> Result<Started<L>, StartError> {
         let stats = store.stats().await?;
-        let state = Arc::new(ServiceState::new(stats.open_orders));
+        let state = Arc::new(ServiceState::default());
         let (intakes, inbox): (Intakes<L>, Inbox<L>) = inbox(state.clone());
         let store: Arc<dyn Store> = Arc::new(Watched { service: L::NAME, inner: store.clone() });
         let services = self.config.services();

@@ -47,12 +47,12 @@ impl Gauges {
         for service in &self.services {
             if let Ok(stats) = service.store.stats().await {
                 metrics::service(service.name, stats.tasks, stats.parked);
+                if service.name == ORDERS {
+                    metrics::open_orders(stats.open_orders);
+                }
             }
             metrics::condition(service.name, service.is_paused(), service.state.is_failing());
             let _ = self.look_at_readers(service).await;
-            if service.name == ORDERS {
-                metrics::open_orders(service.state.open_orders());
-            }
         }
         let orders = self.services.iter().find(|service| service.name == ORDERS).cloned();
         if let Some(orders) = orders.filter(|_| Instant::now() >= self.count_at) {

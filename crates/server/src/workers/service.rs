@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -61,7 +61,6 @@ pub struct Surroundings {
 #[derive(Default)]
 pub struct ServiceState {
     failing: AtomicBool,
-    open_orders: AtomicU64,
     /// When the batch under way began.
     since: Mutex<Option<Instant>>,
     /// Up to where each source was handled by this process; empty after a failure, until it goes on.
@@ -83,21 +82,10 @@ struct Looked {
 }
 
 impl ServiceState {
-    /// Of a service whose store has so many open orders. Until its first batch nobody else says so, and after a start on
-    /// an idle system that may be long.
-    pub fn new(open_orders: u64) -> Self {
-        Self { open_orders: AtomicU64::new(open_orders), ..Self::default() }
-    }
-
     /// Whether its last commit failed, or one has been under way for long.
     pub fn is_failing(&self) -> bool {
         let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
         self.failing.load(Relaxed) || since.is_some_and(|since| since.elapsed() > SLOW)
-    }
-
-    /// Orders that are open.
-    pub fn open_orders(&self) -> u64 {
-        self.open_orders.load(Relaxed)
     }
 
     /// Up to where this process has handled what it reads of each source, as far as it knows.
@@ -223,7 +211,6 @@ async fn handle<L: Logic>(engine: &mut Engine<L>, taken: Taken<L>, around: &Surr
     around.state.begins();
     let done = engine.step(inputs, around.runner.room()).await;
     around.state.ends(done.as_ref().ok().map(|report| report.commits > 0));
-    around.state.open_orders.store(engine.open_orders(), Relaxed);
     match done {
         Ok(report) => {
             around.state.settled(Some(&report.settled));

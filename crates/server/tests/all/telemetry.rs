@@ -3,8 +3,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
+    path::PathBuf,
     process::{Command, Stdio},
-    rc::Rc,
 };
 
 use serde_json::{Value, json};
@@ -134,12 +134,12 @@ async fn health_shows_what_is_paused_without_failing() {
 
 #[tokio::test]
 async fn open_orders_are_counted_before_anything_happens() {
-    let home = Rc::new(Home::new());
-    let before = Told::start(home.clone(), &[PAUSED]).await;
+    let home = Home::new();
+    let before = Told::start(&home, &[PAUSED]).await;
     let place = reqwest::Client::new().post(format!("{}/v1/orders", before.url)).json(&small());
     assert_eq!(place.send().await.unwrap().status(), 201);
     drop(before);
-    let after = Told::start(home, &[PAUSED]).await;
+    let after = Told::start(&home, &[PAUSED]).await;
     let open = async || {
         let metrics = reqwest::get(format!("{}/metrics", after.url)).await.unwrap().text().await.unwrap();
         metrics.lines().find_map(|line| line.strip_prefix("cartwright_open_orders ").map(str::to_owned))
@@ -151,13 +151,14 @@ async fn open_orders_are_counted_before_anything_happens() {
 /// A whole program with everything told, for its log.
 struct Told {
     program: std::process::Child,
-    home: Rc<Home>,
+    log: PathBuf,
     url: String,
 }
 
 impl Told {
-    async fn start(home: Rc<Home>, settings: &[Setting]) -> Self {
+    async fn start(home: &Home, settings: &[Setting]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let log = home.join("log");
         let program = Command::new(program())
             .env("CARTWRIGHT__DIALECTS__PORTS", "false")
             .env("CARTWRIGHT__SEARCH__LISTEN", "")
@@ -168,11 +169,11 @@ impl Told {
             .env("CARTWRIGHT__SIMULATED__PAYMENTS__FAILURE_RATE", "0.5")
             .envs(settings.iter().map(|(name, value)| (variable(name), *value)))
             .stdout(Stdio::null())
-            .stderr(File::create(home.join("log")).unwrap())
+            .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
         let url = format!("http://127.0.0.1:{port}");
-        let told = Self { program, home, url };
+        let told = Self { program, log, url };
         let ready = async || {
             let answer = reqwest::get(format!("{}/health/ready", told.url)).await;
             answer.is_ok_and(|answer| answer.status() == 200)
@@ -182,7 +183,7 @@ impl Told {
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self.home.join("log")).unwrap()
+        std::fs::read_to_string(&self.log).unwrap()
     }
 }
 
@@ -196,7 +197,8 @@ impl Drop for Told {
 #[tokio::test]
 async fn the_log_tells_each_step_with_its_order_and_no_secret() {
     const SECRET: &str = "tok-SECRET-0815";
-    let told = Told::start(Rc::new(Home::new()), &[]).await;
+    let home = Home::new();
+    let told = Told::start(&home, &[]).await;
     let client = reqwest::Client::new();
     for scenario in ["success", "decline", "error", "timeout"] {
         let order = small_with(json!({"id": scenario, "payment": {"token": SECRET, "scenario": scenario}}));

@@ -190,15 +190,16 @@ impl Soak<'_> {
         say(&format!("soak: what it can do, {measure} s"));
         let dir = self.data.join("steady");
         let server = self.server(&dir, &[])?;
-        let args = ["--duration", &measure.to_string(), "--in-flight", IN_FLIGHT];
-        let args = [&args[..], &["--connections", CONNECTIONS, "--follow"]].concat();
+        let seconds = measure.to_string();
+        let args =
+            ["--duration", &seconds, "--in-flight", IN_FLIGHT, "--connections", CONNECTIONS, "--follow"];
         let measured = self.load(&server, &args, None)?;
         let rate = (measured.shipped_per_second.unwrap_or(measured.per_second) * STEADY) as u64;
         say(&format!("soak: {rate} orders a second, {steady} s"));
         let watch = Watch::begin(&server, &dir)?;
         let answered = dir.join("answered");
-        let args = ["--duration", &steady.to_string(), "--rate", &rate.to_string()];
-        let args = [&args[..], &["--connections", AT_A_RATE, "--follow"]].concat();
+        let (seconds, rate_asked) = (steady.to_string(), rate.to_string());
+        let args = ["--duration", &seconds, "--rate", &rate_asked, "--connections", AT_A_RATE, "--follow"];
         let load = self.load(&server, &args, Some(&answered))?;
         let course = watch.end()?;
         page.chart("Steady: memory of its own", "MiB", &course, |seen| seen.memory);

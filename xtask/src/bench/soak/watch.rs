@@ -249,6 +249,9 @@ mod tests {
         assert!(
             (course(&[1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]).growth_of_middle(memory) - 2.0).abs() < 1e-9
         );
+        assert!(
+            (course(&[2.0, 2.0, 6.0, 6.0, 3.0, 3.0, 2.0, 2.0]).spread_of_middles(memory) - 3.0).abs() < 1e-9
+        );
         assert!((course(&[1.0, 5.0, 3.0]).rise(memory) - 2.0).abs() < 1e-9);
         assert!(course(&[]).rise(memory).is_nan());
         let nothing = course(&[f64::NAN; 8]);

@@ -3,12 +3,15 @@
 use serde_json::Value;
 
 use super::{
-    super::{api::Api, put_command},
+    super::{
+        api::Api,
+        obstacles::{Obstacle, Standing},
+        put_command,
+    },
     Check, server,
 };
 use crate::{
     config::Config,
-    control::{HeldBy, PROVIDERS},
     providers::{SwitchError, Switches},
 };
 
@@ -44,8 +47,9 @@ pub async fn now(server: &str, operator: &str, health: &Value) -> Vec<Check> {
     let mut checks: Vec<Check> =
         parts.filter_map(|(name, says)| part(name, says.as_str()?, server, operator)).collect();
     if let Ok(api) = Api::new(operator.to_owned()) {
-        checks.extend(limited(&api, operator).await);
-        checks.extend(parked(&api, operator).await);
+        let standing = Standing::ask(&api).await;
+        checks.extend(standing.limits().map(limited));
+        checks.extend(standing.parked().map(|(name, count)| parked(name, count, operator)));
     }
     checks
 }
@@ -77,37 +81,20 @@ fn part(name: &str, says: &str, server: &str, operator: &str) -> Option<Check> {
     Some(Check::warn("providers", says, advice))
 }
 
-/// Providers that are called at a rate: what is more waits.
-async fn limited(api: &Api, operator: &str) -> Vec<Check> {
-    let Ok(all) = api.get::<Value>("/v1/admin/providers", &[]).await else { return vec![] };
-    PROVIDERS.into_iter().filter_map(|name| at_a_rate(name, &all[name], operator)).collect()
+/// A provider that is called at a rate.
+fn limited(limit: Obstacle) -> Check {
+    let advice = limit.undo.map(|undo| format!("without a limit: {undo}"));
+    Check::warn("providers", limit.what, advice.unwrap_or_default())
 }
 
-fn at_a_rate(name: &str, state: &Value, operator: &str) -> Option<Check> {
-    // Of one that is switched off that is said; its rate matters once it is on.
-    let rate = state["rate"].as_f64().filter(|_| state["enabled"] == true)?;
-    let advice = format!("without a limit: cartwright providers on {name} --server {operator}");
-    Some(Check::warn("providers", HeldBy::Rate(rate).reason(name), advice))
-}
-
-/// Events that could not be applied, as far as the server says so.
-async fn parked(api: &Api, operator: &str) -> Vec<Check> {
-    let Ok(all) = api.get::<Value>("/v1/admin/services", &[]).await else { return vec![] };
-    let services = all["services"].as_array().into_iter().flatten();
-    let parked = services.filter_map(|service| {
-        let (name, count) =
-            (service["name"].as_str()?, service["parked"].as_u64().filter(|count| *count > 0)?);
-        let found =
-            format!("{name} could not apply {count} and has parked them; their orders may wait for them");
-        Some(Check::warn("events", found, format!("cartwright parked list --server {operator}")))
-    });
-    parked.collect()
+/// Events that could not be applied.
+fn parked(name: &str, count: u64, operator: &str) -> Check {
+    let found = format!("{name} could not apply {count} and has parked them; their orders may wait for them");
+    Check::warn("events", found, format!("cartwright parked list --server {operator}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -116,16 +103,5 @@ mod tests {
         let open = part("carrier", "the circuit is open: carrier does not answer").unwrap();
         assert!(open.advice.unwrap().contains("waiting --service fulfillment --server http://x"));
         assert!(part("carrier", "ok").is_none() && part("disk", "ok").is_none());
-    }
-
-    #[test]
-    fn a_rate_is_to_be_looked_at_while_calls_go_out() {
-        let at = |enabled: bool, rate: Value| {
-            at_a_rate("payments", &json!({"enabled": enabled, "rate": rate}), "http://y")
-        };
-        let limited = at(true, json!(2.5)).unwrap();
-        assert_eq!(limited.found, "calls to payments are limited to 2.5 per second");
-        assert!(limited.advice.unwrap().ends_with("providers on payments --server http://y"));
-        assert!(at(true, Value::Null).is_none() && at(false, json!(2.5)).is_none());
     }
 }
