@@ -134,6 +134,8 @@ enum Failure {
     Refused(String),
     /// Nobody answers.
     Unreachable(String),
+    /// The server answers, and takes no orders for long.
+    Busy(String),
     /// A file that is needed can't be read.
     Unreadable(String),
     /// Something on this side.
@@ -157,6 +159,12 @@ impl Failure {
             Self::Unreadable(why) => {
                 eprintln!("{error} {why}");
                 exit::UNREACHABLE.into()
+            }
+            Self::Busy(why) => {
+                eprintln!(
+                    "{error} {why}. `cartwright doctor` says what is in its way; --give-up waits longer."
+                );
+                exit::FAILED.into()
             }
             Self::Unreachable(why) => {
                 eprintln!(

@@ -110,7 +110,11 @@ impl Shared {
             };
             if self.last_answer.get().max(since).elapsed() >= self.give_up {
                 let seconds = self.give_up.as_secs();
-                return Err(Failure::Unreachable(format!("no answer for {seconds} s ({why})")));
+                // A connection is kept when an answer came over it.
+                return Err(match connection {
+                    Some(_) => Failure::Busy(format!("the server took no order for {seconds} s ({why})")),
+                    None => Failure::Unreachable(format!("no answer for {seconds} s ({why})")),
+                });
             }
             if self.stopped.get() {
                 return Err(Failure::Unreachable(format!("stopped before an answer came ({why})")));

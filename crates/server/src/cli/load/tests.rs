@@ -148,6 +148,17 @@ async fn feeding_server() -> String {
 }
 
 #[tokio::test]
+async fn a_server_that_takes_nothing_is_not_called_missing() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let full = || async { (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")]) };
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/v1/orders", post(full))).await });
+    let (_, failure) = run_load(args(&server, "--orders 1 --give-up 1 --no-answered --json")).await.unwrap();
+    let Some(Failure::Busy(why)) = failure else { panic!("{failure:?}") };
+    assert!(why.contains("took no order") && why.contains("503"), "{why}");
+}
+
+#[tokio::test]
 async fn following_measures_to_the_last_order_and_limits_what_is_in_flight() {
     let server = feeding_server().await;
     let line = "--orders 300 --connections 8 --follow --in-flight 4 --no-answered --json";

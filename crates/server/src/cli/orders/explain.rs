@@ -44,7 +44,7 @@ pub async fn run(api: &Api, args: &ExplainArgs, json: bool) -> Result<ExitCode, 
     if json {
         out::line(serde_json::to_string(&explanation).unwrap_or_default());
     } else {
-        out::line(explanation.text(&Paint::stdout(), SystemClock::start().now()));
+        out::line(explanation.text(&Paint::stdout(), SystemClock::start().now(), &api.flag()));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -154,12 +154,13 @@ impl Explanation {
         explanation
     }
 
-    fn text(&self, paint: &Paint, now: Timestamp) -> String {
+    /// For people. `server` is what a command takes to reach the same server.
+    fn text(&self, paint: &Paint, now: Timestamp, server: &str) -> String {
         let status = paint.status(&self.status, &self.status);
         let mut shown =
             format!("{} is {status}: {}\n", paint.bold(&format!("order {}", self.number)), self.because);
         let mut facts = table(&[]);
-        for (name, value) in self.facts(now) {
+        for (name, value) in self.facts(now, server) {
             facts.add_row([name, value]);
         }
         let _ = write!(shown, "\n{}", facts.trim_fmt());
@@ -167,7 +168,7 @@ impl Explanation {
     }
 
     /// What there is to say beside the sentence, by name.
-    fn facts(&self, now: Timestamp) -> Vec<(String, String)> {
+    fn facts(&self, now: Timestamp, server: &str) -> Vec<(String, String)> {
         let mut facts = vec![];
         let mut fact = |name: &str, value: Option<&str>| {
             facts.extend(value.map(|value| (name.to_owned(), value.to_owned())));
@@ -189,8 +190,9 @@ impl Explanation {
             fact(&format!("parked in {}", parked.service), Some(&parked.line()));
         }
         if !self.parked.is_empty() {
-            fact("look at them", Some(&format!("cartwright parked list --order {}", self.id)));
-            fact("try them again", Some(&format!("cartwright parked retry --order {}", self.id)));
+            let id = &self.id;
+            fact("look at them", Some(&format!("cartwright parked list --order {id}{server}")));
+            fact("try them again", Some(&format!("cartwright parked retry --order {id}{server}")));
         }
         for step in &self.steps {
             let note = step.note.as_deref().map(|note| format!(" ({note})")).unwrap_or_default();

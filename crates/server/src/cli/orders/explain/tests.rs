@@ -25,7 +25,7 @@ fn standing(payments_on: bool) -> Standing {
 }
 
 fn shown(explanation: &Explanation) -> String {
-    explanation.text(&Paint::plain(), Timestamp::parse("2026-01-01T00:01:00Z").unwrap())
+    explanation.text(&Paint::plain(), Timestamp::parse("2026-01-01T00:01:00Z").unwrap(), " --server http://x")
 }
 
 #[test]
@@ -94,8 +94,8 @@ fn parked_events_and_what_to_do_about_them_are_named() {
         "stuck behind events",
         "parked in payments",
         "StepRequestedV1: of a newer version",
-        "cartwright parked list --order a",
-        "cartwright parked retry --order a",
+        "cartwright parked list --order a --server http://x",
+        "cartwright parked retry --order a --server http://x",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
