@@ -210,6 +210,7 @@ impl<L: Logic> Inbox<L> {
     pub async fn take(&mut self, reading: u64) -> Taken<L> {
         let mut taken = Taken { inputs: Vec::new(), replies: Vec::new(), words: Vec::new() };
         tokio::select! {
+            biased; // the shares of the rest are in `fill`
             Some(command) = self.commands.recv() => taken.command(command),
             Some((read, _)) = self.deliveries.recv() => taken.delivery(read, reading),
             Some(done) = self.results.recv() => taken.inputs.push(Input::Task(done)),

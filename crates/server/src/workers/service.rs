@@ -50,7 +50,7 @@ pub struct Surroundings {
     pub settled: Option<mpsc::UnboundedSender<Vec<Origin>>>,
     /// Carries tasks out.
     pub runner: Orders,
-    /// Whether the store works, and how many orders are open.
+    /// Whether the store works, and how far everything was read.
     pub state: Arc<ServiceState>,
     /// Whether a batch waits a little for the next inputs, unless much waits already: where it costs much however little
     /// is in it, few large ones get more done than many small ones. Whoever comes to an idle service does not wait.

@@ -39,10 +39,15 @@ async fn moody_server() -> (String, Arc<Mutex<HashMap<String, u32>>>) {
         };
         answer
     };
+    (served(Router::new().route("/v1/orders", post(place))).await, seen)
+}
+
+/// Where these routes are served.
+async fn served(routes: Router) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/v1/orders", post(place))).await });
-    (url, seen)
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    url
 }
 
 async fn run_load(args: LoadArgs) -> Result<(LoadReport, Option<Failure>), Failure> {
@@ -140,19 +145,13 @@ async fn feeding_server() -> String {
         let next = (after + events.len()).to_string();
         (StatusCode::OK, Json(json!({"events": events, "next": next})))
     };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let routes = Router::new().route("/v1/orders", post(place)).route("/v1/events", get(read));
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    url
+    served(Router::new().route("/v1/orders", post(place)).route("/v1/events", get(read))).await
 }
 
 #[tokio::test]
 async fn a_server_that_takes_nothing_is_not_called_missing() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let server = format!("http://{}", listener.local_addr().unwrap());
     let full = || async { (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")]) };
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/v1/orders", post(full))).await });
+    let server = served(Router::new().route("/v1/orders", post(full))).await;
     let (_, failure) = run_load(args(&server, "--orders 1 --give-up 1 --no-answered --json")).await.unwrap();
     let Some(Failure::Busy(why)) = failure else { panic!("{failure:?}") };
     assert!(why.contains("took no order") && why.contains("503"), "{why}");
