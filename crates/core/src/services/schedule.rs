@@ -16,6 +16,8 @@ use crate::{
 pub struct Schedule {
     heap: BinaryHeap<Reverse<(Timestamp, u64, TaskId)>>,
     tasks: HashMap<TaskId, (u64, Task)>,
+    /// How many results of these are on their way: they were handed out, and are not settled.
+    begun: HashMap<TaskId, u32>,
     last: u64,
 }
 
@@ -38,12 +40,39 @@ impl Schedule {
         waiting
     }
 
+    /// Takes a task that was found in the table with its lease over, and says so; not if it was handed out here and what
+    /// came of it is not settled: after a freeze its lease is over, and its refusal may be on its way into the record.
+    pub fn put_claimed(&mut self, task: Task) -> bool {
+        let free = !self.begun.contains_key(&task.id);
+        if free {
+            self.put(task);
+        }
+        free
+    }
+
+    /// Takes a task back that was handed out and not begun.
+    pub fn put_back(&mut self, task: Task) {
+        self.settled(&task.id);
+        self.put(task);
+    }
+
+    /// What came of a task that was handed out stands in the record, or is lost with the batch that it was in.
+    pub fn settled(&mut self, id: &str) {
+        let left = self.begun.get_mut(id).map(|count| {
+            *count -= 1;
+            *count
+        });
+        if left == Some(0) {
+            self.begun.remove(id);
+        }
+    }
+
     /// Forgets a task.
     pub fn drop(&mut self, id: &str) {
         self.tasks.remove(id);
     }
 
-    /// Hands out the next task that is due.
+    /// Hands out the next task that is due. Tell [`Schedule::settled`] when the service is through with its result.
     pub fn pop_due(&mut self, now: Timestamp) -> Option<Task> {
         while let Some(Reverse((due, generation, _))) = self.heap.peek() {
             if *due > now {
@@ -52,7 +81,9 @@ impl Schedule {
             let generation = *generation;
             let Reverse((_, _, id)) = self.heap.pop()?;
             if self.tasks.get(&id).is_some_and(|(current, _)| *current == generation) {
-                return self.tasks.remove(&id).map(|(_, task)| task);
+                let task = self.tasks.remove(&id).map(|(_, task)| task);
+                *self.begun.entry(id).or_default() += 1;
+                return task;
             }
         }
         None
@@ -111,5 +142,23 @@ mod tests {
         schedule.put(task("d", 20, 0));
         assert_eq!(schedule.pop_due(at), None);
         assert_eq!((schedule.take_all().len(), schedule.next_due()), (1, None));
+    }
+
+    #[test]
+    fn a_task_that_was_handed_out_is_not_taken_from_the_table_until_its_result_is_settled() {
+        let mut schedule = Schedule::default();
+        let at = Timestamp::from_micros(10);
+        assert!(schedule.put_claimed(task("a", 5, 0)), "nobody has begun it");
+        assert!(schedule.pop_due(at).is_some());
+        assert!(!schedule.put_claimed(task("a", 5, 0)));
+        assert_eq!(schedule.pop_due(at), None, "it is not carried out twice");
+        schedule.put(task("a", 6, 1));
+        assert_eq!(schedule.pop_due(at).unwrap().attempts, 1, "the service may give it another turn");
+        schedule.put_back(task("a", 6, 1));
+        assert_eq!(schedule.pop_due(at).unwrap().attempts, 1, "as if it had not been handed out");
+        schedule.settled("a");
+        assert!(!schedule.put_claimed(task("a", 5, 1)), "of its second turn nothing is known yet");
+        schedule.settled("a");
+        assert!(schedule.put_claimed(task("a", 5, 2)), "its result was lost, say");
     }
 }

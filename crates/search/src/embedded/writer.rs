@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::{BuildHasher, RandomState},
+    thread,
 };
 
 use tantivy::{
@@ -29,6 +30,10 @@ const MAX_KNOWN: usize = 1_800_000;
 
 /// A part of the index in which so much is outdated is written anew.
 const MAX_OUTDATED: f32 = 0.3;
+
+/// How nice the threads are that merge parts: beside another that is busy they get a tenth.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 10;
 
 /// Parts that become one when an index is made as a whole: the more at once, the less often a document is written anew.
 const MERGED_AT_ONCE: usize = 16;
@@ -183,8 +188,10 @@ impl Writer {
         if self.writer.is_some() {
             return Ok(());
         }
+        let (index, threads) = (&self.slot.index, self.threads);
+        // It begins the threads that merge parts: of a large index that takes all of a processor for a minute.
         let writer: IndexWriter<TantivyDocument> =
-            self.slot.index.writer_with_num_threads(self.threads, self.threads * MEMORY)?;
+            giving_way(|| index.writer_with_num_threads(threads, threads * MEMORY))?;
         let mut policy = LogMergePolicy::default();
         policy.set_del_docs_ratio_before_merge(MAX_OUTDATED);
         if self.threads > 1 {
@@ -203,6 +210,20 @@ impl Writer {
         self.committed = searcher.segment_readers().iter().map(Part::of).collect::<Result<_, _>>()?;
         Ok(())
     }
+}
+
+/// Begins threads that get what others leave of the processors: where the system has it, a thread is as nice as the one
+/// that began it.
+fn giving_way<T: Send>(begin: impl FnOnce() -> T + Send) -> T {
+    let nicely = || {
+        #[cfg(target_os = "linux")]
+        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+            tracing::debug!(%error, "the search index is merged at full priority");
+        }
+        begin()
+    };
+    let begun = thread::scope(|scope| scope.spawn(nicely).join());
+    begun.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// A part of the index that is committed.

@@ -47,6 +47,7 @@ enum Handed {
     Run(Task),
     Instead(Task),
     Drop(String),
+    Settled(Vec<String>),
 }
 
 impl Orders {
@@ -56,6 +57,13 @@ impl Orders {
             return 0;
         }
         MAX_TASKS.saturating_sub(self.held.load(Ordering::Relaxed))
+    }
+
+    /// The service is through with the results of these tasks: they stand in its records, or are lost with their batch.
+    pub fn settled(&self, tasks: Vec<String>) {
+        if !tasks.is_empty() {
+            let _ = self.to.send(Handed::Settled(tasks)); // a runner that stops takes nothing from the table
+        }
     }
 
     /// Hands over what a step left to do, and gives what nobody takes any more.
@@ -209,6 +217,7 @@ impl Runner {
                 self.claimed.remove(&id);
                 self.schedule.drop(&id);
             }
+            Handed::Settled(tasks) => tasks.iter().for_each(|id| self.schedule.settled(id)),
         }
         self.count();
     }
@@ -257,7 +266,7 @@ impl Runner {
         }
         for mut task in later {
             task.due_at = now.plus(Duration::from_millis(20));
-            self.schedule.put(task);
+            self.schedule.put_back(task);
         }
     }
 
@@ -285,9 +294,9 @@ impl Runner {
             Ok(tasks) => {
                 let full = tasks.len() == CLAIM;
                 for task in tasks {
-                    if !self.under_way.contains(&task.id) {
-                        self.claimed.insert(task.id.clone());
-                        self.schedule.put(task);
+                    let id = task.id.clone();
+                    if self.schedule.put_claimed(task) {
+                        self.claimed.insert(id);
                     }
                 }
                 self.count();
@@ -297,6 +306,109 @@ impl Runner {
                 tracing::warn!(%error, "can't read the tasks; trying again");
                 false
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicI64;
+
+    use async_trait::async_trait;
+    use cartwright_core::{
+        domain::{ids::OrderId, time::Timestamp},
+        ports::{
+            AuthorizeCall, Batch, CallOutcome, CancelOutcome, Carrier, Commit, Guard, PaymentProvider, Row,
+            ShipCall, Shipped, UndoCall, Work,
+        },
+    };
+    use cartwright_testkit::MemoryStore;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(60);
+    const PAST_LEASE: i64 = 61_000_000;
+
+    #[tokio::test]
+    async fn after_a_freeze_a_task_whose_result_waits_is_not_taken_from_the_table() {
+        let store = Arc::new(MemoryStore::new(Uuid::from_u128(1)));
+        let clock = Arc::new(Hand::default());
+        let settings = RunnerSettings {
+            service: "payments",
+            max_calls: 8,
+            lease: LEASE,
+            paused: watch::channel(false).1,
+        };
+        let providers = Providers { payments: Arc::new(Nobody), carrier: Arc::new(Nobody) };
+        let (to, mut results) = mpsc::channel(8);
+        let (runner, orders) = Runner::new(store.clone(), clock.clone(), providers, settings, to);
+        let running = tokio::spawn(runner.run(CancellationToken::new()));
+        let mut next = async || results.recv().await.unwrap().task.id;
+
+        put(&store, "frozen").await;
+        assert_eq!(next().await, "frozen");
+        clock.0.fetch_add(PAST_LEASE, Ordering::Relaxed);
+        // Two looks at the table, one after the other.
+        for witness in ["one", "two"] {
+            put(&store, witness).await;
+            assert_eq!(next().await, witness, "the result of the other is on its way");
+        }
+        orders.settled(vec!["frozen".to_owned()]);
+        clock.0.fetch_add(PAST_LEASE, Ordering::Relaxed);
+        assert_eq!(next().await, "frozen", "its batch was not written, and its lease is over");
+        running.abort();
+    }
+
+    /// A task in the table that nobody holds.
+    async fn put(store: &MemoryStore, id: &str) {
+        let order = OrderId::parse(id).unwrap();
+        let row = Row { schema: 1, record: Some(b"{}".to_vec()), columns: None };
+        let free = Timestamp::default();
+        let task = Task {
+            id: id.to_owned(),
+            order: order.clone(),
+            work: Work::Wait,
+            due_at: free,
+            lease_until: free,
+            attempts: 0,
+        };
+        let commit = Commit { put_tasks: vec![task], ..Commit::new(order, Guard::Absent, Some(row)) };
+        store.commit(Batch { commits: vec![commit], cursors: vec![] }).await.unwrap();
+    }
+
+    /// A clock that is moved by hand.
+    #[derive(Default)]
+    struct Hand(AtomicI64);
+
+    impl Clock for Hand {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_micros(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    /// Of tasks that wait, no provider is asked.
+    struct Nobody;
+
+    #[async_trait]
+    impl PaymentProvider for Nobody {
+        async fn authorize(&self, _: &AuthorizeCall, _: bool) -> CallOutcome<String> {
+            unreachable!()
+        }
+
+        async fn void(&self, _: &UndoCall, _: bool) -> CallOutcome<()> {
+            unreachable!()
+        }
+    }
+
+    #[async_trait]
+    impl Carrier for Nobody {
+        async fn ship(&self, _: &ShipCall, _: bool) -> CallOutcome<Shipped> {
+            unreachable!()
+        }
+
+        async fn cancel(&self, _: &UndoCall, _: bool) -> CallOutcome<CancelOutcome> {
+            unreachable!()
         }
     }
 }

@@ -11,8 +11,8 @@ use std::{
 
 use cartwright_core::{
     domain::time::Timestamp,
-    ports::{Batch, Origin, Parked, Store, StoreError, Task},
-    services::{Engine, Logic, StepReport, Unfinished, Unparked},
+    ports::{Batch, Origin, Parked, Store, StoreError, Task, TaskId},
+    services::{Engine, Input, Logic, StepReport, Unfinished, Unparked},
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -213,9 +213,11 @@ async fn gather<L: Logic>(inbox: &Inbox<L>, until: Instant) {
 async fn handle<L: Logic>(engine: &mut Engine<L>, taken: Taken<L>, around: &Surroundings) -> bool {
     let Taken { inputs, mut replies, mut words } = taken;
     metrics::batch(L::NAME, inputs.len());
+    let results = tasks_of(&inputs);
     around.state.begins();
     let done = engine.step(inputs, around.runner.room()).await;
     around.state.ends(done.as_ref().ok().map(|report| report.commits > 0));
+    around.runner.settled(results);
     match done {
         Ok(report) => {
             around.state.settled(Some(&report.settled));
@@ -242,6 +244,15 @@ async fn handle<L: Logic>(engine: &mut Engine<L>, taken: Taken<L>, around: &Surr
             false
         }
     }
+}
+
+/// Whose results are among these.
+fn tasks_of<C>(inputs: &[Input<C>]) -> Vec<TaskId> {
+    let id = |input: &Input<C>| match input {
+        Input::Task(done) => Some(done.task.id.clone()),
+        _ => None,
+    };
+    inputs.iter().filter_map(id).collect()
 }
 
 /// Tries the store after it failed: while it does, nobody is let in whose command would show that it works again.

@@ -52,7 +52,7 @@ impl World<'_> {
             }
         }
         for task in later {
-            alive.schedule.put(task);
+            alive.schedule.put_back(task);
         }
         if let Some(next) = alive.schedule.next_due() {
             let at = clock.when(next).max(world_now + 1);
@@ -162,7 +162,9 @@ impl World<'_> {
         let Call { instance, life, task, again, .. } = &self.calls[call];
         let (i, life, task, again) = (*instance, *life, task.clone(), *again);
         let Some(alive) = self.alive(i, life) else { return };
-        if !late {
+        if late {
+            alive.late.push(task.id.clone());
+        } else {
             alive.under_way.remove(&task.id);
         }
         alive.inbox.results.push_back(TaskDone { task, result, again });

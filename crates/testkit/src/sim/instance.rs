@@ -51,6 +51,10 @@ pub(super) struct Alive {
     pub inbox: Inbox,
     /// A step is under way, with these deliveries.
     pub stepping: Option<Vec<Place>>,
+    /// The tasks whose results it settles.
+    pub settling: Vec<String>,
+    /// The tasks of which a second result came, after its call had been given up.
+    pub late: Vec<String>,
     /// Whether somebody is going to look into the inbox.
     pub called: bool,
     /// Where it reads: by source and lane.

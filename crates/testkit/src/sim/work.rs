@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use cartwright_core::{
     domain::ids::OrderId,
     ports::{Clock as _, Commit, Outcome, Store, StoreError},
-    services::{Engine, Fulfillment, Orders, Payments, RetryPolicy, Settings, Unfinished},
+    services::{Ask, Engine, Fulfillment, Input, Orders, Payments, RetryPolicy, Settings, Unfinished},
 };
 
 use crate::block_on;
@@ -120,6 +120,7 @@ impl World<'_> {
             checks.handed(service, place);
         }
         alive.stepping = Some(places);
+        alive.settling = tasks_of(&inputs);
         alive.engine.begin(inputs, room);
         self.drive(i);
     }
@@ -254,6 +255,8 @@ impl World<'_> {
             under_way: Default::default(),
             inbox: Inbox::default(),
             stepping: None,
+            settling: Vec::new(),
+            late: Vec::new(),
             called: false,
             reading: Default::default(),
             generation: 0,
@@ -351,6 +354,12 @@ impl World<'_> {
         let now = self.hosts[self.instances[i].host].clock.now();
         let Some(alive) = &mut self.instances[i].alive else { return };
         let places = alive.stepping.take().unwrap_or_default();
+        for id in alive.settling.drain(..) {
+            match alive.late.iter().position(|late| *late == id) {
+                Some(late) => drop(alive.late.swap_remove(late)),
+                None => alive.schedule.settled(&id),
+            }
+        }
         for id in report.dropped {
             alive.claimed.remove(&id);
             alive.schedule.drop(&id);
@@ -413,9 +422,9 @@ impl World<'_> {
         let tasks = block_on(store.claim_tasks(now, lease, room)).unwrap_or_default();
         self.coverage.claimed += tasks.len() as u64;
         for task in tasks {
-            if !alive.under_way.contains(&task.id) {
-                alive.claimed.insert(task.id.clone());
-                alive.schedule.put(task);
+            let id = task.id.clone();
+            if alive.schedule.put_claimed(task) {
+                alive.claimed.insert(id);
             }
         }
         self.due(i, self.instances[i].life);
@@ -446,6 +455,15 @@ impl Place {
     pub const fn of(source: Service, lane: u32, position: u64) -> Self {
         Self { source, lane, position }
     }
+}
+
+/// Whose results are among these.
+fn tasks_of(inputs: &[Input<Ask>]) -> Vec<String> {
+    let id = |input: &Input<Ask>| match input {
+        Input::Task(done) => Some(done.task.id.clone()),
+        _ => None,
+    };
+    inputs.iter().filter_map(id).collect()
 }
 
 /// A commit in one line.
