@@ -143,11 +143,6 @@ impl ServiceState {
         self.lagging.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether its reading is far behind.
-    pub fn is_lagging(&self) -> bool {
-        self.lagging.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
     /// Notes how far its reading is behind.
     pub fn lags(&self, far: Option<String>) {
         *self.lagging.lock().unwrap_or_else(PoisonError::into_inner) = far;

@@ -81,13 +81,14 @@ struct Size {
     overload: u64,
     /// Orders that may be open meanwhile.
     open: u64,
+    /// For how long it is measured what it can do: an empty store is quicker than one with many orders.
     measure: u64,
     steady: u64,
     backlog: u64,
 }
 
 impl Size {
-    const FULL: Self = Self { overload: 300, open: 100_000, measure: 30, steady: 1_200, backlog: 500_000 };
+    const FULL: Self = Self { overload: 300, open: 100_000, measure: 60, steady: 1_200, backlog: 500_000 };
     const QUICK: Self = Self { overload: 15, open: 1_500, measure: 8, steady: 30, backlog: 40_000 };
 }
 
