@@ -25,7 +25,7 @@ use crate::{
     domain::{ids::OrderId, time::Timestamp},
     ports::{
         AnswerKey, Batch, Clock, Commit, Cursor, Delivery, Guard, Ids, Outcome, SavedAnswer, Store,
-        StoreError, Task,
+        StoreError, Task, TaskId,
     },
 };
 
@@ -60,6 +60,17 @@ pub enum Input<C> {
         /// What to do.
         what: Unpark,
     },
+}
+
+impl<C> Input<C> {
+    /// The tasks whose results are among these.
+    pub fn tasks(inputs: &[Self]) -> Vec<TaskId> {
+        let id = |input: &Self| match input {
+            Self::Task(done) => Some(done.task.id.clone()),
+            _ => None,
+        };
+        inputs.iter().filter_map(id).collect()
+    }
 }
 
 /// One service: its logic on its store. Handles one batch at a time.

@@ -58,11 +58,9 @@ impl Schedule {
 
     /// What came of a task that was handed out stands in the record, or is lost with the batch that it was in.
     pub fn settled(&mut self, id: &str) {
-        let left = self.begun.get_mut(id).map(|count| {
-            *count -= 1;
-            *count
-        });
-        if left == Some(0) {
+        let Some(count) = self.begun.get_mut(id) else { return };
+        *count -= 1;
+        if *count == 0 {
             self.begun.remove(id);
         }
     }

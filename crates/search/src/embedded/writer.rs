@@ -189,7 +189,7 @@ impl Writer {
             return Ok(());
         }
         let (index, threads) = (&self.slot.index, self.threads);
-        // It begins the threads that merge parts: of a large index that takes all of a processor for a minute.
+        // It begins the threads that merge parts, which nobody waits for.
         let writer: IndexWriter<TantivyDocument> =
             giving_way(|| index.writer_with_num_threads(threads, threads * MEMORY))?;
         let mut policy = LogMergePolicy::default();

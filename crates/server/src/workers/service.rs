@@ -11,7 +11,7 @@ use std::{
 
 use cartwright_core::{
     domain::time::Timestamp,
-    ports::{Batch, Origin, Parked, Store, StoreError, Task, TaskId},
+    ports::{Batch, Origin, Parked, Store, StoreError, Task},
     services::{Engine, Input, Logic, StepReport, Unfinished, Unparked},
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -208,7 +208,7 @@ async fn gather<L: Logic>(inbox: &Inbox<L>, until: Instant) {
 async fn handle<L: Logic>(engine: &mut Engine<L>, taken: Taken<L>, around: &Surroundings) -> bool {
     let Taken { inputs, mut replies, mut words } = taken;
     metrics::batch(L::NAME, inputs.len());
-    let results = tasks_of(&inputs);
+    let results = Input::tasks(&inputs);
     around.state.begins();
     let done = engine.step(inputs, around.runner.room()).await;
     around.state.ends(done.as_ref().ok().map(|report| report.commits > 0));
@@ -239,15 +239,6 @@ async fn handle<L: Logic>(engine: &mut Engine<L>, taken: Taken<L>, around: &Surr
             false
         }
     }
-}
-
-/// Whose results are among these.
-fn tasks_of<C>(inputs: &[Input<C>]) -> Vec<TaskId> {
-    let id = |input: &Input<C>| match input {
-        Input::Task(done) => Some(done.task.id.clone()),
-        _ => None,
-    };
-    inputs.iter().filter_map(id).collect()
 }
 
 /// Tries the store after it failed: while it does, nobody is let in whose command would show that it works again.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use cartwright_core::{
     domain::ids::OrderId,
     ports::{Clock as _, Commit, Outcome, Store, StoreError},
-    services::{Ask, Engine, Fulfillment, Input, Orders, Payments, RetryPolicy, Settings, Unfinished},
+    services::{Engine, Fulfillment, Input, Orders, Payments, RetryPolicy, Settings, Unfinished},
 };
 
 use crate::block_on;
@@ -120,7 +120,7 @@ impl World<'_> {
             checks.handed(service, place);
         }
         alive.stepping = Some(places);
-        alive.settling = tasks_of(&inputs);
+        alive.settling = Input::tasks(&inputs);
         alive.engine.begin(inputs, room);
         self.drive(i);
     }
@@ -455,15 +455,6 @@ impl Place {
     pub const fn of(source: Service, lane: u32, position: u64) -> Self {
         Self { source, lane, position }
     }
-}
-
-/// Whose results are among these.
-fn tasks_of(inputs: &[Input<Ask>]) -> Vec<String> {
-    let id = |input: &Input<Ask>| match input {
-        Input::Task(done) => Some(done.task.id.clone()),
-        _ => None,
-    };
-    inputs.iter().filter_map(id).collect()
 }
 
 /// A commit in one line.
