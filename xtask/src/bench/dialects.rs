@@ -14,8 +14,10 @@ use super::{
 };
 use crate::Failure;
 
-/// Clients that ask at once.
+/// Clients that ask at once,
 const CLIENTS: u32 = 64;
+/// and a crowd of them, as behind a shop's front.
+const CROWD: u32 = 256;
 /// Requests a second where time is taken.
 const RATE: u32 = 1_000;
 /// A carrier that answers nobody: calls end at their time limit.
@@ -34,16 +36,28 @@ impl Bench<'_> {
     pub fn dialects(&self, report: &mut Report) -> Result<(), Failure> {
         say("j. POST /create-order, as many as it takes");
         let length = Duration::from_secs(self.times.accept);
-        let bare = asked(&Server::bare(&self.xtask)?, "/create-order", &cart, None, length)?;
-        report.add("j. create-order, bare handler", bare.per_second, "orders/s", None, Asked::Nothing);
         let limit = self.limit()?.placed_per_second;
-        report.add("   limit of the files, placed alone", limit, "orders/s", None, Asked::Nothing);
-        let path = "/dialects/cart-fastapi/create-order";
-        let ours = self.with_server("carts", &[], |server| asked(server, path, &cart, None, length))?;
-        let ratio = Some((ours.per_second / bare.per_second, "of that"));
-        report.add("   create-order", ours.per_second, "orders/s", ratio, Asked::Ratio(0.3));
-        report.errors(ours.errors);
+        report.add("j. limit of the files, placed alone", limit, "orders/s", None, Asked::Nothing);
+        for (clients, asks) in [(CLIENTS, Asked::Nothing), (CROWD, Asked::Ratio(0.3))] {
+            self.carts(clients, asks, length, report)?;
+        }
         self.with_server("at-a-rate", HANGING, |server| self.at_a_rate("the carrier hangs", server, report))
+    }
+
+    /// So many clients create carts, each one after the other.
+    fn carts(&self, clients: u32, asks: Asked, length: Duration, report: &mut Report) -> Result<(), Failure> {
+        let bare = asked(&Server::bare(&self.xtask)?, "/create-order", &cart, clients, None, length)?;
+        let name = format!("   create-order, {clients} clients, bare handler");
+        report.add(&name, bare.per_second, "orders/s", None, Asked::Nothing);
+        let path = "/dialects/cart-fastapi/create-order";
+        let data = format!("carts-{clients}");
+        let ours =
+            self.with_server(&data, &[], |server| asked(server, path, &cart, clients, None, length))?;
+        let ratio = Some((ours.per_second / bare.per_second, "of that"));
+        report.add("   create-order", ours.per_second, "orders/s", ratio, asks);
+        report.add("   created, p95", ours.p95, "ms", None, Asked::Nothing);
+        report.errors(ours.errors);
+        Ok(())
     }
 
     /// `POST /api/orders` at a rate, of a server for which something is not as it should be.
@@ -51,7 +65,7 @@ impl Bench<'_> {
         say(&format!("POST /api/orders at {RATE}/s; {but}"));
         let length = Duration::from_secs(self.times.steady);
         let path = "/dialects/order-processing/api/orders";
-        let seen = asked(server, path, &shipment, Some(RATE), length)?;
+        let seen = asked(server, path, &shipment, CLIENTS, Some(RATE), length)?;
         let name = format!("   POST /api/orders at {RATE}/s, p95; {but}");
         report.add(&name, seen.p95, "ms", None, Asked::AtMost(20.0));
         report.add("   of those, answered", seen.per_second, "/s", None, Asked::Nothing);
@@ -77,6 +91,7 @@ fn asked(
     server: &Server,
     path: &str,
     body: &(impl Fn(u64) -> String + Sync),
+    clients: u32,
     rate: Option<u32>,
     length: Duration,
 ) -> Result<Seen, Failure> {
@@ -86,7 +101,7 @@ fn asked(
         let mut connection = Client::connect(url).map_err(|error| error.to_string())?;
         let (mut took, mut errors) = (Vec::new(), 0);
         for turn in 0_u64.. {
-            let n = turn * u64::from(CLIENTS) + u64::from(client);
+            let n = turn * u64::from(clients) + u64::from(client);
             let due = rate.map_or_else(Instant::now, |rate| {
                 began + Duration::from_secs_f64(n as f64 / f64::from(rate))
             });
@@ -102,7 +117,7 @@ fn asked(
     };
     let (mut took, mut errors) = (Vec::new(), 0);
     thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS).map(|n| scope.spawn(move || client(n))).collect();
+        let clients: Vec<_> = (0..clients).map(|n| scope.spawn(move || client(n))).collect();
         for client in clients {
             let (times, failed) = client.join().map_err(|_| "a client panicked")??;
             took.extend(times);

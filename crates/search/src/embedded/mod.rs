@@ -30,7 +30,7 @@ use crate::{
 };
 use layout::Layout;
 use slot::{Shared, Slot};
-use writer::Writer;
+use writer::{Writer, giving_way};
 
 /// How many threads write to the live index: changes come in as orders do.
 const LIVE_THREADS: usize = 1;
@@ -187,15 +187,16 @@ impl Inner {
         self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn with_writer<T>(
+    /// Whatever writes gives way, and so do the threads that it begins: nobody waits for it.
+    fn with_writer<T: Send>(
         &self,
         aim: Aim,
-        work: impl FnOnce(&mut Writer) -> Result<T, Error>,
+        work: impl FnOnce(&mut Writer) -> Result<T, Error> + Send,
     ) -> Result<T, Error> {
-        match aim {
+        giving_way(|| match aim {
             Aim::Live => work(&mut self.live_writer()),
             Aim::Next => work(self.next_writer().as_mut().ok_or_else(no_next)?),
-        }
+        })
     }
 
     fn live_writer(&self) -> MutexGuard<'_, Writer> {

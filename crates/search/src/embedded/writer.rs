@@ -31,7 +31,7 @@ const MAX_KNOWN: usize = 1_800_000;
 /// A part of the index in which so much is outdated is written anew.
 const MAX_OUTDATED: f32 = 0.3;
 
-/// How nice the threads are that merge parts: beside another that is busy they get a tenth.
+/// How nice the threads are that write and merge: beside another that is busy they get a tenth.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
@@ -189,7 +189,6 @@ impl Writer {
             return Ok(());
         }
         let (index, threads) = (&self.slot.index, self.threads);
-        // It begins the threads that merge parts, which nobody waits for.
         let writer: IndexWriter<TantivyDocument> =
             giving_way(|| index.writer_with_num_threads(threads, threads * MEMORY))?;
         let mut policy = LogMergePolicy::default();
@@ -212,18 +211,18 @@ impl Writer {
     }
 }
 
-/// Begins threads that get what others leave of the processors: where the system has it, a thread is as nice as the one
-/// that began it.
-fn giving_way<T: Send>(begin: impl FnOnce() -> T + Send) -> T {
+/// Works with what others leave of the processors, in a thread of its own: where the system has it, a thread is as nice as
+/// the one that began it, and never gets less so.
+pub(super) fn giving_way<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let nicely = || {
         #[cfg(target_os = "linux")]
         if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-            tracing::debug!(%error, "the search index is merged at full priority");
+            tracing::debug!(%error, "the search index is written at full priority");
         }
-        begin()
+        work()
     };
-    let begun = thread::scope(|scope| scope.spawn(nicely).join());
-    begun.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    let done = thread::scope(|scope| scope.spawn(nicely).join());
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// A part of the index that is committed.
@@ -262,4 +261,20 @@ pub(super) fn find(reader: &SegmentReader, layout: &Layout, id: &Term) -> Result
         doc = postings.advance();
     }
     Ok(None)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::process::getpriority_process;
+
+    use super::*;
+
+    #[test]
+    fn whatever_writes_gives_way_and_nobody_else_does() {
+        let nice = || getpriority_process(None).unwrap();
+        let before = nice();
+        assert!(before < NICE, "this test begins at nice {before}");
+        assert_eq!(giving_way(|| giving_way(nice)), NICE);
+        assert_eq!(nice(), before);
+    }
 }

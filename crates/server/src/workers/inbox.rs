@@ -1,11 +1,14 @@
 //! What waits for a service: commands first, with a floor for the others, so that what was taken is also finished.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use cartwright_core::domain::ids::OrderId;
 use cartwright_core::ports::Delivery;
 use cartwright_core::services::{Input, Logic, MAX_BATCH, TaskDone, Unpark, Unparked};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::service::ServiceState;
 use crate::bus::journal::Read;
@@ -57,11 +60,20 @@ pub struct Commands<L: Logic> {
     to: mpsc::Sender<Waiting<L>>,
     room: Arc<Semaphore>,
     state: Arc<ServiceState>,
+    awaited: Arc<Awaited>,
+}
+
+/// How many commands the service waits for, or last did.
+#[derive(Default)]
+struct Awaited {
+    commands: AtomicUsize,
+    there: Notify,
 }
 
 impl<L: Logic> Clone for Commands<L> {
     fn clone(&self) -> Self {
-        Self { to: self.to.clone(), room: self.room.clone(), state: self.state.clone() }
+        let Self { to, room, state, awaited } = self;
+        Self { to: to.clone(), room: room.clone(), state: state.clone(), awaited: awaited.clone() }
     }
 }
 
@@ -88,7 +100,13 @@ pub enum NotTaken {
 impl<L: Logic> Commands<L> {
     /// Where nobody takes any: the service runs in other processes.
     pub fn nobody() -> Self {
-        Self { to: mpsc::channel(1).0, room: Arc::new(Semaphore::new(0)), state: Arc::default() }
+        let (to, room) = (mpsc::channel(1).0, Arc::new(Semaphore::new(0)));
+        Self { to, room, state: Arc::default(), awaited: Arc::default() }
+    }
+
+    /// Whether so many come that whatever can wait should.
+    pub fn are_crowded(&self) -> bool {
+        self.state.is_crowded()
     }
 
     /// Hands in a command that came as so many bytes, and waits for its answer, which comes when it is durable.
@@ -107,6 +125,10 @@ impl<L: Logic> Commands<L> {
             mpsc::error::TrySendError::Full(_) => NotTaken::Full,
             mpsc::error::TrySendError::Closed(_) => NotTaken::Stopping,
         })?;
+        let awaited = self.awaited.commands.load(Relaxed);
+        if awaited > 0 && MAX_COMMANDS - self.to.capacity() >= awaited {
+            self.awaited.there.notify_one();
+        }
         answer.await.unwrap_or(Err(NotTaken::Unknown))
     }
 }
@@ -163,6 +185,7 @@ pub struct Inbox<L: Logic> {
     results: mpsc::Receiver<TaskDone>,
     sweeps: mpsc::Receiver<OrderId>,
     words: mpsc::Receiver<Word>,
+    awaited: Arc<Awaited>,
 }
 
 /// A batch: inputs, and who waits for the answers of its commands, by token.
@@ -182,14 +205,16 @@ pub fn inbox<L: Logic>(state: Arc<ServiceState>) -> (Intakes<L>, Inbox<L>) {
     let (results_in, results) = mpsc::channel(MAX_RESULTS);
     let (sweeps_in, sweeps) = mpsc::channel(MAX_SWEEPS);
     let (words_in, words) = mpsc::channel(MAX_WORDS);
+    let awaited = Arc::<Awaited>::default();
+    let room = Arc::new(Semaphore::new(MAX_COMMAND_BYTES));
     let intakes = Intakes {
-        commands: Commands { to: commands_in, room: Arc::new(Semaphore::new(MAX_COMMAND_BYTES)), state },
+        commands: Commands { to: commands_in, room, state, awaited: awaited.clone() },
         deliveries: Deliveries { to: deliveries_in, room: Arc::new(Semaphore::new(MAX_DELIVERY_BYTES)) },
         results: results_in,
         sweeps: sweeps_in,
         words: words_in,
     };
-    (intakes, Inbox { commands, deliveries, results, sweeps, words })
+    (intakes, Inbox { commands, deliveries, results, sweeps, words, awaited })
 }
 
 impl<L: Logic> Inbox<L> {
@@ -227,6 +252,19 @@ impl<L: Logic> Inbox<L> {
             + self.results.len()
             + self.sweeps.len()
             + self.words.len()
+    }
+
+    /// How many commands wait.
+    pub fn commands(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Waits until so many commands wait.
+    pub async fn until_there_are(&self, commands: usize) {
+        self.awaited.commands.store(commands, Relaxed);
+        while self.commands.len() < commands {
+            self.awaited.there.notified().await;
+        }
     }
 
     fn fill(&mut self, taken: &mut Taken<L>, reading: u64) {
@@ -323,6 +361,19 @@ mod tests {
         }
         let taken = inbox.take(0).await;
         assert_eq!((taken.inputs.len(), taken.replies.len()), (MAX_BATCH, MAX_BATCH / 8));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_commands_hears_when_so_many_are_there() {
+        let (intakes, inbox) = inbox::<Orders>(Arc::default());
+        let mut asking = [(); 3].map(|()| Box::pin(intakes.commands.ask(hold(), 1)));
+        let mut awaited = Box::pin(inbox.until_there_are(3));
+        for ask in &mut asking {
+            assert!(awaited.as_mut().now_or_never().is_none());
+            assert!(ask.as_mut().now_or_never().is_none(), "it waits for its answer");
+        }
+        awaited.await;
+        inbox.until_there_are(2).await;
     }
 
     fn event(position: usize) -> Read {

@@ -29,6 +29,14 @@ const REST: Duration = Duration::from_millis(500);
 /// So many inputs are worth a batch of their own.
 const WORTH_IT: usize = 32;
 
+/// So many commands in a batch are a crowd. Whoever is answered in one often asks again at once; without waiting for the
+/// others, the first to do so would get a batch alone, and pay for it whole.
+const CROWD: usize = 16;
+/// For so long, which nobody notices, the others are waited for.
+const TOGETHER: Duration = Duration::from_millis(1);
+/// And for so long there is said to be a crowd.
+const CROWDED_FOR: Duration = Duration::from_secs(1);
+
 /// Where batches are paced, one begins so many times as long after the one before as that took: the busier the database,
 /// the more goes into a batch,
 const PACE: u32 = 3;
@@ -70,6 +78,8 @@ pub struct ServiceState {
     behind: Mutex<BTreeMap<Arc<str>, u64>>,
     /// What there is to say of its reading, when it is far behind.
     lagging: Mutex<Option<String>>,
+    /// When a batch last had a crowd of commands.
+    crowd: Mutex<Option<Instant>>,
 }
 
 /// How far a source was looked through.
@@ -148,6 +158,20 @@ impl ServiceState {
         *self.lagging.lock().unwrap_or_else(PoisonError::into_inner) = far;
     }
 
+    /// Whether so many commands come that whatever can wait should.
+    pub fn is_crowded(&self) -> bool {
+        let crowd = *self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
+        crowd.is_some_and(|at| at.elapsed() < CROWDED_FOR)
+    }
+
+    /// So many commands were answered at once; whether that is a crowd.
+    fn answered(&self, commands: usize) -> bool {
+        if commands >= CROWD {
+            *self.crowd.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        commands >= CROWD
+    }
+
     fn begins(&self) {
         *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
@@ -182,8 +206,11 @@ pub async fn run<L: Logic>(
             taken = inbox.take(reading) => taken,
             () = recover(&around), if around.state.failing.load(Relaxed) => continue,
         };
-        let began = Instant::now();
+        let (began, commands) = (Instant::now(), taken.replies.len());
         handle(&mut engine, taken, &around).await;
+        if around.state.answered(commands) {
+            stop.run_until_cancelled(come_together(&inbox, (commands + inbox.commands()) / 2)).await;
+        }
         if around.paced {
             next = began + (began.elapsed() * PACE).min(LONGEST_PACE);
         }
@@ -202,6 +229,13 @@ pub async fn run<L: Logic>(
 async fn gather<L: Logic>(inbox: &Inbox<L>, until: Instant) {
     while inbox.len() < WORTH_IT && Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Waits a moment for the half of a crowd, so that one half asks while the other is being answered.
+async fn come_together<L: Logic>(inbox: &Inbox<L>, half: usize) {
+    if inbox.len() < half {
+        let _ = tokio::time::timeout(TOGETHER, inbox.until_there_are(half)).await; // then with whoever has come
     }
 }
 
@@ -315,4 +349,18 @@ fn log_discarded(service: &str, parked: &Parked) {
         event = %String::from_utf8_lossy(&redact::without_tokens(&delivery.value)),
         "a parked event was discarded by an operator"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_of_many_commands_is_a_crowd() {
+        let state = ServiceState::default();
+        assert!(!state.is_crowded());
+        assert!(!state.answered(CROWD - 1) && !state.is_crowded());
+        assert!(state.answered(CROWD) && state.is_crowded());
+        assert!(!state.answered(1) && state.is_crowded(), "for a while");
+    }
 }

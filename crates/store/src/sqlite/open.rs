@@ -131,6 +131,8 @@ fn connect_plain(path: &Path, options: &SqliteOptions) -> rusqlite::Result<Conne
         None => Connection::open(path)?,
     };
     conn.busy_timeout(BUSY)?;
+    // Else SQLite plans a statement anew whenever a LIMIT is bound: most of what a short read costs.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // The last one to close copies the log and deletes it; only the writer knows whether it may.
     keep_log(&conn, true)?;
     Ok(conn)

@@ -1,4 +1,4 @@
-//! What only the inside can provoke: a disk that fails at the worst moment.
+//! What only the inside can provoke, such as a disk that fails at the worst moment, or see.
 
 use std::sync::Mutex;
 
@@ -135,5 +135,32 @@ mod unknown {
     fn futures_poll_once<T>(future: impl Future<Output = T>) -> std::task::Poll<T> {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         std::pin::pin!(future).poll(&mut context)
+    }
+}
+
+mod plans {
+    use rusqlite::{Connection, StatementStatus};
+
+    use super::super::{SqliteOptions, open};
+
+    #[test]
+    fn a_statement_is_planned_once_whatever_its_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("any.db");
+        let options = SqliteOptions::default();
+        let writer = open::connect(&path, &options).unwrap();
+        let reader = open::connect_reader(&path, &options).unwrap();
+        writer.execute_batch("CREATE TABLE t (n INTEGER PRIMARY KEY)").unwrap();
+        for conn in [&writer, &reader] {
+            assert_eq!(planned_anew(conn), 0);
+        }
+    }
+
+    fn planned_anew(conn: &Connection) -> i32 {
+        let mut statement = conn.prepare("SELECT n FROM t WHERE n > ?1 ORDER BY n LIMIT ?2").unwrap();
+        for limit in 1..=3 {
+            assert_eq!(statement.query_map([0, limit], |_| Ok(())).unwrap().count(), 0);
+        }
+        statement.get_status(StatementStatus::RePrepare)
     }
 }

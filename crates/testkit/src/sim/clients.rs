@@ -275,7 +275,7 @@ impl World<'_> {
 
     fn place(&self, asked: &Request) -> Ask {
         let stated = &self.plan.orders[asked.order];
-        let placed = placed(asked.order, stated.flow, stated.style);
+        let placed = Frozen::new(placed(asked.order, stated.flow, stated.style));
         let intent = PaymentIntent::default();
         let has_id = !matches!(stated.style, Style::Key | Style::External | Style::Fresh);
         let id = has_id.then_some(asked.id.as_str());
@@ -283,7 +283,7 @@ impl World<'_> {
         let placed_by = PlacedBy { caller: CALLER.to_owned(), key: asked.key.clone(), fingerprint };
         Ask::Place(PlaceOrder {
             id: asked.id.clone(),
-            placed: Frozen::new(placed),
+            placed,
             intent,
             placed_by,
             correlation_id: Uuid::from_u64_pair(self.seed, asked.order as u64),

@@ -139,9 +139,9 @@ pub enum Rejection {
 impl PlaceOrder {
     /// What tells this request from another under the same key: SHA-256 in hex over everything that was asked.
     /// `id` is the id as the client stated it.
-    pub fn fingerprint(id: Option<&str>, placed: &Placed, intent: &PaymentIntent) -> String {
+    pub fn fingerprint(id: Option<&str>, placed: &Frozen<Placed>, intent: &PaymentIntent) -> String {
         #[derive(Serialize)]
-        struct Asked<'a>(Option<&'a str>, &'a Placed, &'a PaymentIntent);
+        struct Asked<'a>(Option<&'a str>, &'a Frozen<Placed>, &'a PaymentIntent);
         let asked = serde_json::to_string(&Asked(id, placed, intent)).unwrap_or_default();
         hex(&digest("place", &[&asked]))
     }
@@ -154,9 +154,6 @@ impl Request {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -1,7 +1,10 @@
 //! What the carts have in common: they make up orders, let clients call an order's state by a word, and tell what it costs
 //! to send it.
 
-use std::ops::RangeInclusive;
+use std::{
+    hash::{BuildHasher, RandomState},
+    ops::RangeInclusive,
+};
 
 use cartwright_core::{
     domain::{
@@ -11,7 +14,6 @@ use cartwright_core::{
     },
     services::Variation,
 };
-use uuid::Uuid;
 
 use super::{
     goods::{Goods, Item},
@@ -59,9 +61,9 @@ pub fn shipping(total: Amount, scale: u8) -> (Amount, u8) {
 
 /// A random number of this range.
 pub fn random(range: RangeInclusive<u32>) -> u32 {
-    // The last 32 bits of a UUIDv7 are random; those before them count within a millisecond.
-    let luck = Uuid::now_v7().as_u128() & u128::from(u32::MAX);
-    let many = u128::from(range.end() - range.start()) + 1;
+    // Each state hashes otherwise; the keys of the first are from the system's source of random numbers.
+    let luck = RandomState::new().hash_one(()) >> 32;
+    let many = u64::from(range.end() - range.start()) + 1;
     range.start() + ((luck * many) >> 32) as u32
 }
 

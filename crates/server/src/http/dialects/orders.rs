@@ -69,10 +69,11 @@ pub async fn place(api: &Api, new: New, bytes: usize) -> Result<Answered, NotDon
     let arrived = std::time::Instant::now();
     let caller = new.placed.dialect.clone().unwrap_or_default();
     let stated = new.id.as_ref().map(OrderId::as_str);
-    let fingerprint = PlaceOrder::fingerprint(stated, &new.placed, &new.intent);
+    let placed = Frozen::new(new.placed);
+    let fingerprint = PlaceOrder::fingerprint(stated, &placed, &new.intent);
     let order = PlaceOrder {
         id: new.id.unwrap_or_else(|| OrderId::from(Uuid::now_v7())),
-        placed: Frozen::new(new.placed),
+        placed,
         intent: new.intent,
         placed_by: PlacedBy { caller, key: None, fingerprint },
         correlation_id: Uuid::now_v7(),

@@ -66,7 +66,7 @@ pub fn read_order(body: &[u8], asked: &Asked<'_>, fresh: impl Fn() -> Uuid) -> R
         });
         let intent =
             form.object("payment", |payment| Some(read_intent(payment, asked.scenarios))).unwrap_or_default();
-        let placed = read_placed(form)?;
+        let placed = Frozen::new(read_placed(form)?);
         if form.has_errors() {
             return None;
         }
@@ -77,7 +77,7 @@ pub fn read_order(body: &[u8], asked: &Asked<'_>, fresh: impl Fn() -> Uuid) -> R
         });
         Some(PlaceOrder {
             id,
-            placed: Frozen::new(placed),
+            placed,
             intent,
             placed_by: PlacedBy {
                 caller: asked.caller.to_owned(),

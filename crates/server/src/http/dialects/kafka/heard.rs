@@ -37,12 +37,12 @@ impl Taken {
     /// The same as something said.
     pub fn said(self) -> Said {
         let Self { dialect, event_id, order, correlation_id, taken_at, placed, intent, word } = self;
-        let placed = Placed { taken_at, ..placed };
+        let placed = Frozen::new(Placed { taken_at, ..placed });
         let fingerprint = PlaceOrder::fingerprint(Some(order.as_str()), &placed, &intent);
         let key = Some(event_id.to_string());
         let place = PlaceOrder {
             id: order.clone(),
-            placed: Frozen::new(placed),
+            placed,
             intent,
             placed_by: PlacedBy { caller: neighbours::caller(dialect), key, fingerprint },
             correlation_id: correlation_id.unwrap_or_else(|| correlation(dialect, order.as_str())),
