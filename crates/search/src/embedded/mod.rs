@@ -169,7 +169,8 @@ impl Inner {
         let mut live = self.live_writer();
         let mut next = self.next_writer();
         let Some(mut writer) = next.take() else { return Err(no_next()) };
-        let prepared = writer.commit(None).and_then(|()| writer.slot().point_to(&self.dir));
+        let committed = giving_way(|| writer.commit(None));
+        let prepared = committed.and_then(|()| writer.slot().point_to(&self.dir));
         if let Err(error) = prepared {
             *next = Some(writer);
             return Err(error);

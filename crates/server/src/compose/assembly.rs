@@ -227,7 +227,7 @@ impl Assembly {
     /// Keeps the search index. One on a search server is kept by one process at a time.
     fn index(&self, stores: &Stores, head: &watch::Receiver<u64>) {
         let Some(Search { index, state: Some(state), .. }) = self.search.clone() else { return };
-        let indexer = Indexer::new(stores.orders.clone(), head.clone(), index, state, self.orders.clone());
+        let indexer = Indexer::new(stores.orders.clone(), head.clone(), index, state);
         let (stop, holder) = (self.stop_intake.clone(), self.holder);
         let shared = stores.database.as_ref().filter(|_| self.config.search.server().is_some());
         let shared = shared.map(|database| database.orders.clone());

@@ -19,7 +19,6 @@ use cartwright_core::{
     events,
     failpoint::Failpoint,
     ports::{JournalRow, Store, StoreError, Stored},
-    services::Orders,
 };
 use cartwright_search::{Aim, Document, Error, Progress, SearchIndex, Written};
 use serde::Deserialize;
@@ -29,7 +28,7 @@ use tokio::{
 };
 
 use super::{document, state::IndexState};
-use crate::{backoff::Backoff, telemetry::metrics, workers::inbox::Commands};
+use crate::{backoff::Backoff, telemetry::metrics};
 
 /// Journal rows that are read at once.
 const PAGE: usize = 512;
@@ -41,10 +40,8 @@ const FEW_ROWS: u64 = 10_000;
 const REST: u32 = 6;
 /// but no shorter than this, since many changes of an order come at once,
 const SHORTEST_REST: Duration = Duration::from_millis(60);
-/// and no longer than this,
+/// and no longer than this.
 const LONGEST_REST: Duration = Duration::from_millis(700);
-/// or, while orders come in crowds, this: a search may be late, an order not.
-const LONGEST_REST_IN_A_CROWD: Duration = Duration::from_millis(2_100);
 /// An index at rest is looked at after so long.
 const LOOK_AFTER: Duration = Duration::from_secs(3);
 /// The first wait when the index, or the store, does not do what it is asked.
@@ -60,8 +57,6 @@ pub struct Indexer {
     pub index: Arc<dyn SearchIndex>,
     /// What operators see.
     pub state: Arc<IndexState>,
-    /// Where orders are taken, if that is in this process.
-    pub orders: Option<Commands<Orders>>,
     pub(super) turns: Turns,
 }
 
@@ -122,9 +117,8 @@ impl Indexer {
         head: watch::Receiver<u64>,
         index: Arc<dyn SearchIndex>,
         state: Arc<IndexState>,
-        orders: Option<Commands<Orders>>,
     ) -> Self {
-        Self { store, head, index, state, orders, turns: Turns::default() }
+        Self { store, head, index, state, turns: Turns::default() }
     }
 
     /// Follows, and makes a new index whenever one is asked for. For ever; whoever drops it stops it, and nothing is
@@ -169,8 +163,7 @@ impl Indexer {
             *wait = Backoff::from(FIRST_WAIT);
             if let Some(next) = next {
                 position = next;
-                let crowded = self.orders.as_ref().is_some_and(Commands::are_crowded);
-                tokio::time::sleep(rest(begun.elapsed(), crowded)).await;
+                tokio::time::sleep((begun.elapsed() * REST).clamp(SHORTEST_REST, LONGEST_REST)).await;
                 continue;
             }
             match timeout(LOOK_AFTER, head.changed()).await {
@@ -319,12 +312,6 @@ impl Indexer {
     }
 }
 
-/// How long to rest after a round that took so long.
-fn rest(took: Duration, crowded: bool) -> Duration {
-    let longest = if crowded { LONGEST_REST_IN_A_CROWD } else { LONGEST_REST };
-    (took * REST).clamp(SHORTEST_REST, longest)
-}
-
 /// What is said of an order whose events can't be read.
 pub(super) const WITHOUT_TIMELINE: &str = "the order is indexed without its timeline";
 
@@ -337,18 +324,5 @@ struct Keeps<'a>(&'a IndexState);
 impl Drop for Keeps<'_> {
     fn drop(&mut self) {
         self.0.no_longer_keep();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_longer_a_round_takes_the_longer_it_rests_and_longest_in_a_crowd() {
-        let ms = Duration::from_millis;
-        for (took, alone, crowded) in [(1, 60, 60), (50, 300, 300), (150, 700, 900), (1_000, 700, 2_100)] {
-            assert_eq!((rest(ms(took), false), rest(ms(took), true)), (ms(alone), ms(crowded)), "{took} ms");
-        }
     }
 }

@@ -104,11 +104,6 @@ impl<L: Logic> Commands<L> {
         Self { to, room, state: Arc::default(), awaited: Arc::default() }
     }
 
-    /// Whether so many come that whatever can wait should.
-    pub fn are_crowded(&self) -> bool {
-        self.state.is_crowded()
-    }
-
     /// Hands in a command that came as so many bytes, and waits for its answer, which comes when it is durable.
     ///
     /// # Errors

@@ -32,10 +32,8 @@ const WORTH_IT: usize = 32;
 /// So many commands in a batch are a crowd. Whoever is answered in one often asks again at once; without waiting for the
 /// others, the first to do so would get a batch alone, and pay for it whole.
 const CROWD: usize = 16;
-/// For so long, which nobody notices, the others are waited for.
+/// For so long, or the millisecond more that the runtime's clock may add, the others are waited for.
 const TOGETHER: Duration = Duration::from_millis(1);
-/// And for so long there is said to be a crowd.
-const CROWDED_FOR: Duration = Duration::from_secs(1);
 
 /// Where batches are paced, one begins so many times as long after the one before as that took: the busier the database,
 /// the more goes into a batch,
@@ -78,8 +76,6 @@ pub struct ServiceState {
     behind: Mutex<BTreeMap<Arc<str>, u64>>,
     /// What there is to say of its reading, when it is far behind.
     lagging: Mutex<Option<String>>,
-    /// When a batch last had a crowd of commands.
-    crowd: Mutex<Option<Instant>>,
 }
 
 /// How far a source was looked through.
@@ -158,20 +154,6 @@ impl ServiceState {
         *self.lagging.lock().unwrap_or_else(PoisonError::into_inner) = far;
     }
 
-    /// Whether so many commands come that whatever can wait should.
-    pub fn is_crowded(&self) -> bool {
-        let crowd = *self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
-        crowd.is_some_and(|at| at.elapsed() < CROWDED_FOR)
-    }
-
-    /// So many commands were answered at once; whether that is a crowd.
-    fn answered(&self, commands: usize) -> bool {
-        if commands >= CROWD {
-            *self.crowd.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-        }
-        commands >= CROWD
-    }
-
     fn begins(&self) {
         *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
@@ -207,12 +189,13 @@ pub async fn run<L: Logic>(
             () = recover(&around), if around.state.failing.load(Relaxed) => continue,
         };
         let (began, commands) = (Instant::now(), taken.replies.len());
-        handle(&mut engine, taken, &around).await;
-        if around.state.answered(commands) {
-            stop.run_until_cancelled(come_together(&inbox, (commands + inbox.commands()) / 2)).await;
+        let answered = handle(&mut engine, taken, &around).await;
+        let took = began.elapsed();
+        if answered && commands >= CROWD {
+            stop.run_until_cancelled(come_together(&inbox, commands)).await;
         }
         if around.paced {
-            next = began + (began.elapsed() * PACE).min(LONGEST_PACE);
+            next = began + (took * PACE).min(LONGEST_PACE);
         }
     }
     inbox.close_commands();
@@ -232,8 +215,10 @@ async fn gather<L: Logic>(inbox: &Inbox<L>, until: Instant) {
     }
 }
 
-/// Waits a moment for the half of a crowd, so that one half asks while the other is being answered.
-async fn come_together<L: Logic>(inbox: &Inbox<L>, half: usize) {
+/// Waits a moment for the half of a crowd, so that one half asks while the other is being answered. So many were answered
+/// just now. Not if anything else makes a batch worth it.
+async fn come_together<L: Logic>(inbox: &Inbox<L>, answered: usize) {
+    let half = (answered + inbox.commands()) / 2;
     if inbox.len() < half {
         let _ = tokio::time::timeout(TOGETHER, inbox.until_there_are(half)).await; // then with whoever has come
     }
@@ -353,14 +338,19 @@ fn log_discarded(service: &str, parked: &Parked) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use cartwright_core::services::Orders as OrdersLogic;
+    use futures_util::FutureExt;
 
-    #[test]
-    fn a_batch_of_many_commands_is_a_crowd() {
-        let state = ServiceState::default();
-        assert!(!state.is_crowded());
-        assert!(!state.answered(CROWD - 1) && !state.is_crowded());
-        assert!(state.answered(CROWD) && state.is_crowded());
-        assert!(!state.answered(1) && state.is_crowded(), "for a while");
+    use super::*;
+    use crate::workers::inbox::{self, Intakes};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_is_waited_for_but_not_for_long() {
+        let (_intakes, inbox): (Intakes<OrdersLogic>, _) = inbox::inbox(Arc::default());
+        let began = tokio::time::Instant::now();
+        assert!(come_together(&inbox, CROWD).now_or_never().is_none(), "half of it is waited for");
+        come_together(&inbox, CROWD).await;
+        assert!(began.elapsed() <= TOGETHER * 2, "{:?}", began.elapsed());
+        assert!(come_together(&inbox, 1).now_or_never().is_some(), "nobody is expected");
     }
 }
