@@ -9,8 +9,8 @@ use cartwright_core::{
         ids::{OrderId, StepId},
         money::Currency,
         order::{
-            Actor, Address, CancelReason, Charge, ChargeType, Customer, Line, Milestone, OrderStatus, Placed,
-            Totals,
+            Actor, Address, CancelReason, Charge, ChargeType, Customer, Line, Milestone, OrderStatus,
+            PaymentIntent, Placed, Totals,
         },
         time::Timestamp,
     },
@@ -20,6 +20,7 @@ use cartwright_core::{
         StepRequestedV1, StepUndoRequestedV1, Work,
     },
     ports::ShipLine,
+    services::PlaceOrder,
 };
 use uuid::Uuid;
 
@@ -76,6 +77,23 @@ fn what_is_not_an_event_says_why() {
     );
     json["eventType"] = "PaymentFailedV1".into();
     assert!(matches!(events::decode(json.to_string().as_bytes()), Err(DecodeError::Payload { .. })));
+}
+
+/// Orders keep the fingerprint of what placed them: a client may repeat its request after an upgrade.
+#[test]
+fn the_fingerprint_of_a_placing_is_as_earlier_versions_made_it() {
+    let placed = r#"{"dialect":"cart-fastapi","externalId":null,"channel":null,"flow":"manual",
+        "customer":{"id":"CUST-86911","name":null,"email":null},"currency":"CNY","lines":[
+        {"id":"1","sku":"ITEM-627","name":null,"quantity":4,"unitPrice":8971,"discount":0,"tax":0,"total":35884},
+        {"id":"2","sku":"ITEM-266","name":null,"quantity":9,"unitPrice":5595,"discount":0,"tax":0,"total":50355},
+        {"id":"3","sku":"ITEM-220","name":null,"quantity":4,"unitPrice":8405,"discount":0,"tax":0,"total":33620}],
+        "charges":[],"totals":{"lines":119859,"charges":0,"tax":0,"total":119859},
+        "shipTo":null,"billTo":null,"metadata":{}}"#;
+    let placed: Frozen<Placed> = serde_json::from_str(placed).unwrap();
+    assert_eq!(
+        PlaceOrder::fingerprint(Some("ORD-0"), &placed, &PaymentIntent::default()),
+        "1654b46078c224e9cfbe88d2a6e27227f150822f2ce12561af0a25c911a49cbc"
+    );
 }
 
 fn folder() -> PathBuf {
